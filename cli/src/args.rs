@@ -1,0 +1,125 @@
+//! The command line: the flags of `datafusion-cli`, and `--warehouse`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreMode;
+use datafusion_cli::pool_type::PoolType;
+use datafusion_cli::print_format::PrintFormat;
+use datafusion_cli::print_options::MaxRows;
+
+/// A SQL shell over versioned tables.
+///
+/// Without -c and -f it prompts, or reads SQL from standard input when that is no terminal.
+/// There and with -c and -f, the first statement that fails ends the run with exit status 1.
+#[derive(Debug, Parser)]
+#[command(name = "atio", version)]
+pub(crate) struct Args {
+    /// Run these statements, then exit; files go first
+    #[arg(short, long, value_name = "SQL", num_args = 1.., value_parser = parse_command)]
+    pub(crate) command: Vec<String>,
+
+    /// Run the statements in these files, then exit
+    #[arg(short, long, num_args = 1..)]
+    pub(crate) file: Vec<PathBuf>,
+
+    /// Run these files first [default: ~/.atiorc, at the prompt only]
+    #[arg(short, long, value_name = "FILE", num_args = 1..)]
+    pub(crate) rc: Vec<PathBuf>,
+
+    /// Keep tables in this directory (or object store URL): CREATE TABLE makes atio tables there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) warehouse: Option<String>,
+
+    /// Resolve paths inside statements from this directory [default: the current one]
+    #[arg(short = 'p', long, value_name = "DIR", value_parser = parse_directory)]
+    pub(crate) data_path: Option<PathBuf>,
+
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = PrintFormat::Automatic)]
+    pub(crate) format: PrintFormat,
+
+    /// Print nothing but results and errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Rows shown by the 'table' format: a number, or 'inf' for all
+    #[arg(long, default_value = "40")]
+    pub(crate) maxrows: MaxRows,
+
+    /// Highlight SQL at the prompt
+    #[arg(long)]
+    pub(crate) color: bool,
+
+    /// Rows per batch [default: DataFusion's]
+    #[arg(short, long, value_name = "ROWS", value_parser = parse_batch_size)]
+    pub(crate) batch_size: Option<usize>,
+
+    /// Memory for queries, such as '10g' [default: no limit]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory_limit: Option<usize>,
+
+    /// How that memory is shared out: 'greedy' or 'fair'
+    #[arg(long, value_name = "TYPE", default_value_t = PoolType::Greedy)]
+    pub(crate) mem_pool_type: PoolType,
+
+    /// Memory consumers named when memory runs out; 0 tracks none
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub(crate) top_memory_consumers: usize,
+
+    /// Disk for spilled queries, such as '10g' [default: 100g]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) disk_limit: Option<usize>,
+
+    /// Requests to object stores shown after each statement: 'disabled', 'summary' or 'trace'
+    #[arg(long, value_name = "MODE", default_value = "disabled")]
+    pub(crate) object_store_profiling: InstrumentedObjectStoreMode,
+}
+
+impl Args {
+    /// True if the statements come from the prompt or from standard input.
+    pub(crate) fn reads_standard_input(&self) -> bool {
+        self.command.is_empty() && self.file.is_empty()
+    }
+}
+
+fn parse_command(sql: &str) -> Result<String, String> {
+    if sql.trim().is_empty() {
+        return Err("the command is empty".to_owned());
+    }
+    Ok(sql.to_owned())
+}
+
+fn parse_directory(path: &str) -> Result<PathBuf, String> {
+    if !Path::new(path).is_dir() {
+        return Err("it is not a directory".to_owned());
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn parse_batch_size(rows: &str) -> Result<usize, String> {
+    match rows.parse() {
+        Ok(rows) if rows > 0 => Ok(rows),
+        _ => Err("it is not a positive number".to_owned()),
+    }
+}
+
+/// Reads a number of bytes with an optional binary unit: `512`, `64k`, `10gb`.
+fn parse_size(size: &str) -> Result<usize, String> {
+    let size = size.to_ascii_lowercase();
+    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: usize = digits
+        .parse()
+        .map_err(|_| "it is not a size such as '512m' or '10g'".to_owned())?;
+    let shift = match &size[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        "t" | "tb" => 40,
+        unit => return Err(format!("the unit '{unit}' is none of b, k, m, g, t")),
+    };
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "it is too large".to_owned())
+}

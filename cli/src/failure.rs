@@ -1,0 +1,107 @@
+//! What the user reads when something fails: one paragraph, without the engine's layers.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+/// Why the shell stopped.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something to tell the user.
+    Message(String),
+    /// Whoever read the output has gone, as in `atio .. | head`, and wants to hear no more.
+    OutputClosed,
+}
+
+impl Failure {
+    /// Makes a failure that says `message`.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Message(message.into())
+    }
+
+    /// Puts the place where it happened before the message.
+    #[must_use]
+    pub(crate) fn at(self, place: impl Display) -> Self {
+        match self {
+            Self::Message(message) => Self::Message(format!("{place}: {message}")),
+            Self::OutputClosed => Self::OutputClosed,
+        }
+    }
+
+    /// Writes the message to standard error.
+    pub(crate) fn report(&self) {
+        if let Self::Message(message) = self {
+            // A closed standard error leaves nowhere to complain to.
+            let _ = writeln!(io::stderr(), "Error: {message}");
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Takes an error of writing to standard output.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Message(format!("the output cannot be written: {error}")),
+        }
+    }
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::Message(text(&error))
+    }
+}
+
+/// The error, what caused it, what caused that, and so on.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The message of an error without the wrappers it collected on its way up.
+fn text(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::Configuration(message) => message.clone(),
+        DataFusionError::SQL(error, _) => match error.as_ref() {
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+                format!("syntax error: {message}")
+            }
+            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".to_owned(),
+        },
+        DataFusionError::SchemaError(error, _) => error.to_string(),
+        DataFusionError::Diagnostic(_, error) => text(error),
+        DataFusionError::Shared(error) => text(error),
+        DataFusionError::Context(context, error) if is_planning_step(context) => text(error),
+        DataFusionError::Context(context, error) => format!("{context}: {}", text(error)),
+        DataFusionError::Collection(errors) => {
+            errors.iter().map(text).collect::<Vec<_>>().join("\n")
+        }
+        DataFusionError::External(error) => foreign_text(error.as_ref()),
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ExternalError(error) => foreign_text(error.as_ref()),
+            error => error.to_string(),
+        },
+        other => other.strip_backtrace(),
+    }
+}
+
+/// True for the names of analyzer and optimizer rules, which mean nothing to the user.
+fn is_planning_step(context: &str) -> bool {
+    !context.contains(' ') || context.starts_with("Optimizer rule '")
+}
+
+/// [`text`] for an error that may be DataFusion's own in foreign clothes.
+fn foreign_text(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref::<DataFusionError>() {
+        Some(error) => text(error),
+        None => error.to_string(),
+    }
+}

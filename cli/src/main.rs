@@ -1,0 +1,42 @@
+//! `atio`: a SQL shell over versioned tables.
+//!
+//! Reading order: [`args`] (what can be asked for) -> [`shell`] (which input is read) ->
+//! [`script`] (statements one by one, up to the first failure) -> [`session`] (one statement).
+//! Everything that shows rows, colours SQL or talks to clouds comes from `datafusion-cli`.
+
+mod args;
+mod catalogs;
+mod commands;
+mod editor;
+mod failure;
+mod output;
+mod prompt;
+mod runtime;
+mod script;
+mod session;
+mod shell;
+mod statements;
+mod stores;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// The allocator that DataFusion is measured with.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Exit status 0: every statement succeeded. 1: one failed, and nothing after it was run.
+/// 2: the command line is wrong.
+#[tokio::main]
+async fn main() -> ExitCode {
+    env_logger::init();
+    match shell::run(args::Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::FAILURE
+        }
+    }
+}

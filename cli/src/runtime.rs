@@ -1,0 +1,85 @@
+//! Memory, disk and configuration of the session, from the command line and the environment.
+
+use std::env;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{
+    FairSpillPool, GreedyMemoryPool, MemoryPool, TrackConsumersPool,
+};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::ExplainFormat;
+use datafusion::prelude::SessionConfig;
+use datafusion_cli::object_storage::StdinCarriesCommands;
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use datafusion_cli::pool_type::PoolType;
+
+use crate::args::Args;
+
+/// The name of the catalog that `--warehouse` makes.
+pub(crate) const WAREHOUSE_CATALOG: &str = "atio";
+
+/// The schema that statements mean when they name none.
+pub(crate) const DEFAULT_SCHEMA: &str = "public";
+
+/// The environment's `DATAFUSION_*` settings, then the command line.
+pub(crate) fn config(args: &Args, stdin_carries_sql: bool) -> Result<SessionConfig> {
+    let mut options = ConfigOptions::from_env()?;
+    if env::var_os("DATAFUSION_EXPLAIN_FORMAT").is_none() {
+        options.explain.format = ExplainFormat::Tree;
+    }
+    if env::var_os("DATAFUSION_FORMAT_NULL").is_none() {
+        // A person must be able to tell NULL from the empty string.
+        options.format.null = "NULL".to_owned();
+    }
+    let mut config = SessionConfig::from(options).with_information_schema(true);
+    if let Some(rows) = args.batch_size {
+        config = config.with_batch_size(rows);
+    }
+    if args.warehouse.is_some() {
+        config = config
+            .with_default_catalog_and_schema(WAREHOUSE_CATALOG, DEFAULT_SCHEMA)
+            // DataFusion would put its own in-memory catalog under that name.
+            .with_create_default_catalog_and_schema(false);
+    }
+    if stdin_carries_sql {
+        config = config.with_extension(Arc::new(StdinCarriesCommands));
+    }
+    Ok(config)
+}
+
+/// The memory pool, the disk for spilling, and the registry that can profile object stores.
+pub(crate) fn environment(
+    args: &Args,
+    registry: Arc<InstrumentedObjectStoreRegistry>,
+) -> Result<Arc<RuntimeEnv>> {
+    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(registry);
+    if let Some(limit) = args.memory_limit {
+        let consumers = NonZeroUsize::new(args.top_memory_consumers);
+        builder = builder.with_memory_pool(match args.mem_pool_type {
+            PoolType::Fair => tracked(FairSpillPool::new(limit), consumers),
+            PoolType::Greedy => tracked(GreedyMemoryPool::new(limit), consumers),
+        });
+    }
+    if let Some(limit) = args.disk_limit {
+        builder = builder.with_disk_manager_builder(
+            DiskManagerBuilder::default()
+                .with_mode(DiskManagerMode::OsTmpDirectory)
+                .with_max_temp_directory_size(limit as u64),
+        );
+    }
+    builder.build_arc()
+}
+
+fn tracked<P: MemoryPool + 'static>(
+    pool: P,
+    consumers: Option<NonZeroUsize>,
+) -> Arc<dyn MemoryPool> {
+    match consumers {
+        Some(consumers) => Arc::new(TrackConsumersPool::new(pool, consumers)),
+        None => Arc::new(pool),
+    }
+}

@@ -1,0 +1,205 @@
+//! The session: what is registered in it, and how one statement runs.
+
+use std::sync::Arc;
+
+use atio::{AtioCatalog, ErrorKind};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
+use datafusion::common::instant::Instant;
+use datafusion::common::{ResolvedTableReference, plan_datafusion_err};
+use datafusion::config::Dialect as DialectName;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::planner::object_name_to_table_reference;
+use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
+use datafusion::sql::sqlparser::dialect::{Dialect, dialect_from_str};
+use datafusion_cli::functions::{
+    ListFilesCacheFunc, MetadataCacheFunc, ParquetMetadataFunc, StatisticsCacheFunc,
+};
+use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
+use datafusion_cli::object_storage::is_stdin_location;
+use datafusion_cli::print_options::{MaxRows, PrintOptions};
+
+use crate::args::Args;
+use crate::catalogs;
+use crate::failure::{Failure, causes};
+use crate::output;
+use crate::runtime::{self, DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
+use crate::stores::Stores;
+
+/// A DataFusion session with atio in it, and how it prints.
+#[derive(Clone)]
+pub(crate) struct Session {
+    /// The engine.
+    pub(crate) ctx: SessionContext,
+    /// How results are shown; the prompt can change it.
+    pub(crate) print: PrintOptions,
+    stores: Arc<Stores>,
+    warehouse: Option<Arc<AtioCatalog>>,
+}
+
+impl Session {
+    /// Makes the session that the command line describes, and the warehouse if it is new.
+    pub(crate) async fn open(args: &Args) -> Result<Self> {
+        let stdin_carries_sql = args.reads_standard_input()
+            || args
+                .file
+                .iter()
+                .chain(&args.rc)
+                .any(|path| path.to_str().is_some_and(is_stdin_location));
+        let registry = Arc::new(
+            InstrumentedObjectStoreRegistry::new().with_profile_mode(args.object_store_profiling),
+        );
+        let ctx = catalogs::context_with_files(
+            runtime::config(args, stdin_carries_sql)?,
+            runtime::environment(args, Arc::clone(&registry))?,
+        )
+        .await?;
+        atio::register(&ctx)?;
+        register_functions(&ctx);
+
+        let stores = Stores::new(stdin_carries_sql);
+        let warehouse = match &args.warehouse {
+            Some(location) => {
+                stores.register(&ctx, location).await?;
+                let catalog = Arc::new(AtioCatalog::open(&ctx, location)?);
+                ctx.register_catalog(WAREHOUSE_CATALOG, Arc::clone(&catalog) as _);
+                register_memory_catalog(&ctx)?;
+                Some(catalog)
+            }
+            None => None,
+        };
+        Ok(Self {
+            ctx,
+            print: PrintOptions {
+                format: args.format,
+                quiet: args.quiet,
+                maxrows: args.maxrows,
+                color: args.color,
+                instrumented_registry: registry,
+            },
+            stores: Arc::new(stores),
+            warehouse,
+        })
+    }
+
+    /// The dialect in force, which `SET datafusion.sql_parser.dialect` changes.
+    pub(crate) fn dialect(&self) -> Result<(DialectName, Box<dyn Dialect>)> {
+        let name = self.ctx.state().config_options().sql_parser.dialect;
+        let dialect = dialect_from_str(name).ok_or_else(|| {
+            plan_datafusion_err!(
+                "there is no SQL dialect '{name}'; there are {}",
+                DialectName::available()
+            )
+        })?;
+        Ok((name, dialect))
+    }
+
+    /// Runs one statement to its end and prints its rows.
+    pub(crate) async fn execute(&self, mut statement: Statement) -> Result<(), Failure> {
+        let start = Instant::now();
+        if let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
+            && self.drop_table(&table, if_exists).await?
+        {
+            return output::print_nothing(&self.ctx, &self.print, start);
+        }
+
+        self.stores.connect(&self.ctx, &mut statement).await?;
+        let mut print = self.print.clone();
+        if matches!(&statement, Statement::Statement(sql)
+            if matches!(sql.as_ref(), SqlStatement::ShowVariable { .. }))
+        {
+            print.maxrows = MaxRows::Unlimited;
+        }
+        let plan = self.ctx.state().statement_to_plan(statement).await?;
+        if matches!(
+            plan,
+            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)
+        ) {
+            print.maxrows = MaxRows::Unlimited;
+        }
+        let frame = self.ctx.execute_logical_plan(plan).await?;
+        output::print(&self.ctx, frame, print, start).await
+    }
+
+    /// The table that a `DROP TABLE` removes from the warehouse, and whether it may be missing.
+    fn drops_from_warehouse(
+        &self,
+        statement: &Statement,
+    ) -> Option<(ResolvedTableReference, bool)> {
+        self.warehouse.as_ref()?;
+        let Statement::Statement(sql) = statement else {
+            return None;
+        };
+        let SqlStatement::Drop {
+            object_type: ObjectType::Table,
+            if_exists,
+            names,
+            ..
+        } = sql.as_ref()
+        else {
+            return None;
+        };
+        let [name] = names.as_slice() else {
+            return None;
+        };
+        let normalize = self.ctx.enable_ident_normalization();
+        let table = object_name_to_table_reference(name.clone(), normalize).ok()?;
+        let state = self.ctx.state();
+        let defaults = &state.config_options().catalog;
+        let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
+        (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
+    }
+
+    /// Drops a table of the warehouse; DataFusion would say "doesn't exist" whatever the reason.
+    ///
+    /// False if the name is not the warehouse's but this session's, for DataFusion to drop.
+    async fn drop_table(&self, table: &ResolvedTableReference, if_exists: bool) -> Result<bool> {
+        let Some(warehouse) = &self.warehouse else {
+            return Ok(false);
+        };
+        match warehouse.drop_table(&table.schema, &table.table).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_missing_table(&error) => {
+                let in_session = warehouse
+                    .schema(&table.schema)
+                    .is_some_and(|schema| schema.table_exist(&table.table));
+                match (in_session, if_exists) {
+                    (true, _) => Ok(false),
+                    (false, true) => Ok(true),
+                    (false, false) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_missing_table(error: &DataFusionError) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<atio::Error>())
+        .any(|cause| cause.kind() == ErrorKind::TableNotFound)
+}
+
+/// Beside a warehouse, tables that are not atio's live in `datafusion.public` as elsewhere.
+fn register_memory_catalog(ctx: &SessionContext) -> Result<()> {
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(DEFAULT_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
+    ctx.register_catalog("datafusion", Arc::new(catalog));
+    Ok(())
+}
+
+fn register_functions(ctx: &SessionContext) {
+    let caches = || Arc::clone(&ctx.runtime_env().cache_manager);
+    ctx.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
+    ctx.register_udtf("metadata_cache", Arc::new(MetadataCacheFunc::new(caches())));
+    ctx.register_udtf(
+        "statistics_cache",
+        Arc::new(StatisticsCacheFunc::new(caches())),
+    );
+    ctx.register_udtf(
+        "list_files_cache",
+        Arc::new(ListFilesCacheFunc::new(caches())),
+    );
+}

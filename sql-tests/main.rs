@@ -1,0 +1,3 @@
+//! Tests of atio as its users meet it.
+
+mod python;

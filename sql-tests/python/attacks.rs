@@ -1,0 +1,136 @@
+//! What Python 2.0.0 must not do to a table that atio has written.
+
+use datafusion::prelude::SessionContext;
+use serde_json::json;
+
+use super::table::{Read, Table, rows, version_rows};
+use super::written_by_python;
+
+/// A table that atio made and wrote versions 1 and 2 of.
+async fn written_by_atio() -> Option<(Table, SessionContext)> {
+    let table = Table::new()?;
+    let location = table.location();
+    let ctx = table
+        .session(&format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{location}'"
+        ))
+        .await
+        .unwrap();
+    for insert in [
+        "INSERT INTO t VALUES (1, 'a'), (2, NULL)",
+        "INSERT INTO t VALUES (3, 'c')",
+    ] {
+        rows(&ctx, insert).await.unwrap();
+    }
+    Some((table, ctx))
+}
+
+/// Each of Python's writers raises, and nothing on disk is another.
+fn assert_python_cannot_write(table: &Table) {
+    let before = table.tree();
+    let frame = json!({"columns": [["id", "int64"], ["s", "str"]], "rows": [[99, "z"]]});
+    let attacks = [
+        (
+            "append",
+            "TypeError: ",
+            table.write_in_python("append", &frame),
+        ),
+        (
+            "overwrite",
+            "TypeError: ",
+            table.write_in_python("overwrite", &frame),
+        ),
+        (
+            "expire",
+            "KeyError: 'snapshot_id'",
+            table.expire_in_python(0),
+        ),
+    ];
+    for (attack, kind, result) in attacks {
+        let error = result.expect_err(attack);
+        assert!(error.starts_with(kind), "{attack}: {error}");
+    }
+    before.assert_same(&table.tree(), "Python's attempt to write");
+}
+
+#[tokio::test]
+async fn python_fails_to_write_on_a_new_table_and_changes_nothing() {
+    let Some(table) = Table::new() else { return };
+    let location = table.location();
+    table
+        .session(&format!(
+            "CREATE EXTERNAL TABLE t (id BIGINT) STORED AS ATIO LOCATION '{location}'"
+        ))
+        .await
+        .unwrap();
+    assert_python_cannot_write(&table);
+}
+
+#[tokio::test]
+async fn python_fails_to_write_on_an_atio_table_and_changes_nothing() {
+    let Some((table, ctx)) = written_by_atio().await else {
+        return;
+    };
+    assert_python_cannot_write(&table);
+    assert_eq!(rows(&ctx, "SELECT * FROM t").await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn python_fails_to_write_on_its_own_table_once_atio_has_written() {
+    let Some((table, expected)) = written_by_python() else {
+        return;
+    };
+    let ctx = table.open().await.unwrap();
+    rows(&ctx, "INSERT INTO t (id) VALUES (9)").await.unwrap();
+    assert_python_cannot_write(&table);
+    assert_eq!(version_rows(&ctx, 3).await.unwrap(), expected[2].1);
+    assert_eq!(rows(&ctx, "SELECT * FROM t").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn version_that_atio_expired_is_refused_by_python() {
+    let Some((table, ctx)) = written_by_atio().await else {
+        return;
+    };
+    rows(&ctx, "INSERT OVERWRITE t VALUES (4, 'd')")
+        .await
+        .unwrap();
+    assert_expired(&table, &ctx, &[0, 1, 2]).await;
+}
+
+#[tokio::test]
+async fn python_version_that_atio_expired_is_refused_by_python() {
+    let Some((table, _)) = written_by_python() else {
+        return;
+    };
+    let ctx = table.open().await.unwrap();
+    rows(&ctx, "INSERT INTO t (id) VALUES (9)").await.unwrap();
+    assert_expired(&table, &ctx, &[1, 2, 3]).await;
+}
+
+/// Expires all but the newest version: Python raises at each of `gone`, and
+/// reads the newest as before.
+async fn assert_expired(table: &Table, ctx: &SessionContext, gone: &[u64]) {
+    let kept = gone.last().unwrap() + 1;
+    let before = rows(ctx, "SELECT * FROM t").await.unwrap();
+    let expire = "SELECT * FROM expire_snapshots('t', keep_for => INTERVAL '0 days', \
+                  dry_run => false)";
+    let report = rows(ctx, expire).await.unwrap();
+    assert_ne!(report.len(), 0, "nothing was expired");
+
+    let mut versions = gone.to_vec();
+    versions.push(kept);
+    let (newest, mut reads) = table.read_in_python(&versions);
+    assert_eq!(newest, Read::Rows(before.clone()));
+    assert_eq!(reads.pop(), Some(Read::Rows(before.clone())), "v{kept}");
+    for (version, read) in gone.iter().zip(reads) {
+        let Read::Refused(error) = read else {
+            panic!("Python reads the expired v{version}: {read:?}");
+        };
+        assert!(error.starts_with("TypeError: "), "v{version}: {error}");
+        let error = version_rows(ctx, *version).await.unwrap_err().to_string();
+        assert!(error.contains("expired"), "v{version}: {error}");
+    }
+    assert_eq!(rows(ctx, "SELECT * FROM t").await.unwrap(), before);
+    assert_python_cannot_write(table);
+}

@@ -1,0 +1,197 @@
+//! A manifest: an immutable list of data files with sizes, row counts and statistics.
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::Checksum;
+use super::stats::ColumnStats;
+use super::{Totals, layout, parse_json, to_json};
+use crate::error::{Error, Result};
+
+/// The content of a manifest, and of a list of removed files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    #[serde(default = "json_format")]
+    format: String,
+    /// The id of the schema that its files were written with; 0 where Python wrote it.
+    #[serde(default)]
+    pub(crate) schema: u32,
+    /// The fields that the statistics of each file are of, in this order.
+    #[serde(default)]
+    pub(crate) stats_ids: Vec<i32>,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+/// One data file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    pub(crate) path: String,
+    pub(crate) format: String,
+    /// In bytes; absent only where Python wrote the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checksum: Option<Checksum>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stats: Vec<ColumnStats>,
+}
+
+fn json_format() -> String {
+    "json".to_owned()
+}
+
+impl Manifest {
+    pub(crate) fn new(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
+        Self {
+            format: json_format(),
+            schema,
+            stats_ids,
+            files,
+        }
+    }
+
+    /// Parses a manifest and checks each entry; `python` admits what Python left out.
+    pub(crate) fn parse(path: &str, bytes: &[u8], python: bool) -> Result<Self> {
+        let mut manifest: Self = parse_json(path, bytes)?;
+        if manifest.format != "json" {
+            return Err(Error::unsupported(format!(
+                "{path} is a manifest in format '{}', which this release does not know",
+                manifest.format.escape_debug()
+            )));
+        }
+        for (i, file) in manifest.files.iter_mut().enumerate() {
+            if python {
+                file.path = layout::from_python(&file.path);
+            }
+            file.check(python)
+                .map_err(|error| error.context(format!("{path}, file entry {i}")))?;
+            if file.stats.len() != manifest.stats_ids.len() {
+                file.stats.clear();
+            }
+        }
+        Ok(manifest)
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        to_json(self)
+    }
+
+    /// Sums over the files; an unknown size or row count is an error.
+    pub(crate) fn totals(&self) -> Result<Totals> {
+        self.files.iter().try_fold(Totals::default(), |sum, file| {
+            let (rows, bytes) = file.known()?;
+            sum.plus(Totals { files: 1, rows, bytes })
+        })
+    }
+
+    /// The files of `manifests`, which are of one schema, in one manifest.
+    ///
+    /// Statistics of fields that not all of them list become unknown where they are missing.
+    pub(crate) fn merge(manifests: &[std::sync::Arc<Manifest>]) -> Self {
+        let mut stats_ids = Vec::new();
+        for id in manifests.iter().flat_map(|manifest| &manifest.stats_ids) {
+            if !stats_ids.contains(id) {
+                stats_ids.push(*id);
+            }
+        }
+        let files = manifests.iter().flat_map(|manifest| {
+            manifest.files.iter().map(|file| {
+                let mut file = file.clone();
+                if manifest.stats_ids != stats_ids {
+                    file.stats = stats_ids
+                        .iter()
+                        .map(|id| manifest.stats_of(&file, *id).cloned().unwrap_or_default())
+                        .collect();
+                }
+                file
+            })
+        });
+        let files = files.collect();
+        let schema = manifests.first().map_or(0, |manifest| manifest.schema);
+        Self::new(schema, stats_ids, files)
+    }
+
+    /// The statistics of one field of one of the files; None where unknown.
+    pub(crate) fn stats_of<'a>(&self, file: &'a FileEntry, field_id: i32) -> Option<&'a ColumnStats> {
+        let at = self.stats_ids.iter().position(|id| *id == field_id)?;
+        file.stats.get(at)
+    }
+}
+
+impl FileEntry {
+    fn check(&self, python: bool) -> Result<()> {
+        let object = layout::parse(&self.path).filter(|object| object.kind == layout::Kind::Data);
+        let Some(object) = object else {
+            return Err(Error::damaged(format!(
+                "path '{}' is not a data file of this table",
+                self.path.escape_debug()
+            )));
+        };
+        if self.format != "parquet" {
+            return Err(Error::unsupported(format!(
+                "{} is a file in format '{}'; only parquet can be read",
+                self.path,
+                self.format.escape_debug()
+            )));
+        }
+        let complete = self.size.is_some() && self.rows.is_some();
+        if !python && (!complete || (object.txn.is_some() && self.checksum.is_none())) {
+            return Err(Error::damaged(format!("{} has no size, row count or checksum", self.path)));
+        }
+        Ok(())
+    }
+
+    /// Rows and bytes.
+    pub(crate) fn known(&self) -> Result<(u64, u64)> {
+        self.rows
+            .zip(self.size)
+            .ok_or_else(|| Error::damaged(format!("{} has no size or row count", self.path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::{Bound, Value};
+    use super::*;
+
+    fn entry(path: &str) -> String {
+        format!(r#"{{"schema":1,"stats_ids":[1],"files":[{{"path":"{path}","format":"parquet","size":5,"rows":2,"checksum":"crc32c:00000000","stats":[[0,1,2]]}}]}}"#)
+    }
+
+    const PATH: &str = "data/018f0000000070008000000000000001/00000-0000000000000000.parquet";
+
+    #[test]
+    fn a_path_that_leaves_the_table_is_refused_by_entry() {
+        for path in ["../../etc/passwd", "/etc/passwd", "metadata/v1.metadata.json"] {
+            let error = Manifest::parse("metadata/m", entry(path).as_bytes(), false).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("metadata/m, file entry 0: path '"), "{text}");
+        }
+        Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
+    }
+
+    #[test]
+    fn sums_that_overflow_and_negative_counts_are_damage() {
+        let huge = entry(PATH).replace("\"rows\":2", &format!("\"rows\":{}", u64::MAX));
+        let mut manifest = Manifest::parse("m", huge.as_bytes(), false).unwrap();
+        manifest.files.push(manifest.files[0].clone());
+        assert!(manifest.totals().unwrap_err().to_string().contains("overflow"));
+        let negative = entry(PATH).replace("\"rows\":2", "\"rows\":-2");
+        assert!(Manifest::parse("m", negative.as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn merging_keeps_every_file_with_its_own_statistics() {
+        let one = Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
+        let mut two = one.clone();
+        two.stats_ids = vec![2];
+        let merged = Manifest::merge(&[one.into(), two.into()]);
+        assert_eq!((merged.stats_ids.as_slice(), merged.files.len()), ([1, 2].as_slice(), 2));
+        let known = Some(Bound::exact(Value::Int(1)));
+        assert_eq!(merged.stats_of(&merged.files[0], 1).unwrap().min, known);
+        assert!(merged.stats_of(&merged.files[0], 2).unwrap().is_empty());
+        assert_eq!(merged.stats_of(&merged.files[1], 2).unwrap().min, known);
+        assert!(merged.stats_of(&merged.files[1], 1).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,49 @@
+//! What the bytes mean.
+//!
+//! Pure: no store, no clock, no async, nothing of the query engine. Everything here takes
+//! bytes or values and gives bytes or values; time, randomness and ids are arguments. The
+//! rules cited by letter and number (A1, B3, C2 ...) are those of
+//! [the format document](crate::docs::format).
+
+pub(crate) mod checksum;
+pub(crate) mod layout;
+pub(crate) mod manifest;
+pub(crate) mod merge;
+pub(crate) mod pointer;
+pub(crate) mod record;
+pub(crate) mod refs;
+pub(crate) mod schema;
+pub(crate) mod snapshot;
+pub(crate) mod stats;
+pub(crate) mod tombstone;
+pub(crate) mod types;
+pub(crate) mod version;
+
+pub(crate) use checksum::{Checksum, ObjectRef};
+pub(crate) use manifest::{FileEntry, Manifest};
+pub(crate) use record::{Changes, CommitRecord, Operation, PythonRecord, Record, Totals};
+pub(crate) use schema::TableSchema;
+pub(crate) use snapshot::ManifestRef;
+pub use version::{Txn, Version};
+
+/// The format version that this release writes and the newest one that it reads.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+use crate::error::{Error, Result};
+
+/// Parses one JSON object of the table; the error names the object.
+pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(path: &str, bytes: &'a [u8]) -> Result<T> {
+    if bytes.is_empty() {
+        return Err(Error::damaged(format!(
+            "{path} is empty (0 bytes): it was damaged after it was written, or by a crash"
+        )));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::damaged(format!("{path} cannot be understood: {error}")))
+}
+
+/// Serializes one JSON object, compactly.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| Error::invalid("metadata cannot be written as JSON").with_source(error))
+}

@@ -1,0 +1,397 @@
+//! The commit record `metadata/v{N}.metadata.json`: creating it is the commit.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use super::checksum::{Checksum, ObjectRef, seal, verify_seal};
+use super::tombstone::Tombstone;
+use super::{FORMAT_VERSION, Txn, Version, layout, parse_json, to_json};
+use crate::error::{Error, Result};
+
+/// What lies under the key of a version.
+#[derive(Debug, Clone)]
+pub(crate) enum Record {
+    /// A version that atio committed.
+    Live(Box<CommitRecord>),
+    /// A version that has expired, was dropped or was declared lost.
+    Tombstone(Box<Tombstone>),
+    /// A version that Python atio committed.
+    Python(PythonRecord),
+}
+
+/// One committed version: names its state and says what it changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CommitRecord {
+    pub(crate) version_id: Version,
+    /// The snapshot for Python's eyes; None where Python must not read (A1, A4).
+    pub(crate) snapshot_filename: Option<String>,
+    pub(crate) format_version: u32,
+    pub(crate) features: Features,
+    pub(crate) table: Uuid,
+    pub(crate) txn: Txn,
+    /// The version before in the log; None for the first.
+    pub(crate) previous: Option<Previous>,
+    /// The version whose state this one continues.
+    pub(crate) parent: Option<Version>,
+    pub(crate) committed_at_us: i64,
+    pub(crate) operation: Operation,
+    /// The state; None only where the table was dropped.
+    pub(crate) snapshot: Option<ObjectRef>,
+    pub(crate) refs: Option<ObjectRef>,
+    /// The newest expire record at or below this version (A5).
+    pub(crate) last_expire: Option<Version>,
+    pub(crate) changes: Changes,
+    pub(crate) added: Totals,
+    pub(crate) removed: Totals,
+    pub(crate) message: Option<String>,
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) key: Option<String>,
+    pub(crate) writer: String,
+    /// Inclusive ranges of all versions expired so far; in expire and drop records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) expired: Vec<(Version, Version)>,
+    /// Transactions that may no longer commit; in expire and drop records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revoked: Vec<Txn>,
+}
+
+/// A record of Python atio 2.0: three keys, no checksum, no time.
+#[derive(Debug, Clone)]
+pub(crate) struct PythonRecord {
+    pub(crate) version: Version,
+    pub(crate) snapshot: String,
+    /// Of the whole file.
+    pub(crate) checksum: Checksum,
+}
+
+/// What a program must know to read, and to write; unknown ones are refused by name (B2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Features {
+    pub(crate) read: Vec<String>,
+    pub(crate) write: Vec<String>,
+}
+
+/// The link to the record one below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Previous {
+    pub(crate) version: Version,
+    /// None where Python wrote it.
+    pub(crate) txn: Option<Txn>,
+    pub(crate) checksum: Checksum,
+}
+
+/// The logical change of a version, whatever manifests were merged beside it (B1).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    /// Manifests that hold exactly the files that this version adds.
+    pub(crate) added: Vec<ObjectRef>,
+    /// A manifest-shaped list of the files that it removes.
+    pub(crate) removed: Option<ObjectRef>,
+    /// Manifests of the parent all of whose files it removes.
+    pub(crate) manifests_dropped: Vec<String>,
+}
+
+/// Sums over data files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Totals {
+    pub(crate) fn plus(self, other: Totals) -> Result<Totals> {
+        let add = |a: u64, b: u64| {
+            a.checked_add(b)
+                .ok_or_else(|| Error::damaged("the totals of the table overflow"))
+        };
+        Ok(Totals {
+            files: add(self.files, other.files)?,
+            rows: add(self.rows, other.rows)?,
+            bytes: add(self.bytes, other.bytes)?,
+        })
+    }
+}
+
+/// What kind of statement made a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Append,
+    Overwrite,
+    Schema,
+    Expire,
+    Drop,
+    /// Any other, known or not: it may have changed everything.
+    Other(String),
+}
+
+impl Operation {
+    pub(crate) fn word(&self) -> &str {
+        match self {
+            Operation::Create => "create",
+            Operation::Append => "append",
+            Operation::Overwrite => "overwrite",
+            Operation::Schema => "schema",
+            Operation::Expire => "expire",
+            Operation::Drop => "drop",
+            Operation::Other(word) => word,
+        }
+    }
+
+    /// False where the rows are those of the version before: fences, names.
+    pub(crate) fn changes_state(&self) -> bool {
+        !matches!(self.word(), "expire" | "tag" | "untag" | "resolve")
+    }
+}
+
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(match word.as_str() {
+            "create" => Operation::Create,
+            "append" => Operation::Append,
+            "overwrite" => Operation::Overwrite,
+            "schema" => Operation::Schema,
+            "expire" => Operation::Expire,
+            "drop" => Operation::Drop,
+            _ => Operation::Other(word),
+        })
+    }
+}
+
+impl CommitRecord {
+    /// The bytes to create, closed with their checksum.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        seal(to_json(self)?)
+    }
+
+    /// How the record one above names this one.
+    pub(crate) fn as_previous(&self) -> Result<Previous> {
+        let path = layout::record(self.version_id);
+        Ok(Previous {
+            version: self.version_id,
+            txn: Some(self.txn),
+            checksum: verify_seal(&path, &self.to_bytes()?)?,
+        })
+    }
+}
+
+impl Record {
+    /// Parses what lies under the key of `version`.
+    ///
+    /// Fails as damaged where the bytes are not what was written, and as unsupported where
+    /// a newer release wrote them.
+    pub(crate) fn parse(version: Version, bytes: &[u8]) -> Result<StoredRecord> {
+        #[derive(Deserialize)]
+        struct Header {
+            version_id: Version,
+            format_version: Option<u64>,
+            tombstone: Option<serde_json::Value>,
+            features: Option<Features>,
+        }
+        let path = &layout::record(version);
+        let header: Header = parse_json(path, bytes)?;
+        if header.version_id != version {
+            return Err(Error::damaged(format!(
+                "{path} says that it is version {}",
+                header.version_id
+            )));
+        }
+        let Some(format) = header.format_version else {
+            return PythonRecord::parse(version, path, bytes);
+        };
+        if format != u64::from(FORMAT_VERSION) {
+            return Err(Error::unsupported(format!(
+                "{path} was written by a newer atio in format {format}; this release reads format {FORMAT_VERSION}: upgrade to read it"
+            )));
+        }
+        let checksum = verify_seal(path, bytes)?;
+        if let Some(feature) = header.features.unwrap_or_default().read.first() {
+            return Err(Error::unsupported(format!(
+                "{path} needs the feature '{}', which this release does not know: upgrade to read it",
+                feature.escape_debug()
+            )));
+        }
+        let record = if header.tombstone.is_some() {
+            Record::Tombstone(parse_json(path, bytes)?)
+        } else {
+            let record: CommitRecord = parse_json(path, bytes)?;
+            record.check(path)?;
+            Record::Live(Box::new(record))
+        };
+        Ok(StoredRecord { record, checksum })
+    }
+}
+
+/// A record and the checksum by which the next one names it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRecord {
+    pub(crate) record: Record,
+    pub(crate) checksum: Checksum,
+}
+
+impl CommitRecord {
+    fn check(&self, path: &str) -> Result<()> {
+        if self.previous.as_ref().map(|p| p.version) != self.version_id.previous() {
+            return Err(Error::damaged(format!("{path} does not continue the version before it")));
+        }
+        if self.snapshot.is_none() && self.operation != Operation::Drop {
+            return Err(Error::damaged(format!("{path} names no snapshot")));
+        }
+        let named = self.snapshot.iter().chain(&self.refs).chain(&self.changes.added).chain(&self.changes.removed);
+        for object in named {
+            if layout::parse(&object.path).is_none_or(|o| o.txn.is_none()) {
+                return Err(Error::damaged(format!(
+                    "{path} names '{}', which is not an object of this table",
+                    object.path.escape_debug()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PythonRecord {
+    fn parse(version: Version, path: &str, bytes: &[u8]) -> Result<StoredRecord> {
+        #[derive(Deserialize)]
+        struct Keys {
+            snapshot_filename: Option<String>,
+        }
+        let keys: Keys = parse_json(path, bytes)?;
+        let snapshot = keys.snapshot_filename.ok_or_else(|| {
+            Error::unsupported(format!(
+                "{path} is neither a commit record of atio nor of Python atio 2.0"
+            ))
+        })?;
+        let snapshot = layout::from_python(&snapshot);
+        if layout::parse(&snapshot).is_none_or(|o| o.kind != layout::Kind::Snapshot) {
+            return Err(Error::damaged(format!(
+                "{path} names '{}', which is not a snapshot of this table",
+                snapshot.escape_debug()
+            )));
+        }
+        let checksum = Checksum::of(bytes);
+        let record = Record::Python(PythonRecord { version, snapshot, checksum });
+        Ok(StoredRecord { record, checksum })
+    }
+}
+
+impl StoredRecord {
+    pub(crate) fn version(&self) -> Version {
+        match &self.record {
+            Record::Live(record) => record.version_id,
+            Record::Tombstone(tombstone) => tombstone.version_id,
+            Record::Python(python) => python.version,
+        }
+    }
+
+    pub(crate) fn txn(&self) -> Option<Txn> {
+        match &self.record {
+            Record::Live(record) => Some(record.txn),
+            Record::Tombstone(tombstone) => tombstone.txn,
+            Record::Python(_) => None,
+        }
+    }
+
+    /// The checksum that the record had when it was committed: a tombstone remembers it.
+    pub(crate) fn original_checksum(&self) -> Checksum {
+        match &self.record {
+            Record::Tombstone(tombstone) => tombstone.was,
+            _ => self.checksum,
+        }
+    }
+
+    pub(crate) fn previous(&self) -> Option<&Previous> {
+        match &self.record {
+            Record::Live(record) => record.previous.as_ref(),
+            Record::Tombstone(tombstone) => tombstone.previous.as_ref(),
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn table(&self) -> Option<Uuid> {
+        match &self.record {
+            Record::Live(record) => Some(record.table),
+            Record::Tombstone(tombstone) => Some(tombstone.table),
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn revoked(&self) -> &[Txn] {
+        match &self.record {
+            Record::Live(record) => &record.revoked,
+            Record::Tombstone(tombstone) => &tombstone.revoked,
+            Record::Python(_) => &[],
+        }
+    }
+
+    pub(crate) fn expired(&self) -> &[(Version, Version)] {
+        match &self.record {
+            Record::Live(record) => &record.expired,
+            Record::Tombstone(tombstone) => &tombstone.expired,
+            Record::Python(_) => &[],
+        }
+    }
+
+    pub(crate) fn last_expire(&self) -> Option<Version> {
+        match &self.record {
+            Record::Live(record) => record.last_expire,
+            Record::Tombstone(tombstone) => tombstone.last_expire,
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        match &self.record {
+            Record::Live(record) => record.operation.clone(),
+            Record::Tombstone(tombstone) => tombstone.operation.clone(),
+            Record::Python(_) => Operation::Other("python".to_owned()),
+        }
+    }
+
+    pub(crate) fn is_tombstone(&self) -> bool {
+        matches!(self.record, Record::Tombstone(_))
+    }
+
+    /// Checks the chain: `self` must be the record that `next` was written on (A2, B4).
+    pub(crate) fn check_next(&self, next: &StoredRecord) -> Result<()> {
+        let (below, above) = (self.version(), next.version());
+        let Some(link) = next.previous() else {
+            return match (&self.record, &next.record) {
+                (Record::Python(_), Record::Python(_)) => Ok(()),
+                // A tombstone of a Python record cannot tell what it followed.
+                (_, Record::Tombstone(_)) => Ok(()),
+                _ => Err(foreign_write(above)),
+            };
+        };
+        let same = link.version == below
+            && link.txn == self.txn()
+            && link.checksum == self.original_checksum();
+        if same {
+            Ok(())
+        } else {
+            Err(Error::damaged(format!(
+                "the history is broken between version {below} and version {above}: version {above} was written on another version {below}"
+            )))
+        }
+    }
+}
+
+fn foreign_write(version: Version) -> Error {
+    Error::new(
+        crate::error::ErrorKind::ForeignWrite,
+        format!(
+            "version {version} was overwritten by a program that does not know this table's format (Python atio); older versions stay readable by number"
+        ),
+    )
+}

@@ -1,0 +1,351 @@
+//! The schema of a table: Arrow fields with numbers that never change (B5).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use super::types::{DictionaryJson, TypeJson};
+use super::{parse_json, to_json};
+use crate::error::{Error, Result};
+
+/// The key under which Parquet readers and writers keep a field's number.
+pub(crate) const FIELD_ID: &str = "PARQUET:field_id";
+const DEPTH_LIMIT: usize = 64;
+
+/// The content of a schema file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TableSchema {
+    pub(crate) id: u32,
+    pub(crate) fields: Vec<SchemaField>,
+    #[serde(default)]
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// One column, or one node inside a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SchemaField {
+    /// Unique in the table, for ever.
+    pub(crate) id: i32,
+    pub(crate) name: String,
+    pub(crate) nullable: bool,
+    #[serde(rename = "type")]
+    pub(crate) data_type: TypeJson,
+    #[serde(default)]
+    pub(crate) children: Vec<SchemaField>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dictionary: Option<DictionaryJson>,
+    #[serde(default)]
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// The name in files that have no field ids: those that Python wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) legacy_name: Option<String>,
+}
+
+/// Hands out field numbers, each once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldIds {
+    pub(crate) next: i32,
+}
+
+impl FieldIds {
+    fn take(&mut self) -> Result<i32> {
+        let id = self.next;
+        self.next = id
+            .checked_add(1)
+            .ok_or_else(|| Error::unsupported("the table has used up its field ids"))?;
+        Ok(id)
+    }
+}
+
+impl TableSchema {
+    /// Numbers the nodes of `schema`, parents first.
+    ///
+    /// Fails where a column cannot be stored: no columns, two columns of one name (also if
+    /// only their case differs), a type that Parquet cannot hold.
+    pub(crate) fn from_arrow(id: u32, schema: &Schema, ids: &mut FieldIds) -> Result<Self> {
+        if schema.fields().is_empty() {
+            return Err(Error::invalid("a table needs at least one column"));
+        }
+        let mut names = HashMap::new();
+        for field in schema.fields() {
+            if let Some(other) = names.insert(field.name().to_lowercase(), field.name()) {
+                return Err(Error::invalid(format!(
+                    "duplicate column name: '{other}' and '{}'",
+                    field.name()
+                )));
+            }
+        }
+        let fields = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                SchemaField::from_arrow(field, ids, 0)
+                    .map_err(|error| error.context(format!("column '{}'", field.name())))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            id,
+            fields,
+            metadata: schema.metadata().clone().into_iter().collect(),
+        })
+    }
+
+    /// The schema of what Python wrote: columns are found by name in files without ids.
+    pub(crate) fn from_python(id: u32, schema: &Schema, ids: &mut FieldIds) -> Result<Self> {
+        let mut table = Self::from_arrow(id, schema, ids)?;
+        table.metadata.clear();
+        for field in &mut table.fields {
+            field.legacy_name = Some(field.name.clone());
+        }
+        Ok(table)
+    }
+
+    pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
+        let schema: Self = parse_json(path, bytes)?;
+        let mut ids = HashSet::new();
+        for field in &schema.fields {
+            field.check(&mut ids, 0).map_err(|error| error.context(path))?;
+        }
+        schema.to_arrow().map_err(|error| error.context(path))?;
+        Ok(schema)
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        to_json(self)
+    }
+
+    /// The schema that queries see.
+    pub(crate) fn to_arrow(&self) -> Result<SchemaRef> {
+        self.arrow(false)
+    }
+
+    /// The schema that data files are written with: every node carries its number.
+    pub(crate) fn to_arrow_with_ids(&self) -> Result<SchemaRef> {
+        self.arrow(true)
+    }
+
+    fn arrow(&self, with_ids: bool) -> Result<SchemaRef> {
+        let fields = self
+            .fields
+            .iter()
+            .map(|field| field.to_arrow(with_ids))
+            .collect::<Result<Vec<_>>>()?;
+        let metadata = self.metadata.clone().into_iter().collect();
+        Ok(Arc::new(Schema::new_with_metadata(fields, metadata)))
+    }
+
+    /// True if pandas reads every column as what it is: Parquet has no type of its own for
+    /// some, and pandas takes them for plain numbers or bytes.
+    pub(super) fn python_may_read(&self) -> bool {
+        self.fields.iter().all(SchemaField::python_may_read)
+    }
+
+    /// True where the columns agree, whatever their numbers.
+    pub(crate) fn same_columns(&self, other: &TableSchema) -> bool {
+        self.fields.len() == other.fields.len()
+            && self.fields.iter().zip(&other.fields).all(|(a, b)| a.same_column(b))
+    }
+}
+
+impl SchemaField {
+    fn from_arrow(field: &Field, ids: &mut FieldIds, depth: usize) -> Result<Self> {
+        if depth >= DEPTH_LIMIT {
+            return Err(Error::invalid(format!("types nest deeper than {DEPTH_LIMIT}")));
+        }
+        let id = ids.take()?;
+        let dictionary = match field.data_type() {
+            DataType::Dictionary(index, _) => Some(DictionaryJson {
+                index_type: TypeJson::of(index)?,
+                is_ordered: field.dict_is_ordered().unwrap_or(false),
+            }),
+            _ => None,
+        };
+        let children = children(field.data_type())
+            .into_iter()
+            .map(|child| Self::from_arrow(child, ids, depth + 1))
+            .collect::<Result<_>>()?;
+        let mut metadata: BTreeMap<_, _> = field.metadata().clone().into_iter().collect();
+        metadata.remove(FIELD_ID);
+        Ok(Self {
+            id,
+            name: field.name().clone(),
+            nullable: field.is_nullable(),
+            data_type: TypeJson::of(field.data_type())?,
+            children,
+            dictionary,
+            metadata,
+            legacy_name: None,
+        })
+    }
+
+    fn to_arrow(&self, with_ids: bool) -> Result<FieldRef> {
+        let children = self
+            .children
+            .iter()
+            .map(|child| child.to_arrow(with_ids))
+            .collect::<Result<Vec<_>>>()?;
+        let mut data_type = self.data_type.to_arrow(children)?;
+        if let Some(dictionary) = &self.dictionary {
+            let index = dictionary.index_type.to_arrow(Vec::new())?;
+            data_type = DataType::Dictionary(Box::new(index), Box::new(data_type));
+        }
+        let mut metadata: HashMap<_, _> = self.metadata.clone().into_iter().collect();
+        if with_ids {
+            metadata.insert(FIELD_ID.to_owned(), self.id.to_string());
+        }
+        let field = Field::new(&self.name, data_type, self.nullable).with_metadata(metadata);
+        Ok(Arc::new(field))
+    }
+
+    fn check(&self, ids: &mut HashSet<i32>, depth: usize) -> Result<()> {
+        if depth >= DEPTH_LIMIT {
+            return Err(Error::damaged(format!("types nest deeper than {DEPTH_LIMIT}")));
+        }
+        if self.id < 1 || !ids.insert(self.id) {
+            return Err(Error::damaged(format!("field id {} is used twice or below 1", self.id)));
+        }
+        self.children.iter().try_for_each(|child| child.check(ids, depth + 1))
+    }
+
+    fn python_may_read(&self) -> bool {
+        self.data_type.python_may_read() && self.children.iter().all(Self::python_may_read)
+    }
+
+    fn same_column(&self, other: &SchemaField) -> bool {
+        self.name == other.name
+            && self.nullable == other.nullable
+            && self.data_type == other.data_type
+            && self.dictionary == other.dictionary
+            && self.children.len() == other.children.len()
+            && self.children.iter().zip(&other.children).all(|(a, b)| a.same_column(b))
+    }
+}
+
+fn children(data_type: &DataType) -> Vec<&FieldRef> {
+    match data_type {
+        DataType::List(child)
+        | DataType::LargeList(child)
+        | DataType::FixedSizeList(child, _)
+        | DataType::Map(child, _) => vec![child],
+        DataType::Struct(fields) => fields.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{Fields, IntervalUnit, TimeUnit, UnionFields, UnionMode};
+
+    fn table(schema: &Schema) -> Result<TableSchema> {
+        TableSchema::from_arrow(1, schema, &mut FieldIds { next: 1 })
+    }
+
+    fn column(data_type: DataType) -> Schema {
+        Schema::new(vec![Field::new("c", data_type, true)])
+    }
+
+    #[test]
+    fn every_type_that_parquet_holds_round_trips_with_metadata() {
+        let item = |t| Arc::new(Field::new("item", t, true));
+        let entries = DataType::Struct(Fields::from(vec![
+            Field::new("keys", DataType::Utf8, false),
+            Field::new("values", DataType::List(item(DataType::Int32)), true),
+        ]));
+        let mut types = vec![
+            DataType::Null,
+            DataType::Boolean,
+            DataType::Int8,
+            DataType::Int16,
+            DataType::Int32,
+            DataType::Int64,
+            DataType::UInt8,
+            DataType::UInt16,
+            DataType::UInt32,
+            DataType::UInt64,
+            DataType::Float16,
+            DataType::Float32,
+            DataType::Float64,
+            DataType::Decimal32(9, 2),
+            DataType::Decimal64(18, -2),
+            DataType::Decimal128(38, 10),
+            DataType::Decimal256(76, 0),
+            DataType::Utf8,
+            DataType::LargeUtf8,
+            DataType::Utf8View,
+            DataType::Binary,
+            DataType::LargeBinary,
+            DataType::BinaryView,
+            DataType::FixedSizeBinary(16),
+            DataType::Date32,
+            DataType::Date64,
+            DataType::Interval(IntervalUnit::YearMonth),
+            DataType::Interval(IntervalUnit::DayTime),
+            DataType::List(item(DataType::Utf8)),
+            DataType::LargeList(item(DataType::Utf8)),
+            DataType::FixedSizeList(item(DataType::Float32), 3),
+            DataType::Struct(Fields::from(vec![Field::new("x", DataType::Int8, false)])),
+            DataType::Map(Arc::new(Field::new("entries", entries, false)), false),
+            DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8)),
+        ];
+        for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond] {
+            types.push(DataType::Timestamp(unit, None));
+            types.push(DataType::Timestamp(unit, Some("Europe/Berlin".into())));
+            types.push(DataType::Duration(unit));
+        }
+        types.push(DataType::Time32(TimeUnit::Second));
+        types.push(DataType::Time32(TimeUnit::Millisecond));
+        types.push(DataType::Time64(TimeUnit::Microsecond));
+        types.push(DataType::Time64(TimeUnit::Nanosecond));
+        for data_type in types {
+            let field = Field::new("c", data_type.clone(), false)
+                .with_metadata(HashMap::from([("unit".to_owned(), "m".to_owned())]));
+            let schema = Schema::new(vec![field]);
+            let bytes = table(&schema).unwrap().to_bytes().unwrap();
+            let read = TableSchema::parse("schema", &bytes).unwrap();
+            assert_eq!(read.to_arrow().unwrap().as_ref(), &schema, "{data_type}");
+        }
+    }
+
+    #[test]
+    fn ids_are_on_every_node_and_not_in_what_queries_see() {
+        let item = Arc::new(Field::new("item", DataType::Int8, true));
+        let schema = column(DataType::List(item));
+        let table = table(&schema).unwrap();
+        assert_eq!((table.fields[0].id, table.fields[0].children[0].id), (1, 2));
+        let written = table.to_arrow_with_ids().unwrap();
+        assert_eq!(written.field(0).metadata()[FIELD_ID], "1");
+        let DataType::List(item) = written.field(0).data_type() else { panic!() };
+        assert_eq!(item.metadata()[FIELD_ID], "2");
+        assert_eq!(table.to_arrow().unwrap().as_ref(), &schema);
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_refused() {
+        let union = DataType::Union(UnionFields::empty(), UnionMode::Sparse);
+        for data_type in [union, DataType::Interval(IntervalUnit::MonthDayNano), DataType::Struct(Fields::empty())] {
+            let error = table(&column(data_type)).unwrap_err().to_string();
+            assert!(error.starts_with("column 'c': type "), "{error}");
+        }
+        assert!(table(&Schema::empty()).is_err());
+        let twice = Schema::new(vec![
+            Field::new("a", DataType::Int8, true),
+            Field::new("A", DataType::Int8, true),
+        ]);
+        assert_eq!(table(&twice).unwrap_err().to_string(), "duplicate column name: 'a' and 'A'");
+    }
+
+    #[test]
+    fn a_schema_file_with_one_id_twice_is_damaged() {
+        let mut schema = table(&Schema::new(vec![
+            Field::new("a", DataType::Int8, true),
+            Field::new("b", DataType::Int8, true),
+        ]))
+        .unwrap();
+        schema.fields[1].id = 1;
+        let error = TableSchema::parse("s", &schema.to_bytes().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("field id 1"), "{error}");
+    }
+}

@@ -1,0 +1,249 @@
+//! A snapshot: the state of a table at a version, as lists of manifests.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::{Checksum, ObjectRef};
+use super::{Manifest, TableSchema, Totals, layout, parse_json, to_json};
+use crate::error::{Error, Result};
+
+/// The content of a snapshot file. It holds no version number, so versions can share it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotFile {
+    snapshot_id: i64,
+    timestamp: f64,
+    /// Paths only: what Python reads.
+    manifests: Vec<String>,
+    /// Beside each path, what its bytes must be.
+    manifest_info: Vec<ManifestInfo>,
+    pub(crate) schema: SchemaRef,
+    /// Never decreases.
+    pub(crate) next_field_id: i32,
+    pub(crate) totals: Totals,
+    #[serde(default)]
+    pub(crate) apps: BTreeMap<String, serde_json::Value>,
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ManifestInfo {
+    size: u64,
+    checksum: Checksum,
+    files: u64,
+    rows: u64,
+    schema: u32,
+}
+
+/// Names the schema file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SchemaRef {
+    pub(crate) id: u32,
+    #[serde(flatten)]
+    pub(crate) object: ObjectRef,
+}
+
+/// One manifest that a snapshot lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManifestRef {
+    pub(crate) object: ObjectRef,
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    pub(crate) schema: u32,
+}
+
+impl ManifestRef {
+    /// Names `manifest`, whose bytes are `bytes`, at `path`.
+    pub(crate) fn of(path: String, bytes: &[u8], manifest: &Manifest) -> Result<Self> {
+        let totals = manifest.totals()?;
+        Ok(Self {
+            object: ObjectRef::of(path, bytes),
+            files: totals.files,
+            rows: totals.rows,
+            schema: manifest.schema,
+        })
+    }
+}
+
+/// The parts of a snapshot that a change carries over or replaces.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) manifests: Vec<ManifestRef>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) next_field_id: i32,
+    pub(crate) totals: Totals,
+    pub(crate) apps: BTreeMap<String, serde_json::Value>,
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+impl State {
+    /// The snapshot file of this state at `at_us` microseconds since 1970.
+    pub(crate) fn to_bytes(&self, at_us: i64) -> Result<Vec<u8>> {
+        to_json(&SnapshotFile {
+            snapshot_id: at_us / 1000,
+            timestamp: at_us as f64 / 1e6,
+            manifests: self.manifests.iter().map(|m| m.object.path.clone()).collect(),
+            manifest_info: self.manifests.iter().map(ManifestInfo::from).collect(),
+            schema: self.schema.clone(),
+            next_field_id: self.next_field_id,
+            totals: self.totals,
+            apps: self.apps.clone(),
+            options: self.options.clone(),
+        })
+    }
+
+    /// True if Python 2.0 reads the right rows: it takes the first file's schema for all,
+    /// and pandas must have a type for every column of `schema` (A4).
+    pub(crate) fn python_may_read(&self, schema: &TableSchema) -> bool {
+        self.manifests.iter().all(|manifest| manifest.schema == schema.id) && schema.python_may_read()
+    }
+}
+
+impl From<&ManifestRef> for ManifestInfo {
+    fn from(manifest: &ManifestRef) -> Self {
+        Self {
+            size: manifest.object.size,
+            checksum: manifest.object.checksum,
+            files: manifest.files,
+            rows: manifest.rows,
+            schema: manifest.schema,
+        }
+    }
+}
+
+impl SnapshotFile {
+    /// Parses the snapshot that atio wrote at `path`.
+    pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<State> {
+        let file: Self = parse_json(path, bytes)?;
+        if file.manifests.len() != file.manifest_info.len() {
+            return Err(Error::damaged(format!(
+                "{path} lists {} manifests but describes {}",
+                file.manifests.len(),
+                file.manifest_info.len()
+            )));
+        }
+        let is = |path: &str, kind| {
+            layout::parse(path).is_some_and(|object| object.kind == kind && object.txn.is_some())
+        };
+        let mut strange = file.manifests.iter().filter(|path| !is(path, layout::Kind::Manifest));
+        let schema = &file.schema.object.path;
+        let strange = strange.next().or((!is(schema, layout::Kind::Schema)).then_some(schema));
+        if let Some(name) = strange {
+            return Err(Error::damaged(format!(
+                "{path} names '{}', which is not an object of this table",
+                name.escape_debug()
+            )));
+        }
+        let manifests = file.manifests.into_iter().zip(file.manifest_info);
+        let manifests = manifests.map(|(path, info)| ManifestRef {
+            object: ObjectRef { path, size: info.size, checksum: info.checksum },
+            files: info.files,
+            rows: info.rows,
+            schema: info.schema,
+        });
+        Ok(State {
+            manifests: manifests.collect(),
+            schema: file.schema,
+            next_field_id: file.next_field_id,
+            totals: file.totals,
+            apps: file.apps,
+            options: file.options,
+        })
+    }
+}
+
+/// A snapshot that Python wrote: manifest paths and a time, nothing to verify them by.
+#[derive(Debug, Clone)]
+pub(crate) struct PythonSnapshot {
+    pub(crate) manifests: Vec<String>,
+    pub(crate) at_us: i64,
+}
+
+impl PythonSnapshot {
+    pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Keys {
+            timestamp: f64,
+            manifests: Vec<String>,
+            columns: Option<serde_json::Value>,
+        }
+        let keys: Keys = parse_json(path, bytes)?;
+        if keys.columns.is_some() {
+            return Err(Error::unsupported(format!(
+                "{path} was written by Python atio 3, which uses another format; only tables of Python atio 2.0 can be opened"
+            )));
+        }
+        let manifests: Vec<_> = keys.manifests.iter().map(|path| layout::from_python(path)).collect();
+        for manifest in &manifests {
+            if layout::parse(manifest).is_none_or(|object| object.kind != layout::Kind::Manifest) {
+                return Err(Error::damaged(format!(
+                    "{path} names '{}', which is not a manifest of this table",
+                    manifest.escape_debug()
+                )));
+            }
+        }
+        Ok(Self {
+            manifests,
+            at_us: (keys.timestamp * 1e6) as i64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::FieldIds;
+    use super::*;
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+    fn state(schemas: &[u32]) -> State {
+        let object = |name: &str| {
+            ObjectRef::of(format!("metadata/{name}-018f0000000070008000000000000001-0.json"), b"x")
+        };
+        State {
+            manifests: schemas
+                .iter()
+                .map(|schema| ManifestRef { object: object("manifest"), files: 1, rows: 2, schema: *schema })
+                .collect(),
+            schema: SchemaRef { id: 1, object: object("schema") },
+            next_field_id: 3,
+            totals: Totals { files: 1, rows: 2, bytes: 3 },
+            apps: BTreeMap::new(),
+            options: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_round_trips_and_shows_python_what_it_reads() {
+        let bytes = state(&[1, 1]).to_bytes(1_795_333_041_123_456).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(json["snapshot_id"], 1_795_333_041_123_i64);
+        assert_eq!(json["timestamp"], 1_795_333_041.123_456);
+        assert!(json["manifests"][1].is_string());
+        let read = SnapshotFile::parse("s", &bytes).unwrap();
+        assert_eq!(read.manifests, state(&[1, 1]).manifests);
+    }
+
+    #[test]
+    fn lists_of_unequal_length_are_damage() {
+        let bytes = state(&[1]).to_bytes(0).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        json["manifests"] = serde_json::json!([]);
+        let error = SnapshotFile::parse("s", json.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("lists 0 manifests but describes 1"));
+    }
+
+    #[test]
+    fn python_may_read_only_what_has_one_schema() {
+        let schema = |data_type| {
+            let schema = Schema::new(vec![Field::new("c", data_type, true)]);
+            TableSchema::from_arrow(1, &schema, &mut FieldIds { next: 1 }).unwrap()
+        };
+        let int = schema(DataType::Int64);
+        assert!(state(&[]).python_may_read(&int));
+        assert!(state(&[1, 1]).python_may_read(&int));
+        assert!(!state(&[1, 2]).python_may_read(&int));
+        let seconds = schema(DataType::Timestamp(TimeUnit::Second, None));
+        assert!(!state(&[1]).python_may_read(&seconds));
+    }
+}

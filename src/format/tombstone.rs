@@ -1,0 +1,111 @@
+//! The tombstone that takes the place of a commit record (B7).
+//!
+//! The key stays occupied, so that a writer that stalled can never commit under it, and
+//! everything later questions need stays: the chain, times, totals, revocations, keys.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::checksum::{Checksum, seal};
+use super::record::{Features, Operation, Previous, Record, StoredRecord};
+use super::{FORMAT_VERSION, Totals, Txn, Version, to_json};
+use crate::error::Result;
+
+/// What is left of a version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tombstone {
+    pub(crate) version_id: Version,
+    /// Always null: Python reads it, finds no path and stops (A1).
+    snapshot_filename: Option<String>,
+    /// `expired`, `dropped` or `lost`.
+    pub(crate) tombstone: String,
+    /// The version whose commit made it so.
+    pub(crate) by: Version,
+    /// The checksum of the record that was here.
+    pub(crate) was: Checksum,
+    format_version: u32,
+    features: Features,
+    pub(crate) table: Uuid,
+    pub(crate) txn: Option<Txn>,
+    pub(crate) previous: Option<Previous>,
+    pub(crate) parent: Option<Version>,
+    pub(crate) committed_at_us: i64,
+    pub(crate) operation: Operation,
+    /// Null where Python wrote the record, which counts nothing.
+    pub(crate) added: Option<Totals>,
+    pub(crate) removed: Option<Totals>,
+    pub(crate) message: Option<String>,
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) key: Option<String>,
+    pub(crate) last_expire: Option<Version>,
+    #[serde(default)]
+    pub(crate) revoked: Vec<Txn>,
+    #[serde(default)]
+    pub(crate) expired: Vec<(Version, Version)>,
+}
+
+impl Tombstone {
+    /// The tombstone for `record`, or None if one is there already.
+    ///
+    /// `committed_at_us` and `table` are used where Python wrote the record, which tells
+    /// neither.
+    pub(crate) fn replacing(
+        record: &StoredRecord,
+        reason: &str,
+        by: Version,
+        table: Uuid,
+        committed_at_us: i64,
+    ) -> Option<Self> {
+        let mut tombstone = Self {
+            version_id: record.version(),
+            snapshot_filename: None,
+            tombstone: reason.to_owned(),
+            by,
+            was: record.checksum,
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table,
+            txn: None,
+            previous: None,
+            parent: record.version().previous(),
+            committed_at_us,
+            operation: record.operation(),
+            added: None,
+            removed: None,
+            message: None,
+            properties: BTreeMap::new(),
+            key: None,
+            last_expire: None,
+            revoked: Vec::new(),
+            expired: Vec::new(),
+        };
+        match &record.record {
+            Record::Tombstone(_) => return None,
+            Record::Python(_) => {}
+            Record::Live(live) => {
+                tombstone.table = live.table;
+                tombstone.txn = Some(live.txn);
+                tombstone.previous = live.previous.clone();
+                tombstone.parent = live.parent;
+                tombstone.committed_at_us = live.committed_at_us;
+                tombstone.added = Some(live.added);
+                tombstone.removed = Some(live.removed);
+                tombstone.message = live.message.clone();
+                tombstone.properties = live.properties.clone();
+                tombstone.key = live.key.clone();
+                tombstone.last_expire = live.last_expire;
+                tombstone.revoked = live.revoked.clone();
+                tombstone.expired = live.expired.clone();
+            }
+        }
+        Some(tombstone)
+    }
+
+    /// The bytes to put in the record's place, closed with their checksum.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        seal(to_json(self)?)
+    }
+}

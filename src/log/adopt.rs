@@ -1,0 +1,207 @@
+//! Tables that Python atio 2.0 wrote: reading them as they are, and taking them over.
+//!
+//! Python's metadata has no schema, sizes, row counts or statistics; the footers of its
+//! data files tell them. The first commit of atio writes them down, once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef as ArrowSchema};
+use futures::{StreamExt, TryStreamExt};
+use uuid::Uuid;
+
+use super::footer::{Footer, stats_columns};
+use super::merge::stage_manifest;
+use super::snapshot::Snapshot;
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::error::{Error, Result};
+use crate::format::record::StoredRecord;
+use crate::format::schema::FieldIds;
+use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
+use crate::format::{
+    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout,
+};
+
+/// The schema id of everything that Python wrote with the columns of the version.
+const SCHEMA_ID: u32 = 1;
+/// The schema id of files whose columns differ from it; no schema file has it.
+const OTHER_SCHEMA_ID: u32 = 0;
+/// About the cap of a manifest's size.
+const FILES_PER_MANIFEST: usize = 7000;
+
+/// Loads a version that Python wrote.
+pub(super) async fn load(
+    table: &Table,
+    version: Version,
+    python: &PythonRecord,
+    record: &StoredRecord,
+) -> Result<Arc<Snapshot>> {
+    check_below(table, version).await?;
+    let snapshot = read_snapshot(table, &python.snapshot).await?;
+    let mut entries = Vec::new();
+    for path in &snapshot.manifests {
+        let bytes = table.objects.get_named(path).await?;
+        entries.extend(Manifest::parse(path, &bytes, true)?.files);
+    }
+    let reads: Vec<_> = entries.into_iter().map(|entry| read_file(table, entry)).collect();
+    let files: Vec<_> = futures::stream::iter(reads).buffered(32).try_collect().await?;
+    let arrow = union(&files)?;
+    let mut ids = FieldIds { next: 1 };
+    let schema = TableSchema::from_python(SCHEMA_ID, &arrow, &mut ids)?;
+    let manifests = fill(&files, &schema)?;
+    let totals = manifests.iter().try_fold(Totals::default(), |sum, manifest| sum.plus(manifest.totals()?))?;
+    // A placeholder: the schema file is written when atio first commits.
+    let object = ObjectRef::of(String::new(), b"");
+    Ok(Arc::new(Snapshot {
+        version,
+        record: record.clone(),
+        arrow: schema.to_arrow()?,
+        schema: Arc::new(schema),
+        state: State {
+            manifests: Vec::new(),
+            schema: SchemaRef { id: SCHEMA_ID, object },
+            next_field_id: ids.next,
+            totals,
+            apps: BTreeMap::new(),
+            options: BTreeMap::new(),
+        },
+        table: Uuid::nil(),
+        committed_at_us: committed_at_us(table, version).await?,
+        python: Some(manifests.into_iter().map(Arc::new).collect()),
+        expired: Arc::new([]),
+    }))
+}
+
+/// The time of a version that Python wrote: the latest of all snapshots up to it (C11).
+pub(super) async fn committed_at_us(table: &Table, version: Version) -> Result<i64> {
+    let versions = Version::ZERO.next()?.through(version);
+    let reads = versions.map(|version| async move {
+        match table.record(version).await?.record {
+            Record::Python(python) => Ok(read_snapshot(table, &python.snapshot).await?.at_us),
+            Record::Live(record) => Ok(record.committed_at_us),
+            Record::Tombstone(tombstone) => Ok::<_, Error>(tombstone.committed_at_us),
+        }
+    });
+    let reads: Vec<_> = reads.collect();
+    // A version below whose files are lost must not hide this one.
+    let times: Vec<Result<i64>> = futures::stream::iter(reads).buffered(32).collect().await;
+    let (last, below) = match times.split_last() {
+        Some((Ok(last), below)) => (*last, below),
+        _ => {
+            return Err(Error::damaged(format!("the commit time of version {version} cannot be read")));
+        }
+    };
+    Ok(below.iter().flatten().copied().fold(last, i64::max))
+}
+
+/// Stages what atio needs to go on from Python's version `base`; with `keep_files` its data
+/// files are listed, otherwise only the schema is kept.
+pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) -> Result<State> {
+    let bytes = base.schema.to_bytes()?;
+    let path = layout::schema(txn.id(), txn.seq());
+    let mut state = base.state.clone();
+    state.schema = SchemaRef { id: base.schema.id, object: ObjectRef::of(path.clone(), &bytes) };
+    txn.stage(path, bytes.into()).await?;
+    if keep_files {
+        for manifest in base.python.iter().flatten() {
+            state.manifests.push(stage_manifest(txn, manifest).await?);
+        }
+    }
+    Ok(state)
+}
+
+/// Python on top of a version that atio committed has overwritten it, or its work (A2).
+async fn check_below(table: &Table, version: Version) -> Result<()> {
+    let Some(below) = version.previous().filter(|below| *below > Version::ZERO) else {
+        return Ok(());
+    };
+    let below = match table.objects.get(&layout::record(below)).await? {
+        Some(bytes) => Record::parse(below, &bytes).ok(),
+        None => None,
+    };
+    let record = StoredRecord {
+        record: Record::Python(PythonRecord {
+            version,
+            snapshot: String::new(),
+            checksum: crate::format::Checksum::of(b""),
+        }),
+        checksum: crate::format::Checksum::of(b""),
+    };
+    match below {
+        Some(below) if !below.is_tombstone() => below.check_next(&record),
+        _ => Ok(()),
+    }
+}
+
+async fn read_snapshot(table: &Table, path: &str) -> Result<PythonSnapshot> {
+    let bytes = table.objects.get_named(path).await?;
+    PythonSnapshot::parse(path, &bytes)
+}
+
+struct PythonFile {
+    entry: FileEntry,
+    footer: Footer,
+}
+
+async fn read_file(table: &Table, mut entry: FileEntry) -> Result<PythonFile> {
+    let size = table.objects.size(&entry.path).await?;
+    let size = size.ok_or_else(|| Error::damaged(format!("data file {} is missing", entry.path)))?;
+    let footer = Footer::read(&table.objects, &entry.path, size).await?;
+    entry.size = Some(size);
+    entry.rows = Some(footer.rows()?);
+    Ok(PythonFile { entry, footer })
+}
+
+/// The columns of all files by name, in the order they first occur; all may be null, as in
+/// Python. Oldest files come last in Python's lists, and their order is the table's.
+fn union(files: &[PythonFile]) -> Result<ArrowSchema> {
+    let mut fields: Vec<Field> = Vec::new();
+    for file in files.iter().rev() {
+        for field in file.footer.schema().fields() {
+            let field = Field::new(field.name(), field.data_type().clone(), true);
+            match fields.iter().find(|known| known.name() == field.name()) {
+                None => fields.push(field),
+                Some(known) if known.data_type() == field.data_type() => {}
+                Some(known) => {
+                    return Err(Error::unsupported(format!(
+                        "data file {} has column '{}' of type {}, but another file of the same version has {}: rewrite the table in Python with one type",
+                        file.entry.path,
+                        field.name(),
+                        field.data_type(),
+                        known.data_type()
+                    )));
+                }
+            }
+        }
+    }
+    if fields.is_empty() {
+        return Err(Error::unsupported("the table has no data file that could tell its columns"));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Manifests of `files` with everything that Python left out.
+fn fill(files: &[PythonFile], schema: &TableSchema) -> Result<Vec<Manifest>> {
+    let arrow = schema.to_arrow()?;
+    let (ids, names) = stats_columns(schema, &arrow);
+    let columns = |schema: &Schema| -> Vec<String> {
+        schema.fields().iter().map(|field| field.name().clone()).collect()
+    };
+    let mut manifests = Vec::new();
+    for id in [SCHEMA_ID, OTHER_SCHEMA_ID] {
+        let same = |file: &&PythonFile| (columns(file.footer.schema()) == columns(&arrow)) == (id == SCHEMA_ID);
+        let entries: Vec<_> = files
+            .iter()
+            .filter(same)
+            .map(|file| FileEntry {
+                stats: file.footer.stats(&names, |_| false),
+                ..file.entry.clone()
+            })
+            .collect();
+        for entries in entries.chunks(FILES_PER_MANIFEST) {
+            manifests.push(Manifest::new(id, ids.clone(), entries.to_vec()));
+        }
+    }
+    Ok(manifests)
+}

@@ -1,0 +1,379 @@
+//! Committing a change: stage what names it, create the record, and if another came first,
+//! build anew on it or say who won.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::Instant;
+
+use super::merge::{self, StagedMerge};
+use super::resolve::{Outcome, create_record};
+use super::snapshot::Snapshot;
+use super::table::Table;
+use super::transaction::Transaction;
+use super::{adopt, objects::Objects};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::{Features, Previous};
+use crate::format::snapshot::State;
+use crate::format::{
+    Changes, CommitRecord, FORMAT_VERSION, FileEntry, Manifest, ManifestRef, ObjectRef, Operation,
+    Record, Totals, Txn, Version, layout, pointer,
+};
+
+/// An append that keeps losing races gives up after this long.
+const RETRY_FOR: Duration = Duration::from_secs(120);
+const WRITER: &str = concat!("atio ", env!("CARGO_PKG_VERSION"));
+
+/// What a statement does to the rows of a table.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// Adds files; commutes with every other append.
+    Append(Manifest),
+    /// Replaces all files; valid only on the very state that the statement started from.
+    Overwrite(Manifest),
+}
+
+impl Change {
+    /// The files that it adds, written with the schema `schema`.
+    pub(crate) fn append(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
+        Self::Append(Manifest::new(schema, stats_ids, files))
+    }
+
+    /// Like [`Change::append`], in place of everything that was there.
+    pub(crate) fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
+        Self::Overwrite(Manifest::new(schema, stats_ids, files))
+    }
+
+    fn manifest(&self) -> &Manifest {
+        match self {
+            Change::Append(manifest) | Change::Overwrite(manifest) => manifest,
+        }
+    }
+}
+
+impl Table {
+    /// Commits `change`, which was planned on `base`, and gives the version it became.
+    ///
+    /// Three endings. Ok: the version is there, whole. An error other than
+    /// [`ErrorKind::CommitUnknown`]: it is not and never will be, and what was staged has
+    /// been removed. `CommitUnknown`: nobody can tell yet, and nothing was removed.
+    /// Runs to its end even if the caller stops waiting.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        txn: Arc<Transaction>,
+        base: Arc<Snapshot>,
+        change: Change,
+    ) -> Result<Version> {
+        let table = Arc::clone(self);
+        let commit = async move {
+            let committed = table.commit_in_queue(&txn, base, &change).await;
+            match &committed {
+                Ok(_) => txn.settle(),
+                Err(error) if error.kind() == ErrorKind::CommitUnknown => txn.settle(),
+                Err(_) => txn.abort().await,
+            }
+            committed
+        };
+        match tokio::spawn(commit).await {
+            Ok(committed) => committed,
+            Err(error) => Err(Error::new(ErrorKind::CommitUnknown, "the commit was cut off; look at atio_history to see whether it happened").with_source(error)),
+        }
+    }
+
+    async fn commit_in_queue(&self, txn: &Transaction, base: Arc<Snapshot>, change: &Change) -> Result<Version> {
+        let staged = self.stage_change(txn, &base, change).await?;
+        let _turn = self.queue.lock().await;
+        let give_up = Instant::now() + RETRY_FOR;
+        let mut base = base;
+        let mut attempt = 0;
+        let mut unused = Vec::new();
+        // The base may have been passed while the data was written: look before trying.
+        if let Some(seen) = self.last_seen().filter(|seen| seen.table == base.table && seen.version > base.version) {
+            base = self.rebase(txn.id(), &base, change, seen).await?;
+        }
+        loop {
+            let (record, unmerged) = self.record_of_change(txn, &base, change, &staged, attempt).await?;
+            let version = record.version_id;
+            match create_record(self, version, txn.id(), record.to_bytes()?.into()).await? {
+                Outcome::Committed => {
+                    unused.extend(unmerged);
+                    futures::join!(announce(&self.objects, &record), txn.discard(&unused));
+                    return Ok(version);
+                }
+                Outcome::Conflict(winner) if Instant::now() < give_up => {
+                    ::log::debug!("'{}': version {version} went to another writer ({:?})", self.name(), winner.txn());
+                    let newest = self.newest().await?;
+                    base = self.rebase(txn.id(), &base, change, newest).await?;
+                    unused.extend(record.snapshot.map(|snapshot| snapshot.path));
+                    attempt += 1;
+                    tokio::time::sleep(pause(attempt)).await;
+                }
+                Outcome::Conflict(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("gave up after {attempt} attempts to commit to '{}': other writers kept coming first; nothing was written", self.name()),
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn stage_change(&self, txn: &Transaction, base: &Snapshot, change: &Change) -> Result<Staged> {
+        let manifest = change.manifest();
+        let added = match manifest.files.is_empty() {
+            true => None,
+            false => Some(merge::stage_manifest(txn, manifest).await?),
+        };
+        let merges = match change {
+            Change::Append(_) if base.python.is_none() => merge::stage(self, txn, base).await?,
+            _ => Vec::new(),
+        };
+        let adopted = match base.python {
+            Some(_) => Some(adopt::stage(txn, base, matches!(change, Change::Append(_))).await?),
+            None => None,
+        };
+        Ok(Staged {
+            added,
+            totals: manifest.totals()?,
+            merges: merges.into(),
+            adopted,
+        })
+    }
+
+    /// Stages the snapshot of `change` on `base`; gives the record that names it, and the
+    /// merged manifests that it does not use.
+    async fn record_of_change(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        change: &Change,
+        staged: &Staged,
+        attempt: u32,
+    ) -> Result<(CommitRecord, Vec<String>)> {
+        let mut state = match (&staged.adopted, &base.python) {
+            (Some(adopted), Some(_)) => adopted.clone(),
+            (None, Some(_)) => return Err(self.explain(Error::damaged("Python wrote to the table after atio did"))),
+            _ => base.state.clone(),
+        };
+        let removed = match change {
+            Change::Append(_) => None,
+            Change::Overwrite(_) => Some(std::mem::take(&mut state.manifests)),
+        };
+        let unused = merge::apply(&staged.merges, &mut state.manifests);
+        state.manifests.extend(staged.added.clone());
+        let removed_totals = match &removed {
+            Some(_) => std::mem::take(&mut state.totals),
+            None => Totals::default(),
+        };
+        state.totals = state.totals.plus(staged.totals)?;
+        let draft = Draft {
+            operation: match change {
+                Change::Append(_) => Operation::Append,
+                Change::Overwrite(_) => Operation::Overwrite,
+            },
+            changes: Changes {
+                added: staged.added.iter().map(|manifest| manifest.object.clone()).collect(),
+                removed: None,
+                manifests_dropped: removed.iter().flatten().map(|m| m.object.path.clone()).collect(),
+            },
+            added: staged.totals,
+            removed: removed_totals,
+        };
+        let record = self.record_of_state(txn, base, &state, draft, attempt).await?;
+        Ok((record, unused))
+    }
+
+    pub(super) async fn record_of_state(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        state: &State,
+        draft: Draft,
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let mut record = self.next_record(txn.id(), base, draft)?;
+        let bytes = state.to_bytes(record.committed_at_us)?;
+        let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
+        record.snapshot_filename = state.python_may_read(&base.schema).then(|| path.clone());
+        record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
+        txn.stage(path, bytes.into()).await?;
+        Ok(record)
+    }
+
+    /// The record one above `base`, complete but for its snapshot.
+    pub(super) fn next_record(&self, txn: Txn, base: &Snapshot, draft: Draft) -> Result<CommitRecord> {
+        check_features(base)?;
+        let now = Utc::now().timestamp_micros();
+        if now <= base.committed_at_us {
+            ::log::warn!("'{}': this computer's clock is behind version {}", self.name(), base.version);
+        }
+        let refs = match &base.record.record {
+            Record::Live(live) => live.refs.clone(),
+            _ => None,
+        };
+        let table = match base.python {
+            Some(_) => uuid::Uuid::now_v7(),
+            None => base.table,
+        };
+        Ok(CommitRecord {
+            version_id: base.version.next()?,
+            snapshot_filename: None,
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table,
+            txn,
+            previous: Some(Previous {
+                version: base.version,
+                txn: base.txn(),
+                checksum: base.record.checksum,
+            }),
+            parent: Some(base.version),
+            committed_at_us: now.max(base.committed_at_us + 1),
+            operation: draft.operation,
+            snapshot: None,
+            refs,
+            last_expire: base.record.last_expire(),
+            changes: draft.changes,
+            added: draft.added,
+            removed: draft.removed,
+            message: None,
+            properties: BTreeMap::new(),
+            key: None,
+            writer: WRITER.to_owned(),
+            expired: Vec::new(),
+            revoked: Vec::new(),
+        })
+    }
+
+    /// Checks that `change` still holds on `newest`, by what was committed since `base`.
+    async fn rebase(
+        &self,
+        txn: Txn,
+        base: &Arc<Snapshot>,
+        change: &Change,
+        newest: Arc<Snapshot>,
+    ) -> Result<Arc<Snapshot>> {
+        if newest.table != base.table && base.python.is_none() {
+            return Err(self.conflict("the table was dropped and created again", newest.version));
+        }
+        let passed = base.version.next()?.through(newest.version);
+        let mut below = base.record.clone();
+        for version in passed {
+            let record = self.record(version).await?;
+            below.check_next(&record).map_err(|error| self.explain(error))?;
+            if record.revoked().contains(&txn) {
+                return Err(Error::new(
+                    ErrorKind::Revoked,
+                    format!(
+                        "this write to '{}' was revoked by the expiry of version {version}, which took its files for abandoned; nothing was written: run it again",
+                        self.name()
+                    ),
+                ));
+            }
+            let operation = record.operation();
+            if operation == Operation::Drop || record.table().is_none() {
+                return Err(self.conflict(&format!("it was changed by {}", operation.word()), version));
+            }
+            let harmless = match change {
+                Change::Append(_) => true,
+                Change::Overwrite(_) => !operation.changes_state(),
+            };
+            if !harmless {
+                let what = format!("it was changed ({}) by transaction {}", operation.word(), words(record.txn()));
+                return Err(self.conflict(&what, version));
+            }
+            below = record;
+        }
+        if newest.schema.id != change.manifest().schema {
+            return Err(self.conflict("its schema was changed", newest.version));
+        }
+        if base.python.is_some() {
+            return Err(self.conflict("another writer took over the table from Python atio", newest.version));
+        }
+        Ok(newest)
+    }
+
+    fn conflict(&self, what: &str, version: Version) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "cannot commit to '{}': {what} in version {version}, after this statement started; nothing was written: run it again",
+                self.name()
+            ),
+        )
+    }
+}
+
+/// What is staged once for all attempts.
+struct Staged {
+    added: Option<ManifestRef>,
+    totals: Totals,
+    merges: Arc<[StagedMerge]>,
+    adopted: Option<State>,
+}
+
+/// The part of a record that tells what changed.
+pub(super) struct Draft {
+    pub(super) operation: Operation,
+    pub(super) changes: Changes,
+    pub(super) added: Totals,
+    pub(super) removed: Totals,
+}
+
+impl Draft {
+    /// A version of the same rows.
+    pub(super) fn same_state(operation: Operation) -> Self {
+        Self {
+            operation,
+            changes: Changes::default(),
+            added: Totals::default(),
+            removed: Totals::default(),
+        }
+    }
+}
+
+/// Refuses to commit on a version whose features this release could break (B2).
+pub(super) fn check_features(base: &Snapshot) -> Result<()> {
+    let Record::Live(live) = &base.record.record else {
+        return Ok(());
+    };
+    match live.features.write.first() {
+        None => Ok(()),
+        Some(feature) => Err(Error::unsupported(format!(
+            "version {} needs writers to know the feature '{}', which this release does not: upgrade to write",
+            base.version,
+            feature.escape_debug()
+        ))),
+    }
+}
+
+/// Moves the pointer and the marker, which are hints: failing costs others a look-up.
+pub(super) async fn announce(objects: &Objects, record: &CommitRecord) {
+    let write = |name: &'static str, bytes: Result<Vec<u8>>| async move {
+        let written = match bytes {
+            Ok(bytes) => objects.replace(name, bytes.into()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            ::log::warn!("version {} is committed, but {name} could not be written: {error}", record.version_id);
+        }
+    };
+    let version = record.version_id;
+    futures::join!(
+        write(layout::POINTER, pointer::pointer(version, record.table)),
+        write(layout::SUCCESS, pointer::success(version, record.txn, record.committed_at_us)),
+    );
+}
+
+/// A random pause that grows with the attempts, up to half a second.
+pub(super) fn pause(attempt: u32) -> Duration {
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let most = 5_u64 << attempt.min(7);
+    Duration::from_millis(1 + random % most)
+}
+
+fn words(txn: Option<Txn>) -> String {
+    txn.map_or("of Python".to_owned(), |txn| txn.to_string())
+}

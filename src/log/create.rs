@@ -1,0 +1,176 @@
+//! Making a table: version 0, which is empty.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use chrono::Utc;
+use uuid::Uuid;
+
+use super::commit::{Draft, announce};
+use super::locate;
+use super::resolve::{Outcome, create_record};
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::Features;
+use crate::format::schema::FieldIds;
+use crate::format::snapshot::{SchemaRef, State};
+use crate::format::{
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, TableSchema, Totals, Version, layout,
+};
+
+/// What a new table is to be like.
+#[derive(Debug)]
+pub(crate) struct NewTable {
+    /// Its columns; field metadata is kept, field ids are given anew.
+    pub(crate) schema: Arc<Schema>,
+    /// Options as the snapshot keeps them.
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+impl Table {
+    /// Creates the table; of several that try at once, one wins and the others fail with
+    /// [`ErrorKind::TableExists`].
+    ///
+    /// Fails if the place holds anything that is not of an atio table. Where a table was
+    /// dropped whose log had to stay, the numbers go on from there.
+    pub(crate) async fn create(&self, new: &NewTable) -> Result<()> {
+        let mut ids = FieldIds { next: 1 };
+        let schema = TableSchema::from_arrow(1, &new.schema, &mut ids)
+            .map_err(|error| error.context(format!("cannot create table '{}'", self.name())))?;
+        let below = match locate::newest(&self.objects).await? {
+            Some(newest) => Some(self.dropped(newest).await?),
+            None => None,
+        };
+        self.check_nothing_else_is_here().await?;
+        let txn = Transaction::begin(self);
+        let created = self.create_first(&txn, new, schema, ids, below).await;
+        match &created {
+            Ok(record) => {
+                txn.settle();
+                announce(&self.objects, record).await;
+            }
+            Err(error) if error.kind() == ErrorKind::CommitUnknown => txn.settle(),
+            Err(_) => txn.abort().await,
+        }
+        created.map(drop)
+    }
+
+    async fn create_first(
+        &self,
+        txn: &Transaction,
+        new: &NewTable,
+        schema: TableSchema,
+        ids: FieldIds,
+        below: Option<CommitRecord>,
+    ) -> Result<CommitRecord> {
+        let schema_path = layout::schema(txn.id(), txn.seq());
+        let schema_bytes = schema.to_bytes()?;
+        let state = State {
+            manifests: Vec::new(),
+            schema: SchemaRef { id: schema.id, object: ObjectRef::of(schema_path.clone(), &schema_bytes) },
+            next_field_id: ids.next,
+            totals: Totals::default(),
+            apps: BTreeMap::new(),
+            options: new.options.clone(),
+        };
+        let at_us = Utc::now().timestamp_micros().max(below.as_ref().map_or(0, |below| below.committed_at_us + 1));
+        let bytes = state.to_bytes(at_us)?;
+        let path = layout::snapshot(at_us / 1000, txn.id(), 0);
+        let snapshot = ObjectRef::of(path.clone(), &bytes);
+        futures::try_join!(
+            txn.stage(schema_path, schema_bytes.into()),
+            txn.stage(path.clone(), bytes.into()),
+        )?;
+        let mut record = self.first_record(txn, at_us, snapshot, below)?;
+        record.snapshot_filename.take_if(|_| !state.python_may_read(&schema));
+        match create_record(self, record.version_id, txn.id(), record.to_bytes()?.into()).await? {
+            Outcome::Committed => Ok(record),
+            Outcome::Conflict(_) => Err(self.exists()),
+        }
+    }
+
+    fn first_record(
+        &self,
+        txn: &Transaction,
+        at_us: i64,
+        snapshot: ObjectRef,
+        below: Option<CommitRecord>,
+    ) -> Result<CommitRecord> {
+        let draft = Draft::same_state(Operation::Create);
+        let mut record = CommitRecord {
+            version_id: Version::ZERO,
+            snapshot_filename: Some(snapshot.path.clone()),
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table: Uuid::now_v7(),
+            txn: txn.id(),
+            previous: None,
+            parent: None,
+            committed_at_us: at_us,
+            operation: draft.operation,
+            snapshot: Some(snapshot),
+            refs: None,
+            last_expire: None,
+            changes: Changes::default(),
+            added: draft.added,
+            removed: draft.removed,
+            message: None,
+            properties: BTreeMap::new(),
+            key: None,
+            writer: concat!("atio ", env!("CARGO_PKG_VERSION")).to_owned(),
+            expired: Vec::new(),
+            revoked: Vec::new(),
+        };
+        if let Some(below) = below {
+            record.version_id = below.version_id.next()?;
+            record.last_expire = below.last_expire;
+            record.previous = Some(below.as_previous()?);
+        }
+        Ok(record)
+    }
+
+    /// The record of `newest` if that dropped the table; otherwise the table exists.
+    async fn dropped(&self, newest: Version) -> Result<CommitRecord> {
+        match self.record(newest).await?.record {
+            crate::format::Record::Live(record) if record.operation == Operation::Drop => Ok(*record),
+            _ => Err(self.exists()),
+        }
+    }
+
+    fn exists(&self) -> Error {
+        Error::new(ErrorKind::TableExists, format!("there is a table at {} already", self.location()))
+    }
+
+    async fn check_nothing_else_is_here(&self) -> Result<()> {
+        match self.foreign().await? {
+            None => Ok(()),
+            Some(foreign) => Err(Error::invalid(format!(
+                "{} is not empty and not an atio table (it holds '{}'): choose a directory that is new or empty",
+                self.location(),
+                foreign.escape_debug()
+            ))),
+        }
+    }
+
+    /// Fails if the directory holds anything that atio did not make.
+    pub(crate) async fn check_only_ours(&self) -> Result<()> {
+        match self.foreign().await? {
+            None => Ok(()),
+            Some(foreign) => Err(Error::invalid(format!(
+                "table '{}' is not dropped: its directory holds '{}', which atio did not make; move it away first",
+                self.name(),
+                foreign.escape_debug()
+            ))),
+        }
+    }
+
+    async fn foreign(&self) -> Result<Option<String>> {
+        let ours = |path: &str| {
+            path == layout::POINTER || path == layout::SUCCESS || layout::parse(path).is_some()
+        };
+        let listed = self.objects.list("").await?;
+        Ok(listed.into_iter().map(|object| object.path).find(|path| !ours(path)))
+    }
+}

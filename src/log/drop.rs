@@ -1,0 +1,76 @@
+//! Dropping a table where a directory cannot be renamed: a terminal record first, so that
+//! no writer can commit any more, then the objects, then tombstones.
+
+use std::sync::Arc;
+
+use super::commit::{Draft, announce};
+use super::resolve::{Outcome, create_record};
+use super::snapshot::Snapshot;
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::{self, Kind};
+use crate::format::tombstone::Tombstone;
+use crate::format::{CommitRecord, Operation, Version};
+
+/// How often a drop that loses the race tries again.
+const ATTEMPTS: u32 = 100;
+
+impl Table {
+    /// Drops the table: commits the end of its log and deletes its objects.
+    ///
+    /// The log stays as tombstones, so that its numbers are never used twice. If deleting
+    /// fails half way the table is gone all the same, and dropping again goes on.
+    pub(crate) async fn drop_log(&self) -> Result<()> {
+        let record = self.commit_drop().await?;
+        announce(&self.objects, &record).await;
+        self.forget();
+        let mut objects = Vec::new();
+        for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
+            let listed = self.objects.list(folder).await?;
+            let ours = listed.into_iter().filter(|object| {
+                layout::parse(&object.path).is_some_and(|object| !matches!(object.kind, Kind::Record(_)))
+            });
+            objects.extend(ours.map(|object| object.path));
+        }
+        let deleted = self.objects.delete_all(&objects).await.into_iter().collect();
+        self.bury(&record).await?;
+        deleted
+    }
+
+    async fn commit_drop(&self) -> Result<CommitRecord> {
+        let txn = Transaction::begin(self);
+        for attempt in 0..ATTEMPTS {
+            let base: Arc<Snapshot> = self.newest().await?;
+            let mut record = self.next_record(txn.id(), &base, Draft::same_state(Operation::Drop))?;
+            record.refs = None;
+            record.removed = base.totals();
+            record.last_expire = Some(record.version_id);
+            record.expired = vec![(Version::ZERO, base.version)];
+            let bytes = record.to_bytes()?.into();
+            match create_record(self, record.version_id, txn.id(), bytes).await? {
+                Outcome::Committed => return Ok(record),
+                Outcome::Conflict(_) => tokio::time::sleep(super::commit::pause(attempt)).await,
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!("cannot drop '{}': other writers kept coming first; nothing was deleted", self.name()),
+        ))
+    }
+
+    async fn bury(&self, drop: &CommitRecord) -> Result<()> {
+        let Some(last) = drop.version_id.previous() else {
+            return Ok(());
+        };
+        for version in self.first_version().await?.through(last) {
+            let record = self.record(version).await?;
+            let at_us = drop.committed_at_us;
+            let Some(tombstone) = Tombstone::replacing(&record, "dropped", drop.version_id, drop.table, at_us) else {
+                continue;
+            };
+            self.objects.replace(&layout::record(version), tombstone.to_bytes()?.into()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Carrying out an expiry: the fence first, deletes only once it is committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::commit::{Draft, announce};
+use super::super::resolve::{Outcome, create_record};
+use super::super::snapshot::Snapshot;
+use super::super::table::Table;
+use super::super::transaction::Transaction;
+use super::super::adopt;
+use super::inventory::Inventory;
+use super::plan::{ExpirePlan, ExpiryRow};
+use crate::error::Result;
+use crate::format::tombstone::Tombstone;
+use crate::format::{CommitRecord, Operation, Record, layout};
+
+/// Commits the fence one above `base`; None if another commit came first.
+pub(super) async fn fence(
+    table: &Table,
+    txn: &Transaction,
+    base: &Arc<Snapshot>,
+    plan: &ExpirePlan,
+    attempt: u32,
+) -> Result<Option<CommitRecord>> {
+    let draft = Draft::same_state(Operation::Expire);
+    let mut record = match &base.record.record {
+        Record::Live(live) => {
+            let mut record = table.next_record(txn.id(), base, draft)?;
+            record.snapshot = live.snapshot.clone();
+            record.snapshot_filename = live.snapshot_filename.clone();
+            record
+        }
+        // A fence on a table that Python made takes it over.
+        _ => {
+            let state = adopt::stage(txn, base, true).await?;
+            table.record_of_state(txn, base, &state, draft, attempt).await?
+        }
+    };
+    record.last_expire = Some(record.version_id);
+    record.expired = plan.expired.clone();
+    record.revoked = plan.revoked.clone();
+    let bytes = record.to_bytes()?.into();
+    ::log::info!("'{}': {}", table.name(), plan.words());
+    match create_record(table, record.version_id, txn.id(), bytes).await? {
+        Outcome::Committed => Ok(Some(record)),
+        Outcome::Conflict(_) => Ok(None),
+    }
+}
+
+/// Deletes what the plan names, in an order that a crash at any point leaves to be finished:
+/// pointer, data files, manifests, tombstones, snapshots (C3, C5).
+///
+/// What cannot be deleted now is told in its row, and the next expiry tries again.
+pub(super) async fn delete(
+    table: &Table,
+    inventory: &Inventory,
+    plan: &ExpirePlan,
+    fence: Option<&CommitRecord>,
+) -> Result<Vec<ExpiryRow>> {
+    if let Some(fence) = fence {
+        announce(&table.objects, fence).await;
+    }
+    let mut outcomes = HashMap::new();
+    for paths in plan.before_tombstones() {
+        let deleted = table.objects.delete_all(&paths).await;
+        outcomes.extend(paths.into_iter().zip(deleted));
+    }
+    if outcomes.values().all(Result::is_ok) {
+        bury(table, inventory, plan, fence).await?;
+        let paths = plan.after_tombstones();
+        let deleted = table.objects.delete_all(&paths).await;
+        outcomes.extend(paths.into_iter().zip(deleted));
+    }
+    let mut rows = plan.rows();
+    for row in &mut rows {
+        match outcomes.get(&row.path) {
+            Some(Ok(())) => row.deleted = true,
+            Some(Err(error)) => row.reason = format!("{}; could not be deleted: {error}", row.reason),
+            None => row.reason = format!("{}; left for the next expiry", row.reason),
+        }
+    }
+    Ok(rows)
+}
+
+async fn bury(
+    table: &Table,
+    inventory: &Inventory,
+    plan: &ExpirePlan,
+    fence: Option<&CommitRecord>,
+) -> Result<()> {
+    let by = fence.map(|fence| fence.version_id).or(inventory.base.record.last_expire());
+    let uuid = fence.map_or(inventory.base.table, |fence| fence.table);
+    for version in &plan.bury {
+        let (Some(by), Some(record)) = (by, inventory.records.get(version)) else { continue };
+        let at_us = inventory.times.get(version).copied().unwrap_or_default();
+        if let Some(tombstone) = Tombstone::replacing(record, "expired", by, uuid, at_us) {
+            table.objects.replace(&layout::record(*version), tombstone.to_bytes()?.into()).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Expiry: plan, fence, delete. No clock decides whether it is safe.
+//!
+//! The fence is a commit that names every version that has expired and every transaction
+//! whose staged files are about to go. A writer that was slow must pass over the fence to
+//! commit, finds itself revoked there, and fails cleanly (A5, C2). Ages only decide whom
+//! to disturb.
+
+mod apply;
+mod inventory;
+mod plan;
+
+pub(crate) use plan::ExpiryRow;
+
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often an expiry that loses the race plans anew.
+const ATTEMPTS: u32 = 1000;
+
+/// What to expire. Times are microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiry {
+    /// Versions stay readable for this long after they stopped being the newest (C1).
+    pub(crate) keep_for_us: i64,
+    /// The newest so many versions with changes stay, whatever their age; at least 1.
+    pub(crate) retain_last: u64,
+    /// Files that no version ever named go once their transaction was idle this long (C4).
+    pub(crate) orphan_age_us: i64,
+    /// Changes nothing.
+    pub(crate) dry_run: bool,
+    /// The present time since 1970.
+    pub(crate) now_us: i64,
+}
+
+impl Table {
+    /// Makes old versions unreadable and deletes every file that only they needed.
+    ///
+    /// Gives one row for each file, deleted or, with `dry_run`, to be deleted. The newest
+    /// version and tagged versions always stay. Refuses, before anything is deleted, if a
+    /// version that stays cannot be read. Running it again after a crash finishes the job.
+    pub(crate) async fn expire(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+        // Listed once: what is staged later is younger than any orphan (C2).
+        let listing = self.list_staged().await?;
+        let txn = Transaction::begin(self);
+        for attempt in 0..ATTEMPTS {
+            let base = self.newest().await?;
+            super::commit::check_features(&base)?;
+            let inventory = inventory::take(self, &base, expiry).await?;
+            let plan = plan::ExpirePlan::new(&inventory, &listing, expiry);
+            if expiry.dry_run {
+                return Ok(plan.rows());
+            }
+            if !plan.needs_fence() {
+                txn.settle();
+                return apply::delete(self, &inventory, &plan, None).await;
+            }
+            let fenced = apply::fence(self, &txn, &base, &plan, attempt).await;
+            match fenced {
+                Ok(Some(fence)) => {
+                    txn.settle();
+                    return apply::delete(self, &inventory, &plan, Some(&fence)).await;
+                }
+                Ok(None) => tokio::time::sleep(super::commit::pause(attempt)).await,
+                Err(error) if error.kind() == ErrorKind::CommitUnknown => {
+                    txn.settle();
+                    return Err(error);
+                }
+                Err(error) => {
+                    txn.abort().await;
+                    return Err(error);
+                }
+            }
+        }
+        txn.abort().await;
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!("cannot expire '{}': other writers kept coming first; nothing was deleted", self.name()),
+        ))
+    }
+}

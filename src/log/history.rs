@@ -1,0 +1,127 @@
+//! What became of a table, version by version.
+
+use chrono::{DateTime, SecondsFormat};
+use futures::StreamExt;
+
+use super::snapshot::in_ranges;
+use super::table::Table;
+use crate::error::Result;
+use crate::format::record::StoredRecord;
+use crate::format::{Operation, Record, Totals, Txn, Version};
+
+/// How many records are read at once.
+pub(super) const PARALLEL: usize = 64;
+
+/// One version, as its record tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct HistoryEntry {
+    pub(crate) version: Version,
+    pub(crate) committed_at_us: Option<i64>,
+    pub(crate) operation: String,
+    pub(crate) added: Option<Totals>,
+    pub(crate) removed: Option<Totals>,
+    /// The state after it; None where Python wrote it or a record above is unreadable.
+    pub(crate) totals: Option<Totals>,
+    pub(crate) message: Option<String>,
+    pub(crate) txn: Option<Txn>,
+    /// False once it has expired, and where its record is damaged.
+    pub(crate) readable: bool,
+}
+
+impl Table {
+    /// All versions of the table, oldest first, expired ones included.
+    pub(crate) async fn history(&self) -> Result<Vec<HistoryEntry>> {
+        let newest = self.newest().await?;
+        let first = self.first_version().await?;
+        let versions = first.through(newest.version);
+        let reads = versions.map(|version| async move {
+            let record = self.record(version).await;
+            let python = matches!(&record, Ok(record) if matches!(record.record, Record::Python(_)));
+            let time = match python {
+                true => self.committed_at_us(version).await.ok(),
+                false => None,
+            };
+            (version, record, time)
+        });
+        let reads: Vec<_> = reads.collect();
+        let records: Vec<_> = futures::stream::iter(reads).buffered(PARALLEL).collect().await;
+        let mut entries: Vec<_> = records
+            .into_iter()
+            .map(|(version, record, time)| match record {
+                Ok(record) => entry(&record, time, in_ranges(&newest.expired, version)),
+                Err(error) => damaged(version, error.to_string()),
+            })
+            .collect();
+        // A table that was dropped and created again begins at its newest creation.
+        if let Some(created) = entries.iter().rposition(|entry| entry.operation == Operation::Create.word()) {
+            entries.drain(..created);
+        }
+        let mut after = Some(newest.totals());
+        for entry in entries.iter_mut().rev() {
+            entry.totals = after;
+            after = before(after, entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> HistoryEntry {
+    let mut entry = HistoryEntry {
+        version: record.version(),
+        committed_at_us: python_time,
+        operation: record.operation().word().to_owned(),
+        added: None,
+        removed: None,
+        totals: None,
+        message: None,
+        txn: record.txn(),
+        readable: !expired && !record.is_tombstone(),
+    };
+    match &record.record {
+        Record::Python(_) => {}
+        Record::Live(live) => {
+            entry.committed_at_us = Some(live.committed_at_us);
+            entry.added = Some(live.added);
+            entry.removed = Some(live.removed);
+            entry.message = live.message.clone();
+        }
+        Record::Tombstone(tombstone) => {
+            entry.committed_at_us = Some(tombstone.committed_at_us);
+            entry.added = tombstone.added;
+            entry.removed = tombstone.removed;
+            entry.message = tombstone.message.clone();
+        }
+    }
+    entry
+}
+
+fn damaged(version: Version, error: String) -> HistoryEntry {
+    HistoryEntry {
+        version,
+        committed_at_us: None,
+        operation: "damaged".to_owned(),
+        added: None,
+        removed: None,
+        totals: None,
+        message: Some(error),
+        txn: None,
+        readable: false,
+    }
+}
+
+/// The state below a version, from the state after it and what it changed.
+fn before(after: Option<Totals>, entry: &HistoryEntry) -> Option<Totals> {
+    let (after, added, removed) = (after?, entry.added?, entry.removed?);
+    let back = |after: u64, added: u64, removed: u64| after.checked_add(removed)?.checked_sub(added);
+    Some(Totals {
+        files: back(after.files, added.files, removed.files)?,
+        rows: back(after.rows, added.rows, removed.rows)?,
+        bytes: back(after.bytes, added.bytes, removed.bytes)?,
+    })
+}
+
+/// A commit time as people read it: `2026-11-22T08:39:01.123456Z`.
+pub(crate) fn time_words(at_us: i64) -> String {
+    DateTime::from_timestamp_micros(at_us)
+        .map_or(format!("{at_us} us"), |time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
+}

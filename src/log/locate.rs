@@ -1,0 +1,73 @@
+//! Finding the newest version: a hint, then probing forward. No LIST on this path.
+
+use super::objects::Objects;
+use crate::error::{Error, Result};
+use crate::format::{Version, layout, pointer};
+
+/// The newest version of the table, or None if there is no table here.
+///
+/// The pointer is only where the search begins: versions are contiguous and their keys are
+/// never removed, so probing forward from any existing one ends at the newest. Without a
+/// usable pointer the metadata is listed.
+pub(super) async fn newest(objects: &Objects) -> Result<Option<Version>> {
+    let hint = objects.get(layout::POINTER).await?;
+    let hint = hint.and_then(|bytes| pointer::parse_pointer(&bytes));
+    let start = match hint {
+        Some(hint) if exists(objects, hint).await? => Some(hint),
+        hint => {
+            let listed = largest(objects).await?;
+            match hint {
+                Some(hint) if listed < Some(hint) => return Err(ahead(hint, listed)),
+                _ => listed,
+            }
+        }
+    };
+    match start {
+        Some(start) => Ok(Some(forward(objects, start).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The newest version, probing from `known`, which exists: in steps that double, then back.
+pub(super) async fn forward(objects: &Objects, known: Version) -> Result<Version> {
+    let at = |number: u64| Version::new(number).filter(|version| *version <= Version::MAX);
+    let mut present = known;
+    let mut step = 1;
+    let mut absent = loop {
+        match at(present.get() + step) {
+            Some(next) if exists(objects, next).await? => {
+                present = next;
+                step *= 2;
+            }
+            _ => break present.get() + step,
+        }
+    };
+    while absent - present.get() > 1 {
+        let middle = present.get() + (absent - present.get()) / 2;
+        match at(middle) {
+            Some(middle) if exists(objects, middle).await? => present = middle,
+            _ => absent = middle,
+        }
+    }
+    Ok(present)
+}
+
+async fn exists(objects: &Objects, version: Version) -> Result<bool> {
+    objects.exists(&layout::record(version)).await
+}
+
+async fn largest(objects: &Objects) -> Result<Option<Version>> {
+    let listed = objects.list(layout::METADATA).await?;
+    let names = listed.iter().filter_map(|object| object.path.split_once('/'));
+    Ok(names.filter_map(|(_, name)| layout::parse_record(name)).max())
+}
+
+fn ahead(pointer: Version, newest: Option<Version>) -> Error {
+    let found = newest.map_or("there is no commit record".to_owned(), |newest| {
+        format!("the newest commit record is version {newest}; it stays readable by number")
+    });
+    Error::damaged(format!(
+        "{} names version {pointer}, but {found}: the directory looks partly copied or restored",
+        layout::POINTER
+    ))
+}

@@ -1,0 +1,30 @@
+//! How versions are made and found, on any object store.
+//!
+//! The only place that touches the store's metadata, and the only one where "already
+//! exists" and "not found" of a store are looked at. Knows nothing of the query engine.
+
+mod adopt;
+mod commit;
+mod create;
+mod drop;
+mod expire;
+mod footer;
+mod history;
+mod locate;
+mod merge;
+mod objects;
+mod resolve;
+mod snapshot;
+mod staging;
+mod table;
+mod transaction;
+
+pub(crate) use commit::Change;
+pub(crate) use create::NewTable;
+pub(crate) use expire::{Expiry, ExpiryRow};
+pub(crate) use footer::{Footer, stats_columns};
+pub(crate) use history::HistoryEntry;
+pub(crate) use snapshot::Snapshot;
+pub(crate) use staging::StagingStore;
+pub(crate) use table::Table;
+pub(crate) use transaction::Transaction;

@@ -1,0 +1,71 @@
+//! A version of a table, loaded.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use uuid::Uuid;
+
+use crate::format::record::StoredRecord;
+use crate::format::snapshot::State;
+use crate::format::{Manifest, TableSchema, Totals, Txn, Version};
+
+/// The state of a table at one version: its schema and which manifests it lists.
+///
+/// Immutable. Holds no rows and, for versions that atio wrote, no file entries.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) version: Version,
+    pub(crate) record: StoredRecord,
+    pub(crate) state: State,
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) arrow: SchemaRef,
+    /// Nil where Python wrote the version.
+    pub(crate) table: Uuid,
+    pub(crate) committed_at_us: i64,
+    /// The manifests themselves, filled from footers, where Python wrote the version.
+    pub(crate) python: Option<Vec<Arc<Manifest>>>,
+    /// Inclusive ranges of versions that had expired when this version was committed (A5).
+    pub(crate) expired: Arc<[(Version, Version)]>,
+}
+
+impl Snapshot {
+    /// Sums over the data files of this version.
+    pub(crate) fn totals(&self) -> Totals {
+        self.state.totals
+    }
+
+    /// The transaction that committed it; None for Python's.
+    pub(crate) fn txn(&self) -> Option<Txn> {
+        self.record.txn()
+    }
+
+    /// True if `version` had expired when this version was committed.
+    pub(crate) fn has_expired(&self, version: Version) -> bool {
+        in_ranges(&self.expired, version)
+    }
+}
+
+pub(super) fn in_ranges(ranges: &[(Version, Version)], version: Version) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&version))
+}
+
+/// The versions of `0..=newest` as ranges that `keep` does not hold.
+pub(super) fn without(newest: Version, keep: impl Fn(Version) -> bool) -> Vec<(Version, Version)> {
+    let mut ranges: Vec<(Version, Version)> = Vec::new();
+    for version in Version::ZERO.through(newest).filter(|version| !keep(*version)) {
+        match ranges.last_mut() {
+            Some((_, last)) if last.get() + 1 == version.get() => *last = version,
+            _ => ranges.push((version, version)),
+        }
+    }
+    ranges
+}
+
+/// Ranges as people read them: "5, 7 to 9".
+pub(super) fn words(ranges: &[(Version, Version)]) -> String {
+    let words = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first} to {last}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,407 @@
+//! A table: a place on a store, and what is known of it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::objects::{Objects, Stamp};
+use super::snapshot::{Snapshot, in_ranges, without, words};
+use super::{adopt, locate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::StoredRecord;
+use crate::format::snapshot::SnapshotFile;
+use crate::format::{Manifest, ManifestRef, Record, TableSchema, Version, layout};
+
+/// How many bytes of manifests (as JSON) are kept in memory.
+const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
+pub(crate) struct Table {
+    pub(super) objects: Objects,
+    location: String,
+    name: String,
+    newest: Mutex<Option<Known>>,
+    manifests: Mutex<ManifestCache>,
+    schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    /// Commits of this process queue here instead of racing each other.
+    pub(super) queue: tokio::sync::Mutex<()>,
+}
+
+/// The newest version as last seen, and what its record looked like on the store.
+#[derive(Clone)]
+struct Known {
+    snapshot: Arc<Snapshot>,
+    stamp: Stamp,
+}
+
+#[derive(Default)]
+struct ManifestCache {
+    entries: HashMap<String, Arc<Manifest>>,
+    bytes: u64,
+}
+
+impl Table {
+    /// A handle on the table at `root` of `store`, which need not exist.
+    ///
+    /// `location` is what messages call the place; it holds no credentials.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, location: String) -> Self {
+        let name = root.filename().unwrap_or(&location).to_owned();
+        Self {
+            objects: Objects::new(store, root),
+            location,
+            name,
+            newest: Mutex::default(),
+            manifests: Mutex::default(),
+            schemas: Mutex::default(),
+            queue: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// What messages call the table: the last part of its location.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key of one of its objects on the store.
+    pub(crate) fn key(&self, name: &str) -> Result<Path> {
+        self.objects.key(name)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        self.objects.store()
+    }
+
+    /// Loads the newest version.
+    ///
+    /// Costs two look-ups where nothing changed since the last call. Fails if there is no
+    /// table, or if the newest version is damaged: older ones are then readable by number,
+    /// never instead of it.
+    pub(crate) async fn newest(&self) -> Result<Arc<Snapshot>> {
+        let known = lock(&self.newest).clone();
+        if let Some(known) = known {
+            let version = known.snapshot.version;
+            let record = layout::record(version);
+            let next = layout::record(version.next()?);
+            let (stamp, next) = futures::try_join!(self.objects.stamp(&record), self.objects.exists(&next))?;
+            if stamp.as_ref() == Some(&known.stamp) {
+                if !next {
+                    return Ok(known.snapshot);
+                }
+                let newest = locate::forward(&self.objects, version.next()?).await?;
+                return self.load_newest(newest).await;
+            }
+        }
+        let newest = locate::newest(&self.objects).await.map_err(|error| self.explain(error))?;
+        match newest {
+            Some(newest) => self.load_newest(newest).await,
+            None => Err(self.not_found()),
+        }
+    }
+
+    /// The version that was newest when anybody last looked, without looking.
+    pub(crate) fn last_seen(&self) -> Option<Arc<Snapshot>> {
+        lock(&self.newest).as_ref().map(|known| Arc::clone(&known.snapshot))
+    }
+
+    /// Loads `version`, or says why it cannot be read: it never existed, or has expired.
+    pub(crate) async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {
+        match self.newest().await {
+            Ok(newest) if newest.version == version => Ok(newest),
+            Ok(newest) if newest.version < version => Err(self.never_existed(version, newest.version)),
+            Ok(newest) => self.older(version, newest.version, &newest.expired).await,
+            Err(error) if error.kind() == ErrorKind::TableNotFound => Err(error),
+            // The newest is damaged: what is intact stays readable by number.
+            Err(error) => {
+                let Some((above, expired)) = self.nearest_fence(version).await? else {
+                    return Err(error);
+                };
+                self.older(version, above, &expired).await
+            }
+        }
+    }
+
+    /// Loads the version that was the newest at `at_us` microseconds since 1970.
+    pub(crate) async fn as_of(&self, at_us: i64) -> Result<Arc<Snapshot>> {
+        let newest = self.newest().await?;
+        if at_us >= newest.committed_at_us {
+            return Ok(newest);
+        }
+        let first = self.first_version().await?;
+        let (mut low, mut high) = (first.get(), newest.version.get());
+        // The answer is the largest version that is not younger; `low - 1` may be it.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let version = Version::new(middle).unwrap_or(newest.version);
+            match self.committed_at_us(version).await? <= at_us {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        match Version::new(low).and_then(Version::previous).filter(|found| *found >= first) {
+            Some(found) => self.version(found).await,
+            None => Err(Error::new(
+                ErrorKind::VersionNotFound,
+                format!(
+                    "'{}' did not exist at that time; its first version was committed at {}",
+                    self.name,
+                    crate::log::history::time_words(self.committed_at_us(first).await?)
+                ),
+            )),
+        }
+    }
+
+    /// Loads the manifests that `snapshot` lists, in its order.
+    pub(crate) async fn manifests(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Manifest>>> {
+        if let Some(python) = &snapshot.python {
+            return Ok(python.clone());
+        }
+        self.load_manifests(&snapshot.state.manifests)
+            .await
+            .map_err(|error| error.context(format!("version {} of '{}'", snapshot.version, self.name)))
+    }
+
+    pub(super) async fn load_manifests(&self, named: &[ManifestRef]) -> Result<Vec<Arc<Manifest>>> {
+        use futures::{StreamExt, TryStreamExt};
+        let loads: Vec<_> = named.iter().map(|manifest| self.manifest(manifest)).collect();
+        futures::stream::iter(loads).buffered(32).try_collect().await
+    }
+
+    async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
+        let path = &named.object.path;
+        if let Some(found) = lock(&self.manifests).entries.get(path) {
+            return Ok(Arc::clone(found));
+        }
+        let bytes = self.objects.get_named(path).await?;
+        named.object.verify(&bytes)?;
+        let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
+        let totals = manifest.totals().map_err(|error| error.context(path))?;
+        if (totals.files, totals.rows) != (named.files, named.rows) {
+            return Err(Error::damaged(format!("{path} does not hold what its snapshot says")));
+        }
+        let mut cache = lock(&self.manifests);
+        if cache.bytes + named.object.size > CACHE_LIMIT {
+            *cache = ManifestCache::default();
+        }
+        cache.bytes += named.object.size;
+        cache.entries.insert(path.clone(), Arc::clone(&manifest));
+        Ok(manifest)
+    }
+
+    /// Reads the record of `version`; its absence is damage.
+    pub(super) async fn record(&self, version: Version) -> Result<StoredRecord> {
+        let path = layout::record(version);
+        match self.objects.get(&path).await? {
+            Some(bytes) => Record::parse(version, &bytes),
+            None => Err(Error::damaged(format!(
+                "{path} is missing: version {version} has not expired, so the table is damaged"
+            ))),
+        }
+        .map_err(|error| self.explain(error))
+    }
+
+    /// 0, or 1 for a table that Python made (C14).
+    pub(super) async fn first_version(&self) -> Result<Version> {
+        let zero = self.objects.exists(&layout::record(Version::ZERO)).await?;
+        Ok(if zero { Version::ZERO } else { Version::ZERO.next()? })
+    }
+
+    /// The commit time of `version`: from its record, or from Python's snapshot (C11).
+    pub(super) async fn committed_at_us(&self, version: Version) -> Result<i64> {
+        match self.record(version).await?.record {
+            Record::Live(record) => Ok(record.committed_at_us),
+            Record::Tombstone(tombstone) => Ok(tombstone.committed_at_us),
+            Record::Python(_) => adopt::committed_at_us(self, version).await,
+        }
+    }
+
+    async fn load_newest(&self, version: Version) -> Result<Arc<Snapshot>> {
+        let path = layout::record(version);
+        let below = async {
+            match version.previous() {
+                Some(below) => Ok(self.objects.get(&layout::record(below)).await?.map(|bytes| (below, bytes))),
+                None => Ok(None),
+            }
+        };
+        let (stamp, record, below) = futures::try_join!(self.objects.stamp(&path), self.record(version), below)?;
+        // A version below that cannot be read is no reason not to read this one.
+        let below = below.and_then(|(below, bytes)| Record::parse(below, &bytes).ok());
+        if let Some(below) = &below {
+            below.check_next(&record).map_err(|error| self.explain(error))?;
+        }
+        let snapshot = self.load(record).await?;
+        if let Some(stamp) = stamp {
+            self.remember(Arc::clone(&snapshot), stamp);
+        }
+        Ok(snapshot)
+    }
+
+    fn remember(&self, snapshot: Arc<Snapshot>, stamp: Stamp) {
+        let mut known = lock(&self.newest);
+        let replaced = known.as_ref().is_none_or(|known| {
+            known.snapshot.table != snapshot.table || known.snapshot.version <= snapshot.version
+        });
+        if replaced {
+            *known = Some(Known { snapshot, stamp });
+        }
+    }
+
+    async fn older(
+        &self,
+        version: Version,
+        newest: Version,
+        expired: &[(Version, Version)],
+    ) -> Result<Arc<Snapshot>> {
+        if in_ranges(expired, version) {
+            return Err(self.has_expired(version, newest, expired));
+        }
+        if version < self.first_version().await? {
+            return Err(self.never_existed(version, newest));
+        }
+        let record = self.record(version).await?;
+        self.load(record).await
+    }
+
+    /// Where the newest version cannot be loaded: the newest record from `version` up that
+    /// can, and what it says has expired.
+    async fn nearest_fence(&self, version: Version) -> Result<Option<(Version, Arc<[(Version, Version)]>)>> {
+        let listed = self.objects.list(layout::METADATA).await?;
+        let names = listed.iter().filter_map(|object| object.path.split_once('/'));
+        let mut versions: Vec<_> = names.filter_map(|(_, name)| layout::parse_record(name)).collect();
+        versions.retain(|found| *found >= version);
+        versions.sort_unstable();
+        for found in versions.into_iter().rev() {
+            if let Ok(record) = self.record(found).await {
+                return Ok(Some((found, self.expired_at(&record).await?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The versions that had expired when `record` was committed.
+    pub(super) async fn expired_at(&self, record: &StoredRecord) -> Result<Arc<[(Version, Version)]>> {
+        match record.last_expire() {
+            None => Ok(Arc::new([])),
+            Some(fence) if fence == record.version() => Ok(record.expired().into()),
+            Some(fence) => Ok(self.record(fence).await?.expired().into()),
+        }
+    }
+
+    /// Loads the state that `record` names.
+    pub(super) async fn load(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
+        let version = record.version();
+        self.load_state(record)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::TableNotFound | ErrorKind::VersionExpired => error,
+                _ => error.context(format!("version {version} of '{}'", self.name)),
+            })
+    }
+
+    async fn load_state(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
+        let version = record.version();
+        let (table, committed_at_us, object) = match &record.record {
+            Record::Live(live) => match &live.snapshot {
+                Some(object) => (live.table, live.committed_at_us, object.clone()),
+                None => return Err(self.not_found()),
+            },
+            Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => return Err(self.not_found()),
+            Record::Tombstone(tombstone) => {
+                return Err(Error::new(
+                    ErrorKind::VersionExpired,
+                    format!("version {version} of '{}' has expired: it was removed by version {}", self.name, tombstone.by),
+                ));
+            }
+            Record::Python(python) => return adopt::load(self, version, python, &record).await,
+        };
+        let expired = self.expired_at(&record);
+        let state = async {
+            let bytes = self.objects.get_named(&object.path).await?;
+            object.verify(&bytes)?;
+            SnapshotFile::parse(&object.path, &bytes)
+        };
+        let (expired, state) = futures::try_join!(expired, state)?;
+        let schema = self.schema(&state.schema.object.path, &state).await?;
+        Ok(Arc::new(Snapshot {
+            version,
+            arrow: schema.to_arrow()?,
+            schema,
+            record,
+            state,
+            table,
+            committed_at_us,
+            python: None,
+            expired,
+        }))
+    }
+
+    async fn schema(&self, path: &str, state: &crate::format::snapshot::State) -> Result<Arc<TableSchema>> {
+        if let Some(found) = lock(&self.schemas).get(path) {
+            return Ok(Arc::clone(found));
+        }
+        let bytes = self.objects.get_named(path).await?;
+        state.schema.object.verify(&bytes)?;
+        let schema = Arc::new(TableSchema::parse(path, &bytes)?);
+        if schema.id != state.schema.id {
+            return Err(Error::damaged(format!("{path} holds schema {}, not {}", schema.id, state.schema.id)));
+        }
+        lock(&self.schemas).insert(path.to_owned(), Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// Forgets what may be wrong after the table was dropped.
+    pub(crate) fn forget(&self) {
+        *lock(&self.newest) = None;
+    }
+
+    /// Adds the table's name to an error about one of its objects.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        error.context(format!("table '{}'", self.name))
+    }
+
+    pub(super) fn not_found(&self) -> Error {
+        Error::new(ErrorKind::TableNotFound, format!("there is no atio table at {}", self.location))
+    }
+
+    fn never_existed(&self, version: Version, newest: Version) -> Error {
+        Error::new(
+            ErrorKind::VersionNotFound,
+            format!("'{}' has no version {version}; its newest version is {newest}", self.name),
+        )
+    }
+
+    /// The error for a version that readers asked for too late.
+    pub(crate) fn has_expired(&self, version: Version, newest: Version, expired: &[(Version, Version)]) -> Error {
+        let readable = without(newest, |version| in_ranges(expired, version));
+        let (noun, verb) = match readable.as_slice() {
+            [(first, last)] if first == last => ("version", "is"),
+            _ => ("versions", "are"),
+        };
+        Error::new(
+            ErrorKind::VersionExpired,
+            format!(
+                "version {version} of '{}' has expired; readable {noun} {verb} {}",
+                self.name,
+                words(&readable)
+            ),
+        )
+    }
+
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+/// Locks a cache; what a panicking thread left in it is still whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,116 @@
+//! A transaction: everything that one attempt to make a version has staged.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::objects::Objects;
+use super::staging::StagingStore;
+use super::table::{Table, lock};
+use crate::error::Result;
+use crate::format::{Txn, layout};
+
+/// Names and remembers what is staged, and removes it unless it was committed.
+#[must_use = "a transaction that is dropped removes what it staged"]
+pub(crate) struct Transaction {
+    id: Txn,
+    objects: Objects,
+    store: StagingStore,
+    staged: Mutex<Vec<String>>,
+    data_files: AtomicU32,
+    metadata: AtomicU32,
+    /// True once what is staged may be part of a version, so that nothing may remove it.
+    settled: AtomicBool,
+}
+
+impl Transaction {
+    /// Begins a transaction on `table`. Nothing is written yet.
+    pub(crate) fn begin(table: &Table) -> Arc<Self> {
+        Arc::new(Self {
+            id: Txn::new(Uuid::now_v7()),
+            objects: table.objects.clone(),
+            store: StagingStore::new(table.objects.below_root()),
+            staged: Mutex::default(),
+            data_files: AtomicU32::new(0),
+            metadata: AtomicU32::new(0),
+            settled: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn id(&self) -> Txn {
+        self.id
+    }
+
+    /// The store to write data files to; it begins at the root of the table.
+    pub(crate) fn store(&self) -> &StagingStore {
+        &self.store
+    }
+
+    /// A fresh name for a data file, which counts as staged from here on.
+    pub(crate) fn data_file(&self) -> String {
+        let seq = self.data_files.fetch_add(1, Ordering::Relaxed);
+        let (_, random) = Uuid::new_v4().as_u64_pair();
+        let name = layout::data_file(self.id, seq, random);
+        lock(&self.staged).push(name.clone());
+        name
+    }
+
+    /// The next number for a metadata object of this transaction.
+    pub(super) fn seq(&self) -> u32 {
+        self.metadata.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Writes a metadata object under a name of this transaction.
+    pub(super) async fn stage(&self, name: String, bytes: Bytes) -> Result<()> {
+        lock(&self.staged).push(name.clone());
+        self.objects.stage(&name, bytes).await
+    }
+
+    /// Removes objects that turned out not to be needed; what cannot be removed now is an
+    /// orphan, which expiry finds.
+    pub(super) async fn discard(&self, names: &[String]) {
+        lock(&self.staged).retain(|staged| !names.contains(staged));
+        remove(&self.objects, names).await;
+    }
+
+    /// From here on nothing of the transaction is ever removed by it.
+    pub(super) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+        self.store.close();
+    }
+
+    /// Removes everything that was staged. No commit of it was, or can be, made.
+    pub(crate) async fn abort(&self) {
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.store.close();
+        let staged = std::mem::take(&mut *lock(&self.staged));
+        remove(&self.objects, &staged).await;
+    }
+}
+
+async fn remove(objects: &Objects, names: &[String]) {
+    for (name, outcome) in names.iter().zip(objects.delete_all(names).await) {
+        if let Err(error) = outcome {
+            ::log::warn!("{name} stays behind until expiry finds it: {error}");
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if *self.settled.get_mut() {
+            return;
+        }
+        self.store.close();
+        let staged = std::mem::take(&mut *lock(&self.staged));
+        let objects = self.objects.clone();
+        // Without a runtime nobody can wait for the store; expiry finds the orphans.
+        if let (false, Ok(runtime)) = (staged.is_empty(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { remove(&objects, &staged).await });
+        }
+    }
+}

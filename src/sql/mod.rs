@@ -1,0 +1,19 @@
+//! How a person asks: statements, functions and catalogs in any session.
+
+mod arguments;
+mod catalog;
+mod damaged;
+mod factory;
+mod functions;
+mod location;
+mod managed;
+mod namespace;
+mod open;
+mod produced;
+mod register;
+mod relation;
+mod wait;
+mod watch;
+
+pub use catalog::AtioCatalog;
+pub use register::register;

@@ -1,0 +1,165 @@
+//! A schema of the catalog: managed tables on storage, and what only the session knows.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::TableType;
+
+use super::damaged::DamagedTable;
+use super::managed::{NewRows, Warehouse, check_name};
+use super::wait::wait;
+use super::watch::Watches;
+use crate::error::{Error, ErrorKind, Result as AtioResult};
+
+pub(super) struct AtioSchema {
+    warehouse: Arc<Warehouse>,
+    name: String,
+    /// Views and tables with locations of their own: never on storage, never deleted.
+    session: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
+    watches: Watches,
+}
+
+impl AtioSchema {
+    pub(super) fn new(warehouse: Arc<Warehouse>, name: &str) -> Self {
+        Self { warehouse, name: name.to_owned(), session: Mutex::default(), watches: Watches::default() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) async fn managed_tables(&self) -> AtioResult<Vec<String>> {
+        self.warehouse.tables(&self.name).await
+    }
+
+    /// Drops a managed table, or takes a registration out of the session.
+    pub(super) async fn drop_table(&self, table: &str) -> AtioResult<()> {
+        if self.session().remove(table).is_some() {
+            return Ok(());
+        }
+        self.warehouse.drop_table(&self.name, table).await
+    }
+
+    fn session(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn TableProvider>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self) -> AtioResult<Vec<String>> {
+        let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+        wait(async move { warehouse.tables(&schema).await })
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for AtioSchema {
+    fn table_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.session().keys().cloned().collect();
+        match self.list() {
+            Ok(tables) => names.extend(tables),
+            Err(error) => log::error!("the tables of schema '{}' cannot be listed: {error}", self.name),
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The table; one that cannot be opened is given as a placeholder, so that listing all
+    /// tables works, and DROP too.
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let registered = self.session().get(name).cloned();
+        if registered.is_some() {
+            return Ok(registered);
+        }
+        // Also asked for the names of functions, which are no names of tables.
+        if check_name("table", name).is_err() {
+            return Ok(None);
+        }
+        let watch = self.watches.hand_out(name);
+        Ok(match self.warehouse.open(&self.name, name).await {
+            Ok(table) => Some(Arc::new(table.watched(watch))),
+            Err(error) if error.kind() == ErrorKind::TableNotFound => None,
+            Err(error) => Some(Arc::new(DamagedTable::new(&error, watch))),
+        })
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        let registered = self.session().get(name).cloned();
+        if let Some(registered) = registered {
+            return Ok(Some(registered.table_type()));
+        }
+        let exists = check_name("table", name).is_ok() && self.warehouse.has_table(&self.name, name).await?;
+        Ok(exists.then_some(TableType::Base))
+    }
+
+    /// Rows in memory, as CREATE TABLE gives them, become a managed table; everything else
+    /// is registered in the session only.
+    fn register_table(&self, name: String, provider: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        check_name("table", &name)?;
+        let Some(rows) = (provider.as_ref() as &dyn Any).downcast_ref::<MemTable>() else {
+            if self.table_exist(&name) {
+                return Err(exists(&name).into());
+            }
+            self.session().insert(name, provider);
+            return Ok(None);
+        };
+        if self.session().contains_key(&name) {
+            return Err(exists(&name).into());
+        }
+        let rows = NewRows::of(&name, rows)?;
+        let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+        wait(async move { warehouse.create_table(&schema, &name, rows).await })?;
+        Ok(None)
+    }
+
+    /// Deletes a managed table only for DROP TABLE; see [`Watches`].
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let registered = self.session().remove(name);
+        if registered.is_some() {
+            return Ok(registered);
+        }
+        if !self.table_exist(name) {
+            return Ok(None);
+        }
+        if !self.watches.is_dropping(name) {
+            return Err(Error::unsupported(format!(
+                "table '{name}' is not replaced: DataFusion would remove it before its new rows are known; use INSERT OVERWRITE to replace its rows, or DROP TABLE first"
+            ))
+            .into());
+        }
+        let (warehouse, schema, table) = (Arc::clone(&self.warehouse), self.name.clone(), name.to_owned());
+        let dropped = wait(async move { warehouse.drop_table(&schema, &table).await });
+        if let Err(error) = &dropped {
+            // DataFusion tells "doesn't exist" instead.
+            log::error!("DROP TABLE {name} failed: {error}");
+        }
+        dropped?;
+        Ok(None)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        if self.session().contains_key(name) {
+            return true;
+        }
+        let table = name.to_owned();
+        let exists = check_name("table", name).is_ok().then(|| {
+            let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+            wait(async move { warehouse.has_table(&schema, &table).await })
+        });
+        // What cannot be looked up may be there: nothing may be made in its place.
+        exists.is_some_and(|exists| exists.unwrap_or(true))
+    }
+}
+
+fn exists(name: &str) -> Error {
+    Error::new(ErrorKind::TableExists, format!("there is a table '{name}' already"))
+}
+
+impl std::fmt::Debug for AtioSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtioSchema").field("name", &self.name).finish_non_exhaustive()
+    }
+}

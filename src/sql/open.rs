@@ -1,0 +1,71 @@
+//! The tables that a session has open: one handle for each place.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::catalog::Session;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionContext;
+use object_store::ObjectStore;
+
+use super::location::Location;
+use crate::error::{Error, Result};
+use crate::log::Table;
+use crate::table::AtioTable;
+
+/// Shares handles, and so what they remember, between all names of a table.
+#[derive(Debug, Default)]
+pub(super) struct OpenTables {
+    tables: Mutex<HashMap<String, Arc<Table>>>,
+}
+
+impl OpenTables {
+    /// The one of this session, which `register` puts there; otherwise a new one.
+    pub(super) fn of(state: &dyn Session) -> Arc<Self> {
+        state.config().get_extension::<Self>().unwrap_or_default()
+    }
+
+    /// The handle for `location`; nothing is read.
+    pub(super) fn handle(&self, runtime: &RuntimeEnv, location: &Location) -> Result<Arc<Table>> {
+        let store = store(runtime, location)?;
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(location.shown()) {
+            // The store under this URL may have been registered anew.
+            if Arc::ptr_eq(table.store(), &store) {
+                return Ok(Arc::clone(table));
+            }
+        }
+        let table = Arc::new(Table::new(store, location.path.clone(), location.shown().to_owned()));
+        tables.insert(location.shown().to_owned(), Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// Opens the table at `location`, following its newest version.
+    pub(super) async fn open(&self, runtime: &RuntimeEnv, location: &Location) -> Result<AtioTable> {
+        let table = self.handle(runtime, location)?;
+        let newest = table.newest().await?;
+        let schema = Arc::clone(&newest.arrow);
+        Ok(AtioTable::newest(table, location.store.clone(), schema))
+    }
+}
+
+fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn ObjectStore>> {
+    runtime.object_store(&location.store).map_err(|error| {
+        Error::invalid(format!("there is no store for {}", location.shown())).with_source(error)
+    })
+}
+
+impl AtioTable {
+    /// Opens the table at `location`: a local path, a `file://` URL, or the URL of a store
+    /// that is registered in `ctx`.
+    ///
+    /// # Errors
+    ///
+    /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if there is none;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used.
+    pub async fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
+        let location = Location::parse(location)?;
+        let state = ctx.state();
+        OpenTables::of(&state).open(&ctx.runtime_env(), &location).await
+    }
+}

@@ -1,0 +1,229 @@
+//! Relations of a FROM clause that are atio's to plan: its functions, and AS OF.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TableAlias, TableFactor, TableVersion,
+};
+use parking_lot::RwLock;
+
+use super::arguments::{self, Arguments};
+use super::damaged::DamagedTable;
+use super::functions::{self, Function};
+use super::location::Location;
+use super::open::OpenTables;
+use super::wait::wait;
+use crate::error::{Error, Result as AtioResult};
+use crate::table::AtioTable;
+
+/// Plans atio's functions with named arguments, and every AS OF: honoured for atio tables,
+/// refused for others, never ignored.
+pub(super) struct AtioRelations {
+    session: Weak<RwLock<SessionState>>,
+}
+
+impl AtioRelations {
+    pub(super) fn new(session: Weak<RwLock<SessionState>>) -> Self {
+        Self { session }
+    }
+
+    fn plan_function(
+        &self,
+        function: Function,
+        arguments: Vec<FunctionArg>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let arguments = Arguments::evaluate(function.name(), function.parameters(), arguments, context)?;
+        let table = self.resolve(function, arguments.table()?)?;
+        let provider = function.provider(&table, &arguments)?;
+        scan(TableReference::bare(function.name()), provider)
+    }
+
+    /// The table that a function is told of: a registered name, or else a path or URL.
+    fn resolve(&self, function: Function, text: &str) -> Result<AtioTable> {
+        let session = self.session.upgrade().ok_or_else(|| Error::invalid("the session has ended"))?;
+        let state = session.read().clone();
+        let place = text.contains('/') || text.contains('\\');
+        if !place {
+            let reference = TableReference::parse_str(text);
+            let found = self.find(&state, &reference)?;
+            let provider = found.ok_or_else(|| {
+                Error::invalid(format!(
+                    "{}: there is no table '{reference}' in this session; give the name of a registered table, or a path with a '/'",
+                    function.name()
+                ))
+            })?;
+            if let Some(damaged) = DamagedTable::downcast(provider.as_ref()) {
+                return Err(damaged.error().into());
+            }
+            return AtioTable::downcast(provider.as_ref()).cloned().ok_or_else(|| {
+                Error::invalid(format!("{}: '{reference}' is not an atio table", function.name())).into()
+            });
+        }
+        let location = Location::parse(text)?;
+        let tables = OpenTables::of(&state);
+        let runtime = Arc::clone(state.runtime_env());
+        Ok(wait(async move { tables.open(&runtime, &location).await })?)
+    }
+
+    fn find(&self, state: &SessionState, reference: &TableReference) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Ok(schema) = state.schema_for_ref(reference.clone()) else { return Ok(None) };
+        let name = reference.table().to_owned();
+        let found = wait(async move {
+            let found = schema.table(&name).await;
+            found.map_err(|error| Error::invalid(format!("table '{name}' cannot be opened")).with_source(error))
+        })?;
+        Ok(found)
+    }
+}
+
+impl RelationPlanner for AtioRelations {
+    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        match &relation {
+            TableFactor::Table { name, args: Some(call), version, alias, .. } => {
+                let Some(function) = function(name, context) else {
+                    refuse_version(version.as_ref(), name)?;
+                    return Ok(RelationPlanning::Original(Box::new(relation)));
+                };
+                refuse_version(version.as_ref(), name)?;
+                let plan = self.plan_function(function, call.args.clone(), context)?;
+                Ok(planned(plan, alias))
+            }
+            TableFactor::Function { name, args, alias, .. } => match function(name, context) {
+                Some(function) => {
+                    let plan = self.plan_function(function, args.clone(), context)?;
+                    Ok(planned(plan, alias))
+                }
+                None => Ok(RelationPlanning::Original(Box::new(relation))),
+            },
+            TableFactor::Table { name, args: None, version: Some(version), alias, sample, .. } => {
+                if sample.is_some() {
+                    return Err(Error::unsupported(format!("{name}: TABLESAMPLE cannot be combined with AS OF")).into());
+                }
+                let plan = plan_as_of(name, version, context)?;
+                Ok(planned(plan, alias))
+            }
+            TableFactor::Table { name, args: None, version: None, .. } => {
+                refuse_damaged(name, context)?;
+                Ok(RelationPlanning::Original(Box::new(relation)))
+            }
+            _ => Ok(RelationPlanning::Original(Box::new(relation))),
+        }
+    }
+}
+
+fn planned(plan: LogicalPlan, alias: &Option<TableAlias>) -> RelationPlanning {
+    RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone())))
+}
+
+fn scan(name: TableReference, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?.build()
+}
+
+fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Function> {
+    let [part] = name.0.as_slice() else { return None };
+    Function::of(&context.normalize_ident(part.as_ident()?.clone()))
+}
+
+fn refuse_version(version: Option<&TableVersion>, name: &ObjectName) -> AtioResult<()> {
+    match version {
+        None => Ok(()),
+        Some(_) => Err(Error::unsupported(format!("{name}: AS OF cannot follow a function call"))),
+    }
+}
+
+/// A table of a catalog that cannot be opened says why, not that it has no columns.
+fn refuse_damaged(name: &ObjectName, context: &dyn RelationPlannerContext) -> Result<()> {
+    let reference = context.object_name_to_table_reference(name.clone())?;
+    let Ok(source) = context.context_provider().get_table_source(reference) else { return Ok(()) };
+    let Ok(provider) = source_as_provider(&source) else { return Ok(()) };
+    match DamagedTable::downcast(provider.as_ref()) {
+        Some(damaged) => Err(damaged.error().into()),
+        None => Ok(()),
+    }
+}
+
+fn plan_as_of(name: &ObjectName, version: &TableVersion, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    refuse_damaged(name, context)?;
+    let reference = context.object_name_to_table_reference(name.clone())?;
+    let source = context.context_provider().get_table_source(reference.clone())?;
+    let provider = source_as_provider(&source)?;
+    let Some(table) = AtioTable::downcast(provider.as_ref()).filter(|table| table.fixed().is_none()) else {
+        return Err(Error::unsupported(format!(
+            "'{reference}' has no versions to go back to: only atio tables can be read AS OF"
+        ))
+        .into());
+    };
+    let selected = match at(name, version)? {
+        At::Version(expr) => {
+            let value = constant(name, expr, context)?;
+            functions::at_version(table, arguments::version(&name.to_string(), &value)?)?
+        }
+        At::Time(expr) => {
+            let value = constant(name, expr, context)?;
+            functions::at_time(table, arguments::timestamp(&name.to_string(), "AS OF", &value)?)?
+        }
+    };
+    scan(reference, Arc::new(selected))
+}
+
+enum At {
+    Version(SqlExpr),
+    Time(SqlExpr),
+}
+
+/// What an AS OF asks for, whatever the dialect calls it.
+fn at(name: &ObjectName, version: &TableVersion) -> AtioResult<At> {
+    let refused = || {
+        Error::unsupported(format!(
+            "{name}: this form of time travel is not supported; use VERSION AS OF, TIMESTAMP AS OF, AT (VERSION => ..) or AT (TIMESTAMP => ..)"
+        ))
+    };
+    match version {
+        TableVersion::VersionAsOf(expr) => Ok(At::Version(expr.clone())),
+        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => Ok(At::Time(expr.clone())),
+        TableVersion::Function(SqlExpr::Function(call)) => {
+            let FunctionArguments::List(list) = &call.args else { return Err(refused()) };
+            let [argument] = list.args.as_slice() else { return Err(refused()) };
+            let (key, value) = match argument {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (name.value.to_lowercase(), value),
+                FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (name.to_string().to_lowercase(), value),
+                _ => return Err(refused()),
+            };
+            match (call.name.to_string().to_lowercase().as_str(), key.as_str()) {
+                ("at", "version") => Ok(At::Version(value.clone())),
+                ("at", "timestamp") => Ok(At::Time(value.clone())),
+                _ => Err(refused()),
+            }
+        }
+        _ => Err(refused()),
+    }
+}
+
+fn constant(
+    name: &ObjectName,
+    expr: SqlExpr,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<datafusion::common::ScalarValue> {
+    let text = expr.to_string();
+    let not_constant = || Error::invalid(format!("{name}: AS OF needs a constant, not {text}"));
+    let expr = context
+        .sql_to_expr(expr, &DFSchema::empty())
+        .map_err(|error| not_constant().with_source(error))?;
+    let value = arguments::fold(expr).map_err(|error| not_constant().with_source(error))?;
+    Ok(value.ok_or_else(not_constant)?)
+}
+
+impl fmt::Debug for AtioRelations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AtioRelations")
+    }
+}

@@ -1,0 +1,37 @@
+//! Telling DROP TABLE from everything else that deregisters a table.
+//!
+//! DataFusion calls `SchemaProvider::deregister_table` for `DROP TABLE`, but also for
+//! `CREATE OR REPLACE TABLE`, before it computes what is to take the table's place, and for
+//! `SessionContext::deregister_table`. Only DROP may delete. It is known by what it asks
+//! the provider that it looked up just before: whether that is a table (and not a view),
+//! and nothing else. The others ask for the columns, or look nothing up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::table::Watch;
+
+/// The providers that a schema has handed out and that are still in use.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    by_name: Mutex<HashMap<String, Vec<Weak<Watch>>>>,
+}
+
+impl Watches {
+    /// A watch for a provider that is handed out under `name`.
+    pub(super) fn hand_out(&self, name: &str) -> Arc<Watch> {
+        let watch = Arc::new(Watch::default());
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let watches = by_name.entry(name.to_owned()).or_default();
+        watches.retain(|watch| watch.strong_count() > 0);
+        watches.push(Arc::downgrade(&watch));
+        watch
+    }
+
+    /// True while a DROP TABLE of `name` is under way.
+    pub(super) fn is_dropping(&self, name: &str) -> bool {
+        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watches = by_name.get(name).into_iter().flatten();
+        watches.any(|watch| watch.upgrade().is_some_and(|watch| watch.is_drop()))
+    }
+}

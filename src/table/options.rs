@@ -1,0 +1,103 @@
+//! Options of a table: how its data files are written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datafusion::config::{ParquetOptions, TableParquetOptions};
+
+use crate::error::{Error, Result};
+
+/// In SQL every option of atio begins with this.
+pub(crate) const PREFIX: &str = "atio.";
+const COMPRESSION: &str = "compression";
+const TARGET_FILE_SIZE: &str = "target_file_size";
+const ROW_GROUP_ROWS: &str = "max_row_group_rows";
+const NAMES: [&str; 3] = [COMPRESSION, TARGET_FILE_SIZE, ROW_GROUP_ROWS];
+
+/// How data files are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableOptions {
+    /// As Parquet names it: `zstd(3)`, `snappy`, `lz4_raw`, `uncompressed` ...
+    compression: String,
+    /// A data file is ended once it has about so many bytes.
+    pub(crate) target_file_size: u64,
+    max_row_group_rows: Option<usize>,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            compression: "zstd(3)".to_owned(),
+            target_file_size: 256 * 1024 * 1024,
+            max_row_group_rows: None,
+        }
+    }
+}
+
+impl TableOptions {
+    /// Reads options as a snapshot keeps them; unknown ones are somebody else's.
+    pub(crate) fn of_table(options: &BTreeMap<String, String>) -> Result<Self> {
+        let mut parsed = Self::default();
+        for (name, value) in options {
+            if NAMES.contains(&name.as_str()) {
+                parsed.set(name, value)?;
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Takes the options of a CREATE statement: checked, and as a snapshot keeps them.
+    pub(crate) fn of_statement(options: &HashMap<String, String>) -> Result<BTreeMap<String, String>> {
+        let mut parsed = Self::default();
+        let mut kept = BTreeMap::new();
+        for (key, value) in options {
+            let name = key.strip_prefix(PREFIX).unwrap_or_default();
+            if !NAMES.contains(&name) {
+                return Err(unknown(key));
+            }
+            parsed.set(name, value)?;
+            kept.insert(name.to_owned(), value.clone());
+        }
+        Ok(kept)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let number = || {
+            value.parse::<u64>().ok().filter(|number| *number > 0).ok_or_else(|| {
+                Error::invalid(format!("option '{PREFIX}{name}': '{}' is not a positive number", value.escape_debug()))
+            })
+        };
+        match name {
+            COMPRESSION => {
+                self.compression = value.to_owned();
+                self.check_compression()?;
+            }
+            TARGET_FILE_SIZE => self.target_file_size = number()?,
+            _ => self.max_row_group_rows = usize::try_from(number()?).ok(),
+        }
+        Ok(())
+    }
+
+    fn check_compression(&self) -> Result<()> {
+        datafusion::common::file_options::parquet_writer::parse_compression_string(&self.compression)
+            .map(drop)
+            .map_err(|error| {
+                Error::invalid(format!("option '{PREFIX}{COMPRESSION}'")).with_source(error)
+            })
+    }
+
+    /// The options of the Parquet writer, on top of those of the session.
+    pub(crate) fn parquet(&self, session: &ParquetOptions) -> TableParquetOptions {
+        let mut global = session.clone();
+        global.compression = Some(self.compression.clone());
+        global.skip_arrow_metadata = false;
+        if let Some(rows) = self.max_row_group_rows {
+            global.max_row_group_size = rows;
+        }
+        TableParquetOptions { global, ..TableParquetOptions::default() }
+    }
+}
+
+fn unknown(key: &str) -> Error {
+    let names = NAMES.map(|name| format!("'{PREFIX}{name}'"));
+    Error::invalid(format!("unknown option '{}'; the options of a table are {}", key.escape_debug(), names.join(", ")))
+}

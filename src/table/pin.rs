@@ -1,0 +1,72 @@
+//! One version of each table per statement.
+//!
+//! The analyzer runs once for each physical planning and sees every scan of a statement,
+//! those of views and subqueries included. It gives all scans of one table one shared,
+//! empty cell; the first scan that is planned fills it with the newest version. A pin made
+//! any earlier would be frozen into views, prepared statements and kept DataFrames.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::optimizer::AnalyzerRule;
+use tokio::sync::OnceCell;
+
+use super::provider::AtioTable;
+use crate::error::Result as AtioResult;
+use crate::log::{Snapshot, Table};
+
+/// The version of a table that one statement reads, and on which it writes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pin(Arc<OnceCell<Arc<Snapshot>>>);
+
+impl Pin {
+    /// The pinned version; the newest one if this is the first to ask.
+    pub(super) async fn get(&self, table: &Table) -> AtioResult<Arc<Snapshot>> {
+        self.0.get_or_try_init(|| table.newest()).await.cloned()
+    }
+}
+
+/// The analyzer rule that pins every atio table of a statement.
+#[derive(Debug, Default)]
+pub(crate) struct PinVersions;
+
+impl AnalyzerRule for PinVersions {
+    fn name(&self) -> &str {
+        "atio_pin_versions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut pins = HashMap::new();
+        let plan = plan.transform_down_with_subqueries(|node| match node {
+            LogicalPlan::TableScan(mut scan) => match pinned(&scan.source, &mut pins) {
+                Some(table) => {
+                    table.check_planned(&scan.projected_schema)?;
+                    scan.source = provider_as_source(Arc::new(table));
+                    Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+                }
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            },
+            LogicalPlan::Dml(mut dml) => match pinned(&dml.target, &mut pins) {
+                Some(table) => {
+                    dml.target = provider_as_source(Arc::new(table));
+                    Ok(Transformed::yes(LogicalPlan::Dml(dml)))
+                }
+                None => Ok(Transformed::no(LogicalPlan::Dml(dml))),
+            },
+            node => Ok(Transformed::no(node)),
+        })?;
+        Ok(plan.data)
+    }
+}
+
+fn pinned(source: &Arc<dyn TableSource>, pins: &mut HashMap<String, Pin>) -> Option<AtioTable> {
+    let provider = source_as_provider(source).ok()?;
+    let table = AtioTable::downcast(provider.as_ref())?;
+    let pin = pins.entry(table.location().to_owned()).or_default();
+    table.pinned(pin.clone())
+}

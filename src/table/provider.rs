@@ -1,0 +1,248 @@
+//! The provider: what a session registers under a table's name.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, DFSchemaRef, SchemaExt};
+use datafusion::datasource::sink::DataSinkExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::options::TableOptions;
+use super::pin::Pin;
+use super::scan;
+use super::sink::{AtioSink, Target};
+use super::watch::Watch;
+use crate::error::{Error, ErrorKind, Result as AtioResult};
+use crate::log::{Snapshot, Table};
+
+/// A versioned table, or one version of it, as DataFusion reads and writes it.
+///
+/// Made by `CREATE EXTERNAL TABLE .. STORED AS ATIO`, by an [`AtioCatalog`], or by
+/// [`AtioTable::open`]. Every statement reads one version, the newest at that moment, in
+/// all places where it names the table, provided that [`register`] was called on the
+/// session. It sees the session's own writes and those of other processes.
+///
+/// [`AtioCatalog`]: crate::AtioCatalog
+/// [`register`]: crate::register
+#[derive(Debug, Clone)]
+pub struct AtioTable {
+    table: Arc<Table>,
+    store_url: ObjectStoreUrl,
+    at: At,
+    /// Set where a catalog handed it out.
+    watch: Option<Arc<Watch>>,
+}
+
+#[derive(Debug, Clone)]
+enum At {
+    /// The newest version; the schema is the last one known.
+    Newest(Arc<Mutex<SchemaRef>>),
+    /// The newest version when the statement began, planned with this schema.
+    Pinned { pin: Pin, planned: SchemaRef, known: Arc<Mutex<SchemaRef>> },
+    /// One version for ever, read only.
+    Version(Arc<Snapshot>),
+}
+
+impl AtioTable {
+    /// The newest version, whatever it is when a statement runs; `schema` is that of now.
+    pub(crate) fn newest(table: Arc<Table>, store_url: ObjectStoreUrl, schema: SchemaRef) -> Self {
+        Self { table, store_url, at: At::Newest(Arc::new(Mutex::new(schema))), watch: None }
+    }
+
+    /// One version, read only.
+    pub(crate) fn version(table: Arc<Table>, store_url: ObjectStoreUrl, snapshot: Arc<Snapshot>) -> Self {
+        Self { table, store_url, at: At::Version(snapshot), watch: None }
+    }
+
+    /// The same table, telling `watch` what it is asked for.
+    pub(crate) fn watched(self, watch: Arc<Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// The atio table behind a provider; None for all others.
+    pub(crate) fn downcast(provider: &dyn TableProvider) -> Option<&Self> {
+        (provider as &dyn Any).downcast_ref()
+    }
+
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    pub(crate) fn store_url(&self) -> &ObjectStoreUrl {
+        &self.store_url
+    }
+
+    /// Where the table is, as a URL or a path without credentials.
+    pub fn location(&self) -> &str {
+        self.table.location()
+    }
+
+    /// The version that it reads for ever; None where it follows the newest.
+    pub(crate) fn fixed(&self) -> Option<&Arc<Snapshot>> {
+        match &self.at {
+            At::Version(snapshot) => Some(snapshot),
+            _ => None,
+        }
+    }
+
+    /// The same table held to `pin`; None for one that reads a fixed version anyway.
+    pub(super) fn pinned(&self, pin: Pin) -> Option<Self> {
+        let (planned, known) = match &self.at {
+            At::Newest(known) => (lock(known), known),
+            At::Pinned { planned, known, .. } => (Arc::clone(planned), known),
+            At::Version(_) => return None,
+        };
+        let at = At::Pinned { pin, planned, known: Arc::clone(known) };
+        Some(Self { at, watch: None, ..self.clone() })
+    }
+
+    /// Fails if a plan was made with other columns than those known by now.
+    pub(super) fn check_planned(&self, projected: &DFSchema) -> Result<()> {
+        let schema = self.schema();
+        let known = |name: &str| schema.field_with_name(name).ok();
+        let same = projected.fields().iter().all(|field| {
+            known(field.name()).is_some_and(|known| known.data_type() == field.data_type())
+        });
+        match same {
+            true => Ok(()),
+            false => Err(self.schema_changed().into()),
+        }
+    }
+
+    async fn snapshot(&self) -> AtioResult<Arc<Snapshot>> {
+        match &self.at {
+            At::Version(snapshot) => Ok(Arc::clone(snapshot)),
+            At::Newest(known) => {
+                let newest = self.table.newest().await?;
+                self.check_schema(&newest, &lock(known), known)?;
+                Ok(newest)
+            }
+            At::Pinned { pin, planned, known } => {
+                let pinned = pin.get(&self.table).await?;
+                self.check_schema(&pinned, planned, known)?;
+                Ok(pinned)
+            }
+        }
+    }
+
+    /// The statement was planned with `planned`; if that is not the schema any more, the
+    /// next statement is planned with the right one.
+    fn check_schema(&self, found: &Snapshot, planned: &SchemaRef, known: &Mutex<SchemaRef>) -> AtioResult<()> {
+        if found.arrow.fields() == planned.fields() {
+            return Ok(());
+        }
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&found.arrow);
+        Err(self.schema_changed())
+    }
+
+    fn schema_changed(&self) -> Error {
+        Error::new(
+            ErrorKind::SchemaChanged,
+            format!("the schema of '{}' was changed after this statement was planned: run it again", self.table.name()),
+        )
+    }
+
+    fn refuse(&self, statement: &str) -> Error {
+        Error::unsupported(format!(
+            "{statement} is not supported yet for atio tables such as '{}'; INSERT OVERWRITE .. SELECT can write the rows that should stay",
+            self.table.name()
+        ))
+    }
+}
+
+#[async_trait]
+impl TableProvider for AtioTable {
+    fn schema(&self) -> SchemaRef {
+        if let Some(watch) = &self.watch {
+            watch.asked_for_schema();
+        }
+        match &self.at {
+            At::Newest(known) => lock(known),
+            At::Pinned { planned, .. } => Arc::clone(planned),
+            At::Version(snapshot) => Arc::clone(&snapshot.arrow),
+        }
+    }
+
+    fn table_type(&self) -> TableType {
+        if let Some(watch) = &self.watch {
+            watch.asked_for_type();
+        }
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let snapshot = self.snapshot().await?;
+        let request = scan::Request { projection, filters, limit };
+        scan::plan(state, &self.table, &self.store_url, &snapshot, request).await
+    }
+
+    /// Every filter prunes files and row groups; rows are still filtered above the scan.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn insert_into(
+        &self,
+        _: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        op: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(snapshot) = self.fixed() {
+            return Err(Error::invalid(format!(
+                "cannot write to version {} of '{}': only the newest version can be written",
+                snapshot.version,
+                self.table.name()
+            ))
+            .into());
+        }
+        if op == InsertOp::Replace {
+            return Err(self.refuse("REPLACE INTO").into());
+        }
+        let base = self.snapshot().await?;
+        base.arrow.logically_equivalent_names_and_types(&input.schema())?;
+        let options = TableOptions::of_table(&base.state.options)?;
+        let overwrite = op == InsertOp::Overwrite;
+        let sink = AtioSink::new(Target { table: Arc::clone(&self.table), base, overwrite, options })?;
+        Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+    }
+
+    async fn delete_from(&self, _: &dyn Session, _: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(self.refuse("DELETE").into())
+    }
+
+    async fn update(&self, _: &dyn Session, _: Vec<(String, Expr)>, _: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(self.refuse("UPDATE").into())
+    }
+
+    async fn truncate(&self, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(self.refuse("TRUNCATE").into())
+    }
+
+    async fn merge_into(
+        &self,
+        _: &dyn Session,
+        _: Arc<dyn ExecutionPlan>,
+        _: DFSchemaRef,
+        _: Expr,
+        _: Vec<MergeIntoClause>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(self.refuse("MERGE INTO").into())
+    }
+}
+
+fn lock(schema: &Mutex<SchemaRef>) -> SchemaRef {
+    Arc::clone(&schema.lock().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,107 @@
+//! Which files a filter can match, by the statistics in the manifests.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt64Array};
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+
+use super::statistics::{column, scalar};
+use datafusion::catalog::Session;
+use crate::format::stats::{Bound, ColumnStats};
+use crate::format::{FileEntry, Manifest};
+use crate::log::Snapshot;
+
+/// A data file and the manifest that lists it.
+pub(super) type Listed<'a> = (&'a Manifest, &'a FileEntry);
+
+/// The files that may hold rows matching all of `filters`.
+///
+/// A filter that cannot be understood excludes nothing.
+pub(super) fn matching<'a>(
+    state: &dyn Session,
+    snapshot: &Snapshot,
+    filters: &[Expr],
+    files: Vec<Listed<'a>>,
+) -> Result<Vec<Listed<'a>>> {
+    let Some(filter) = conjunction(filters.iter().cloned()) else {
+        return Ok(files);
+    };
+    let schema = DFSchema::try_from(Arc::clone(&snapshot.arrow))?;
+    let Ok(filter) = state.create_physical_expr(filter, &schema) else {
+        return Ok(files);
+    };
+    let predicate = PruningPredicateBuilder::new()
+        .with_file_schema(Arc::clone(&snapshot.arrow))
+        .try_build(filter);
+    let predicate = match predicate {
+        Ok(predicate) if !predicate.always_true() => predicate,
+        _ => return Ok(files),
+    };
+    let keep = match predicate.prune(&FileStatistics { snapshot, files: &files }) {
+        Ok(keep) => keep,
+        Err(error) => {
+            ::log::debug!("no file was pruned: {error}");
+            return Ok(files);
+        }
+    };
+    Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
+}
+
+struct FileStatistics<'a> {
+    snapshot: &'a Snapshot,
+    files: &'a [Listed<'a>],
+}
+
+impl FileStatistics<'_> {
+    fn bounds(&self, name: &Column, bound: impl Fn(&ColumnStats) -> Option<&Bound>) -> Option<ArrayRef> {
+        let at = self.snapshot.arrow.index_of(&name.name).ok()?;
+        let data_type = self.snapshot.arrow.field(at).data_type();
+        let null = ScalarValue::try_from(data_type).ok()?;
+        let field_id = self.snapshot.schema.fields.get(at)?.id;
+        let values = self.files.iter().map(|(manifest, file)| {
+            column(manifest, file, field_id, &self.snapshot.schema)
+                .and_then(&bound)
+                .and_then(|bound| scalar(&bound.value, data_type))
+                .unwrap_or_else(|| null.clone())
+        });
+        ScalarValue::iter_to_array(values).ok()
+    }
+}
+
+impl PruningStatistics for FileStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| stats.min.as_ref())
+    }
+
+    /// NaN is above every number, so where one may occur there is no largest value.
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| stats.max.as_ref().filter(|_| !stats.nan))
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, name: &Column) -> Option<ArrayRef> {
+        let at = self.snapshot.arrow.index_of(&name.name).ok()?;
+        let field_id = self.snapshot.schema.fields.get(at)?.id;
+        let counts = self.files.iter().map(|(manifest, file)| {
+            column(manifest, file, field_id, &self.snapshot.schema).and_then(|stats| stats.nulls)
+        });
+        Some(Arc::new(counts.collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let counts = self.files.iter().map(|(_, file)| file.rows);
+        Some(Arc::new(counts.collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

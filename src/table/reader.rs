@@ -1,0 +1,117 @@
+//! Opening data files: what the footer says must be what the manifest says.
+//!
+//! A file that lost its end, or all of its bytes, must be an error, never fewer rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::Result;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::future::BoxFuture;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+/// Makes readers that check size and row count; footers are cached, for files never change.
+#[derive(Debug)]
+pub(super) struct CheckedReaderFactory {
+    inner: CachedParquetFileReaderFactory,
+    /// What messages call the version: "version 3 of 'sales'".
+    version: Arc<str>,
+}
+
+impl CheckedReaderFactory {
+    pub(super) fn new(inner: CachedParquetFileReaderFactory, version: String) -> Self {
+        Self { inner, version: version.into() }
+    }
+}
+
+impl ParquetFileReaderFactory for CheckedReaderFactory {
+    fn create_reader(
+        &self,
+        partition_index: usize,
+        file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let rows = match file.statistics.as_ref().map(|statistics| statistics.num_rows) {
+            Some(Precision::Exact(rows)) => Some(rows),
+            _ => None,
+        };
+        let subject = format!("data file {} of {}", file.object_meta.location, self.version);
+        let expected = Expected { subject, bytes: file.object_meta.size, rows };
+        let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(Box::new(CheckedReader { inner, expected: Arc::new(expected) }))
+    }
+}
+
+#[derive(Debug)]
+struct Expected {
+    subject: String,
+    bytes: u64,
+    rows: Option<usize>,
+}
+
+impl Expected {
+    fn explain(&self, error: ParquetError) -> ParquetError {
+        let message = format!(
+            "{} cannot be read; its manifest says {} bytes: it is missing, cut short or damaged, or its version has just expired",
+            self.subject, self.bytes
+        );
+        ParquetError::External(Box::new(crate::error::Error::damaged(message).with_source(error)))
+    }
+
+    fn check(&self, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
+        let found = usize::try_from(metadata.file_metadata().num_rows()).ok();
+        match self.rows {
+            Some(rows) if found != Some(rows) => {
+                let message = format!(
+                    "{} has {} rows, its manifest says {rows}: it was replaced",
+                    self.subject,
+                    metadata.file_metadata().num_rows()
+                );
+                Err(ParquetError::External(Box::new(crate::error::Error::damaged(message))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+struct CheckedReader {
+    inner: Box<dyn AsyncFileReader + Send>,
+    expected: Arc<Expected>,
+}
+
+impl AsyncFileReader for CheckedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        Box::pin(async move {
+            let bytes = self.inner.get_bytes(range).await;
+            bytes.map_err(|error| self.expected.explain(error))
+        })
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        Box::pin(async move {
+            let bytes = self.inner.get_byte_ranges(ranges).await;
+            bytes.map_err(|error| self.expected.explain(error))
+        })
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        Box::pin(async move {
+            let metadata = self.inner.get_metadata(options).await;
+            let metadata = metadata.map_err(|error| self.expected.explain(error))?;
+            self.expected.check(&metadata)?;
+            Ok(metadata)
+        })
+    }
+}

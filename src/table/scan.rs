@@ -1,0 +1,147 @@
+//! The plan that reads one version: a bare Parquet scan of the files that matter.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use datafusion::catalog::Session;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{MetricBuilder, MetricType};
+use object_store::ObjectMeta;
+
+use super::adapter::FieldIdAdapterFactory;
+use super::prune::{self, Listed};
+use super::reader::CheckedReaderFactory;
+use super::statistics;
+use crate::error::Error;
+use crate::log::{Snapshot, Table};
+
+/// What a scan is asked for.
+pub(super) struct Request<'a> {
+    pub(super) projection: Option<&'a Vec<usize>>,
+    pub(super) filters: &'a [Expr],
+    pub(super) limit: Option<usize>,
+}
+
+/// Plans a scan of `snapshot`. Reads manifests, no data file and no listing.
+pub(super) async fn plan(
+    state: &dyn Session,
+    table: &Table,
+    store_url: &ObjectStoreUrl,
+    snapshot: &Snapshot,
+    request: Request<'_>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let manifests = table.manifests(snapshot).await?;
+    let files: Vec<Listed<'_>> = manifests
+        .iter()
+        .flat_map(|manifest| manifest.files.iter().map(|file| (manifest.as_ref(), file)))
+        .collect();
+    check_unique(table, snapshot, &files)?;
+    let all = files.len();
+    let mut files = prune::matching(state, snapshot, request.filters, files)?;
+    if request.filters.is_empty() {
+        limit_files(&mut files, request.limit);
+    }
+
+    let options = state.config_options();
+    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
+    let version = format!("version {} of '{}'", snapshot.version, table.name());
+    let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
+        .with_table_parquet_options(datafusion::config::TableParquetOptions {
+            global: options.execution.parquet.clone(),
+            ..Default::default()
+        })
+        .with_parquet_file_reader_factory(Arc::new(CheckedReaderFactory::new(readers, version)));
+    count_files(&source, files.len(), all);
+
+    let (partitioned, statistics) = partitioned_files(table, snapshot, &files)?;
+    let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
+    let config = FileScanConfigBuilder::new(store_url.clone(), Arc::new(source))
+        .with_file_groups(groups)
+        .with_statistics(statistics)
+        .with_projection_indices(request.projection.cloned())?
+        .with_limit(request.limit)
+        .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory::new(Arc::clone(&snapshot.schema)))))
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Result<()> {
+    let mut seen = HashSet::with_capacity(files.len());
+    match files.iter().find(|(_, file)| !seen.insert(file.path.as_str())) {
+        None => Ok(()),
+        Some((_, file)) => Err(Error::damaged(format!(
+            "version {} of '{}' lists data file {} twice",
+            snapshot.version,
+            table.name(),
+            file.path
+        ))
+        .into()),
+    }
+}
+
+/// Leaves the first files that together have `limit` rows.
+fn limit_files(files: &mut Vec<Listed<'_>>, limit: Option<usize>) {
+    let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else { return };
+    let mut rows: u64 = 0;
+    let enough = files.iter().position(|(_, file)| {
+        rows = rows.saturating_add(file.rows.unwrap_or_default());
+        rows >= limit
+    });
+    if let Some(last) = enough {
+        files.truncate(last + 1);
+    }
+}
+
+/// Shows in EXPLAIN ANALYZE how many files of how many the scan reads.
+fn count_files(source: &ParquetSource, matched: usize, all: usize) {
+    let metrics = MetricBuilder::new(source.metrics())
+        .with_type(MetricType::Summary)
+        .pruning_metrics("files_pruned_by_manifest", 0);
+    metrics.add_matched(matched);
+    metrics.add_pruned(all - matched);
+}
+
+fn partitioned_files(
+    table: &Table,
+    snapshot: &Snapshot,
+    files: &[Listed<'_>],
+) -> Result<(Vec<PartitionedFile>, Statistics)> {
+    let mut partitioned = Vec::with_capacity(files.len());
+    for (manifest, file) in files {
+        let (_, size) = file.known()?;
+        // Names are never reused, so any fixed time marks the content for the footer cache.
+        let meta = ObjectMeta {
+            location: table.key(&file.path)?,
+            last_modified: DateTime::UNIX_EPOCH,
+            size,
+            e_tag: None,
+            version: None,
+        };
+        let statistics = statistics::of_file(manifest, file, &snapshot.schema, &snapshot.arrow);
+        partitioned.push(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)));
+    }
+    let statistics = match partitioned.as_slice() {
+        [] => empty(snapshot),
+        files => {
+            let statistics = files.iter().filter_map(|file| file.statistics.as_deref());
+            Statistics::try_merge_iter(statistics, &snapshot.arrow)?
+        }
+    };
+    Ok((partitioned, statistics))
+}
+
+fn empty(snapshot: &Snapshot) -> Statistics {
+    let mut statistics = Statistics::new_unknown(&snapshot.arrow);
+    statistics.num_rows = datafusion::common::stats::Precision::Exact(0);
+    statistics.total_byte_size = datafusion::common::stats::Precision::Exact(0);
+    statistics
+}

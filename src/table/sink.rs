@@ -1,0 +1,284 @@
+//! The sink: one statement's rows become data files, and then one version.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::Result;
+use datafusion::datasource::file_format::parquet::ParquetSink;
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileOutputMode, FileSinkConfig};
+use datafusion::datasource::sink::DataSink;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::options::TableOptions;
+use crate::error::{Error, Result as AtioResult};
+use crate::format::FileEntry;
+use crate::log::{Change, Footer, Snapshot, Table, Transaction, stats_columns};
+
+/// Where a transaction's writers find its staging area.
+const STAGING_URL: &str = "atio-staging://transaction/";
+/// How many batches may wait for the encoder.
+const QUEUE: usize = 2;
+
+/// What a statement writes to, and how.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) table: Arc<Table>,
+    /// The version that the statement reads.
+    pub(super) base: Arc<Snapshot>,
+    /// In place of all rows, not beside them.
+    pub(super) overwrite: bool,
+    pub(super) options: TableOptions,
+}
+
+/// Appends rows that are in memory as one version.
+pub(crate) async fn append_rows(
+    table: &Arc<Table>,
+    batches: Vec<RecordBatch>,
+    context: Arc<TaskContext>,
+) -> AtioResult<()> {
+    let failed = |error| Error::invalid("cannot write the rows").with_source(error);
+    let base = table.newest().await?;
+    let options = TableOptions::of_table(&base.state.options)?;
+    let schema = Arc::clone(&base.arrow);
+    let sink = AtioSink::new(Target { table: Arc::clone(table), base, overwrite: false, options }).map_err(failed)?;
+    let batches = futures::stream::iter(batches.into_iter().map(Ok));
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
+    sink.write_all(rows, &context).await.map(drop).map_err(failed)
+}
+
+/// Writes a stream of rows into data files and commits them as one version.
+///
+/// DataFusion's own sinks publish what they have when their input fails, so nothing counts
+/// before the whole input has ended without an error; on an error, or when the statement is
+/// dropped, everything that was staged is removed.
+#[derive(Debug)]
+pub(super) struct AtioSink {
+    target: Target,
+    /// With field ids, as files are written.
+    file_schema: SchemaRef,
+}
+
+impl AtioSink {
+    pub(super) fn new(target: Target) -> Result<Self> {
+        let file_schema = target.base.schema.to_arrow_with_ids()?;
+        Ok(Self { target, file_schema })
+    }
+
+    async fn write_files(
+        &self,
+        txn: &Transaction,
+        mut data: SendableRecordBatchStream,
+        context: &Arc<TaskContext>,
+    ) -> Result<Vec<FileEntry>> {
+        let context = staging_context(txn, context)?;
+        let mut files = Vec::new();
+        // A file is begun only when there is a row for it.
+        while let Some(first) = self.next_rows(&mut data).await? {
+            files.push(self.write_file(txn, first, &mut data, &context).await?);
+        }
+        Ok(files)
+    }
+
+    async fn write_file(
+        &self,
+        txn: &Transaction,
+        first: RecordBatch,
+        data: &mut SendableRecordBatchStream,
+        context: &Arc<TaskContext>,
+    ) -> Result<FileEntry> {
+        let path = txn.data_file();
+        let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
+        let sink = ParquetSink::new(self.file_config(&path)?, self.parquet_options(context));
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut nan = NanWatch::new(&self.target.base.arrow);
+        let produce = async {
+            let mut rows = 0_u64;
+            let mut next = Some(first);
+            while let Some(batch) = next {
+                rows += batch.num_rows() as u64;
+                nan.look(&batch);
+                if sender.send(Ok(batch)).await.is_err() {
+                    // The encoder failed; its error is the one to tell.
+                    break;
+                }
+                let written = txn.store().content(&key).map_or(0, |content| content.size);
+                if written >= self.target.options.target_file_size {
+                    break;
+                }
+                next = self.next_rows(data).await?;
+            }
+            drop(sender);
+            Ok(rows)
+        };
+        let batches = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|batch| (batch, receiver))
+        });
+        let batches = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.target.base.arrow), batches));
+        // An error on either side drops the other: an encoder that saw its input end would
+        // finish the file as if it were whole.
+        let (rows, _) = futures::try_join!(produce, sink.write_all(batches, context))?;
+        self.entry(txn, path, &sink, rows, &nan)
+    }
+
+    /// The entry of a finished file: from its footer, and from what was seen being written.
+    fn entry(&self, txn: &Transaction, path: String, sink: &ParquetSink, rows: u64, nan: &NanWatch) -> Result<FileEntry> {
+        let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
+        let incomplete = || Error::damaged(format!("{path} was not written completely"));
+        let metadata = sink.written().remove(&key).ok_or_else(incomplete)?;
+        let footer = Footer::new(Arc::new(metadata))?;
+        let content = txn.store().content(&key).ok_or_else(incomplete)?;
+        if footer.rows()? != rows {
+            return Err(incomplete().into());
+        }
+        let (_, names) = stats_columns(&self.target.base.schema, &self.target.base.arrow);
+        Ok(FileEntry {
+            stats: footer.stats(&names, |name| nan.is_free(name)),
+            path,
+            format: "parquet".to_owned(),
+            size: Some(content.size),
+            rows: Some(rows),
+            checksum: Some(content.checksum),
+        })
+    }
+
+    /// The next batch that has rows, with exactly the types of the table.
+    async fn next_rows(&self, data: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
+        while let Some(batch) = data.next().await {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let schema = &self.target.base.arrow;
+            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+                match column.data_type() == field.data_type() {
+                    true => Ok(Arc::clone(column)),
+                    false => cast(column, field.data_type()),
+                }
+            });
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            return Ok(Some(RecordBatch::try_new(Arc::clone(schema), columns)?));
+        }
+        Ok(None)
+    }
+
+    fn file_config(&self, path: &str) -> Result<FileSinkConfig> {
+        let url = format!("{STAGING_URL}{path}");
+        Ok(FileSinkConfig {
+            original_url: url.clone(),
+            object_store_url: ObjectStoreUrl::parse(STAGING_URL)?,
+            file_group: FileGroup::default(),
+            table_paths: vec![ListingTableUrl::parse(&url)?],
+            output_schema: Arc::clone(&self.file_schema),
+            table_partition_cols: Vec::new(),
+            insert_op: InsertOp::Append,
+            keep_partition_by_columns: false,
+            file_extension: "parquet".to_owned(),
+            file_output_mode: FileOutputMode::SingleFile,
+        })
+    }
+
+    fn parquet_options(&self, context: &TaskContext) -> datafusion::config::TableParquetOptions {
+        let session = &context.session_config().options().execution.parquet;
+        self.target.options.parquet(session)
+    }
+}
+
+#[async_trait]
+impl DataSink for AtioSink {
+    fn schema(&self) -> &SchemaRef {
+        &self.target.base.arrow
+    }
+
+    /// Commits all rows of `data` as one version, or none of them.
+    ///
+    /// Appending no rows makes no version; overwriting with no rows does.
+    async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
+        let Target { table, base, overwrite, .. } = &self.target;
+        let txn = Transaction::begin(table);
+        let files = match self.write_files(&txn, data, context).await {
+            Ok(files) => files,
+            Err(error) => {
+                txn.abort().await;
+                return Err(error);
+            }
+        };
+        let rows = files.iter().filter_map(|file| file.rows).sum();
+        if files.is_empty() && !overwrite {
+            return Ok(0);
+        }
+        let (ids, _) = stats_columns(&base.schema, &base.arrow);
+        let change = match overwrite {
+            true => Change::overwrite(base.schema.id, ids, files),
+            false => Change::append(base.schema.id, ids, files),
+        };
+        table.commit(txn, Arc::clone(base), change).await?;
+        Ok(rows)
+    }
+}
+
+impl DisplayAs for AtioSink {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { table, base, overwrite, .. } = &self.target;
+        let operation = if *overwrite { "overwrite" } else { "append" };
+        write!(f, "AtioSink(table={}, operation={operation}, base={})", table.name(), base.version)
+    }
+}
+
+/// The context for the writers of a transaction: its staging area is the store they find.
+fn staging_context(txn: &Transaction, context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> {
+    let runtime = RuntimeEnvBuilder::from_runtime_env(&context.runtime_env())
+        .with_object_store_registry(Arc::new(
+            datafusion::execution::object_store::DefaultObjectStoreRegistry::new(),
+        ))
+        .build_arc()?;
+    let url = ObjectStoreUrl::parse(STAGING_URL)?;
+    runtime.register_object_store(url.as_ref(), Arc::new(txn.store().clone()));
+    let context = TaskContext::default()
+        .with_session_config(context.session_config().clone())
+        .with_runtime(runtime);
+    Ok(Arc::new(context))
+}
+
+/// Watches floating-point columns for NaN, which a Parquet footer does not tell.
+struct NanWatch {
+    schema: SchemaRef,
+    found: Vec<bool>,
+}
+
+impl NanWatch {
+    fn new(schema: &SchemaRef) -> Self {
+        Self { schema: Arc::clone(schema), found: vec![false; schema.fields().len()] }
+    }
+
+    fn look(&mut self, batch: &RecordBatch) {
+        for (found, column) in self.found.iter_mut().zip(batch.columns()) {
+            *found = *found || has_nan(column);
+        }
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        self.schema.index_of(name).is_ok_and(|at| !self.found[at])
+    }
+}
+
+fn has_nan(column: &dyn Array) -> bool {
+    match column.data_type() {
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
+        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
+        DataType::Float16 => column.as_primitive::<Float16Type>().values().iter().any(|value| value.is_nan()),
+        _ => false,
+    }
+}

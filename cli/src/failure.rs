@@ -57,13 +57,6 @@ impl From<DataFusionError> for Failure {
     }
 }
 
-/// The error, what caused it, what caused that, and so on.
-pub(crate) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
 /// The message of an error without the wrappers it collected on its way up.
 fn text(error: &DataFusionError) -> String {
     match error {

@@ -23,7 +23,7 @@ use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::args::Args;
 use crate::catalogs;
-use crate::failure::{Failure, causes};
+use crate::failure::Failure;
 use crate::output;
 use crate::runtime::{self, DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
 use crate::stores::Stores;
@@ -99,9 +99,14 @@ impl Session {
     /// Runs one statement to its end and prints its rows.
     pub(crate) async fn execute(&self, mut statement: Statement) -> Result<(), Failure> {
         let start = Instant::now();
-        if let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
-            && self.drop_table(&table, if_exists).await?
+        if let Some(warehouse) = &self.warehouse
+            && let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
         {
+            // DataFusion would say "doesn't exist" whatever went wrong, or nothing at all.
+            match warehouse.drop_table(&table.schema, &table.table).await {
+                Err(error) if if_exists && error.kind() == ErrorKind::TableNotFound => {}
+                dropped => dropped.map_err(DataFusionError::from)?,
+            }
             return output::print_nothing(&self.ctx, &self.print, start);
         }
 
@@ -128,7 +133,6 @@ impl Session {
         &self,
         statement: &Statement,
     ) -> Option<(ResolvedTableReference, bool)> {
-        self.warehouse.as_ref()?;
         let Statement::Statement(sql) = statement else {
             return None;
         };
@@ -151,35 +155,6 @@ impl Session {
         let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
         (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
     }
-
-    /// Drops a table of the warehouse; DataFusion would say "doesn't exist" whatever the reason.
-    ///
-    /// False if the name is not the warehouse's but this session's, for DataFusion to drop.
-    async fn drop_table(&self, table: &ResolvedTableReference, if_exists: bool) -> Result<bool> {
-        let Some(warehouse) = &self.warehouse else {
-            return Ok(false);
-        };
-        match warehouse.drop_table(&table.schema, &table.table).await {
-            Ok(()) => Ok(true),
-            Err(error) if is_missing_table(&error) => {
-                let in_session = warehouse
-                    .schema(&table.schema)
-                    .is_some_and(|schema| schema.table_exist(&table.table));
-                match (in_session, if_exists) {
-                    (true, _) => Ok(false),
-                    (false, true) => Ok(true),
-                    (false, false) => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn is_missing_table(error: &DataFusionError) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<atio::Error>())
-        .any(|cause| cause.kind() == ErrorKind::TableNotFound)
 }
 
 /// Beside a warehouse, tables that are not atio's live in `datafusion.public` as elsewhere.

@@ -1,0 +1,68 @@
+//! Sessions for tests: atio in a plain context, over memory or over a directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use atio::AtioCatalog;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::Result;
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::memory::InMemory;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use url::Url;
+
+/// Where the tables of a test are; several sessions can share one place.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Memory(Arc<InMemory>),
+    Disk(Arc<tempfile::TempDir>),
+}
+
+impl Place {
+    pub(crate) fn memory() -> Self {
+        Self::Memory(Arc::new(InMemory::new()))
+    }
+
+    pub(crate) fn disk() -> Self {
+        Self::Disk(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// What locations begin with.
+    pub(crate) fn root(&self) -> String {
+        match self {
+            Self::Memory(_) => "memory://test/root".to_owned(),
+            Self::Disk(directory) => directory.path().canonicalize().unwrap().to_str().unwrap().to_owned(),
+        }
+    }
+
+    /// A session of its own, as another process would have it, with a catalog `w`.
+    pub(crate) fn session(&self) -> SessionContext {
+        let config = SessionConfig::new().with_target_partitions(2);
+        let ctx = SessionContext::new_with_config(config);
+        if let Self::Memory(store) = self {
+            let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
+            ctx.register_object_store(&Url::parse("memory://test/").unwrap(), store);
+        }
+        atio::register(&ctx).unwrap();
+        let warehouse = format!("{}/warehouse", self.root());
+        if let Self::Disk(_) = self {
+            std::fs::create_dir_all(&warehouse).unwrap();
+        }
+        let catalog = AtioCatalog::open(&ctx, &warehouse).unwrap();
+        ctx.register_catalog("w", Arc::new(catalog));
+        ctx
+    }
+
+    /// The directory on disk.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Disk(directory) => directory.path(),
+            Self::Memory(_) => panic!("there is no directory in memory"),
+        }
+    }
+}
+
+/// Runs one statement to its end.
+pub(crate) async fn run(ctx: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
+    ctx.sql(sql).await?.collect().await
+}

@@ -1,9 +1,10 @@
 //! Runs every `.slt` file of this directory, on memory and on a temporary directory.
 //!
 //! `{root}` in a statement or a result is the place of the test. Records marked
-//! `onlyif disk` or `onlyif memory` run on one of the two; `system` records find the place
-//! as `${ROOT}`. Each `connection` is a session of its own, like another process.
-//! `UPDATE_SLT=1` writes results into the files: read the difference before you keep it.
+//! `onlyif disk` or `onlyif memory` run on one of the two; `system` records find the place as
+//! `$ROOT` where `control substitution on` stands above. Each `connection` is a session of its
+//! own, like another process. `UPDATE_SLT=1` with one test, as in `cargo test create::on_disk`,
+//! writes results into the file: read the difference before you keep it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,14 @@ struct Connection {
     place: Place,
 }
 
+/// What `onlyif` and `skipif` call a place.
+fn label(place: &Place) -> &'static str {
+    match place {
+        Place::Memory(_) => "memory",
+        Place::Disk(_) => "disk",
+    }
+}
+
 /// An error whose text does not depend on where the test runs.
 #[derive(Debug)]
 struct Shown(String);
@@ -37,12 +46,13 @@ impl std::fmt::Display for Shown {
 impl std::error::Error for Shown {}
 
 impl Connection {
-    /// Hides what differs from run to run: the place and transaction ids.
+    /// Hides what differs from run to run: the place, ids, and times in names.
     fn plain(&self, text: &str) -> String {
-        let text = text.replace(&self.place.root(), "{root}");
         let root = self.place.root();
-        let key = root.trim_start_matches('/').trim_start_matches("memory://test/");
-        hide_ids(&text.replace(key, "{root}"))
+        // Plans and paths name an object by its key, which is the place without its beginning.
+        let key = root.trim_start_matches("memory://test").trim_start_matches('/');
+        let text = text.replace(&root, "\u{1}").replace(&format!("{key}/"), "\u{1}/");
+        hide_ids(&text.replace('\u{1}', "{root}"))
     }
 }
 
@@ -68,10 +78,7 @@ impl AsyncDB for Connection {
     async fn shutdown(&mut self) {}
 
     fn engine_name(&self) -> &str {
-        match self.place {
-            Place::Memory(_) => "memory",
-            Place::Disk(_) => "disk",
-        }
+        label(&self.place)
     }
 
     async fn sleep(duration: Duration) {
@@ -88,8 +95,18 @@ impl Connection {
             text if text.is_empty() => "(empty)".to_owned(),
             text => self.plain(&text),
         };
-        (0..batch.num_rows()).map(|row| columns.iter().map(|column| cell(column, row)).collect()).collect()
+        (0..batch.num_rows())
+            .flat_map(|row| by_line(columns.iter().map(|column| cell(column, row)).collect()))
+            .collect()
     }
+}
+
+/// Gives each line of a plan, which is the last cell of its row, a row of its own.
+fn by_line(mut row: Vec<String>) -> Vec<Vec<String>> {
+    let last = row.pop().unwrap_or_default();
+    let mut lines = last.trim_end().lines().map(str::to_owned);
+    row.extend(lines.next());
+    std::iter::once(row).chain(lines.map(|line| vec![line])).collect()
 }
 
 fn column_type(data_type: &DataType) -> DefaultColumnType {
@@ -100,16 +117,22 @@ fn column_type(data_type: &DataType) -> DefaultColumnType {
     }
 }
 
-/// Puts `{id}` for runs of 16 or more hexadecimal digits.
+/// Puts `{id}` for ids, `{millis}` for the times of snapshots and `{sum}` for checksums.
 fn hide_ids(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut run = String::new();
     for c in text.chars().chain(['\0']) {
-        if c.is_ascii_digit() || ('a'..='f').contains(&c) {
+        if matches!(c, '0'..='9' | 'a'..='f') {
             run.push(c);
             continue;
         }
-        out.push_str(if run.len() >= 16 { "{id}" } else { &run });
+        out.push_str(match run.len() {
+            32 => "{id}",
+            16 if out.ends_with('-') => "{id}",
+            13 if out.ends_with("snapshot-") => "{millis}",
+            8 if out.ends_with("crc32c:") => "{sum}",
+            _ => &run,
+        });
         run.clear();
         out.push(c);
     }
@@ -123,17 +146,20 @@ fn directory() -> PathBuf {
 
 async fn check(subject: &str, place: Place) {
     let file = directory().join(format!("{subject}.slt"));
-    let root = place.root();
+    let (root, label) = (place.root(), label(&place));
     let mut runner = Runner::new(move || {
         let place = place.clone();
         async move { Ok(Connection { ctx: place.session(), place }) }
     });
     runner.set_var("ROOT".to_owned(), root);
+    runner.with_column_validator(sqllogictest::strict_column_validator);
+    // Conditions of `system` records see labels only, not the name of the engine.
+    runner.add_label(label);
     if std::env::var_os("UPDATE_SLT").is_some() {
         let validator = sqllogictest::default_validator;
         let normalizer = sqllogictest::default_normalizer;
         runner
-            .update_test_file(&file, "\t", validator, normalizer, sqllogictest::default_column_validator)
+            .update_test_file(&file, "\t", validator, normalizer, sqllogictest::strict_column_validator)
             .await
             .unwrap();
         return;
@@ -161,7 +187,7 @@ macro_rules! subjects {
     };
 }
 
-subjects!(smoke);
+subjects!(as_of, catalog, create, errors, expire, explain, files, history, insert, overwrite, pushdown, time_travel, types);
 
 #[test]
 fn every_file_is_run() {

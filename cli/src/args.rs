@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreMode;
 use datafusion_cli::pool_type::PoolType;
 use datafusion_cli::print_format::PrintFormat;
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     pub(crate) rc: Vec<PathBuf>,
 
     /// Keep tables in this directory (or object store URL): CREATE TABLE makes atio tables there
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) warehouse: Option<String>,
 
     /// Resolve paths inside statements from this directory [default: the current one]

@@ -8,6 +8,7 @@ use datafusion_cli::command::{Command, OutputFormat};
 use datafusion_cli::print_options::MaxRows;
 
 use crate::failure::Failure;
+use crate::functions;
 use crate::script::Script;
 use crate::session::Session;
 
@@ -39,14 +40,6 @@ const LIST_TABLES: &str = "\
     FROM information_schema.tables \
     WHERE table_schema <> 'information_schema' ORDER BY 1, 2, 3";
 
-const LIST_FUNCTIONS: &str = "\
-    SELECT DISTINCT routine_name AS function, function_type AS type, syntax_example AS syntax \
-    FROM information_schema.routines ORDER BY 1, 2";
-
-const DESCRIBE_FUNCTION: &str = "\
-    SELECT DISTINCT syntax_example AS syntax, function_type AS type, description \
-    FROM information_schema.routines";
-
 /// What the prompt does after a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -67,16 +60,16 @@ pub(crate) async fn run(session: &mut Session, line: &str) -> Result<Next, Failu
         Command::ListTables => {
             Script::typed(LIST_TABLES).run(&every_row(session)).await?;
         }
+        // Those of datafusion-cli know few functions, and none of atio's.
         Command::ListFunctions => {
-            Script::typed(LIST_FUNCTIONS)
+            Script::typed(&functions::list())
                 .run(&every_row(session))
                 .await?;
         }
-        // The list of datafusion-cli itself knows neither atio's functions nor most others.
         Command::SearchFunctions(name) => {
-            let name = name.to_lowercase().replace('\'', "''");
-            let sql = format!("{DESCRIBE_FUNCTION} WHERE routine_name = '{name}'");
-            Script::typed(&sql).run(session).await?;
+            Script::typed(&functions::describe(&name))
+                .run(session)
+                .await?;
         }
         // SHOW COLUMNS would open every table there is, and fail if one of them is damaged.
         Command::DescribeTableStmt(name) => {

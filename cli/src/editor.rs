@@ -12,6 +12,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper, Result};
 
 use crate::commands::COMMANDS;
+use crate::functions;
 use crate::statements::is_complete;
 
 /// The words a statement is likely to need; the parser knows many more.
@@ -76,6 +77,7 @@ impl Editor {
                 }
                 add(self.ctx.catalog_names(), "");
                 add(state.table_functions().keys().cloned().collect(), "");
+                add(functions::names().map(str::to_owned).collect(), "");
             }
             [name] => {
                 if let Some(schema) = schema(&defaults.default_catalog, name) {

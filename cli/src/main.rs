@@ -9,6 +9,7 @@ mod catalogs;
 mod commands;
 mod editor;
 mod failure;
+mod functions;
 mod output;
 mod prompt;
 mod runtime;

@@ -108,10 +108,7 @@ async fn print_as_they_come(
     let mut count = 0;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        if batch.num_rows() == 0 {
-            // The printer would print nothing, and the header would count as printed.
-            continue;
-        }
+        // Batches without rows print nothing, so the header waits for one that has some.
         let header = count == 0;
         count += batch.num_rows();
         let mut output = Output::default();

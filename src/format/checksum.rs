@@ -108,6 +108,12 @@ pub(crate) fn seal(mut json: Vec<u8>) -> Result<Vec<u8>> {
     Ok(json)
 }
 
+/// True if the bytes end as a sealed object does, whether or not the checksum is right.
+pub(crate) fn has_seal(bytes: &[u8]) -> bool {
+    let start = bytes.len().checked_sub(SUFFIX);
+    start.is_some_and(|start| bytes[start..].starts_with(KEY) && bytes.ends_with(END))
+}
+
 /// Verifies a sealed object on its raw bytes and returns the checksum that it carries.
 pub(crate) fn verify_seal(path: &str, bytes: &[u8]) -> Result<Checksum> {
     let broken = || {

@@ -106,11 +106,6 @@ pub(crate) fn from_python(path: &str) -> String {
     path.to_owned()
 }
 
-/// True for the name of a data file, with or without a transaction.
-pub(crate) fn is_data_file(path: &str) -> bool {
-    parse(path).is_some_and(|object| object.kind == Kind::Data)
-}
-
 fn parse_data(rest: &str) -> Option<Object> {
     let Some((txn, name)) = rest.split_once('/') else {
         let (stem, extension) = rest.split_once('.')?;
@@ -196,6 +191,7 @@ mod tests {
             (manifest(txn(), 12), Kind::Manifest),
             (schema(txn(), 0), Kind::Schema),
             (removed(txn(), 1), Kind::Removed),
+            (format!("metadata/refs-{}-0.json", txn()), Kind::Refs),
             (data_file(txn(), 3, 255), Kind::Data),
             (format!("_atio_tmp/{}/x", txn()), Kind::Staging),
         ];

@@ -188,7 +188,7 @@ mod tests {
         two.stats_ids = vec![2];
         let merged = Manifest::merge(&[one.into(), two.into()]);
         assert_eq!((merged.stats_ids.as_slice(), merged.files.len()), ([1, 2].as_slice(), 2));
-        let known = Some(Bound::exact(Value::Int(1)));
+        let known = Some(Bound { value: Value::Int(1), cut: false });
         assert_eq!(merged.stats_of(&merged.files[0], 1).unwrap().min, known);
         assert!(merged.stats_of(&merged.files[0], 2).unwrap().is_empty());
         assert_eq!(merged.stats_of(&merged.files[1], 2).unwrap().min, known);

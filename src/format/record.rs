@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::checksum::{Checksum, ObjectRef, seal, verify_seal};
+use super::checksum::{Checksum, ObjectRef, has_seal, seal, verify_seal};
 use super::tombstone::Tombstone;
 use super::{FORMAT_VERSION, Txn, Version, layout, parse_json, to_json};
 use crate::error::{Error, Result};
@@ -63,8 +63,6 @@ pub(crate) struct CommitRecord {
 pub(crate) struct PythonRecord {
     pub(crate) version: Version,
     pub(crate) snapshot: String,
-    /// Of the whole file.
-    pub(crate) checksum: Checksum,
 }
 
 /// What a program must know to read, and to write; unknown ones are refused by name (B2).
@@ -90,7 +88,7 @@ pub(crate) struct Changes {
     pub(crate) added: Vec<ObjectRef>,
     /// A manifest-shaped list of the files that it removes.
     pub(crate) removed: Option<ObjectRef>,
-    /// Manifests of the parent all of whose files it removes.
+    /// Manifests that the version before lists and this one does not.
     pub(crate) manifests_dropped: Vec<String>,
 }
 
@@ -187,6 +185,15 @@ impl CommitRecord {
 }
 
 impl Record {
+    /// True for what Python wrote, and for what is left of it.
+    pub(crate) fn is_python(&self) -> bool {
+        match self {
+            Record::Live(_) => false,
+            Record::Tombstone(tombstone) => tombstone.txn.is_none(),
+            Record::Python(_) => true,
+        }
+    }
+
     /// Parses what lies under the key of `version`.
     ///
     /// Fails as damaged where the bytes are not what was written, and as unsupported where
@@ -208,6 +215,10 @@ impl Record {
             )));
         }
         let Some(format) = header.format_version else {
+            if header.tombstone.is_some() || has_seal(bytes) {
+                verify_seal(path, bytes)?;
+                return Err(Error::damaged(format!("{path} does not say its format")));
+            }
             return PythonRecord::parse(version, path, bytes);
         };
         if format != u64::from(FORMAT_VERSION) {
@@ -265,10 +276,11 @@ impl PythonRecord {
     fn parse(version: Version, path: &str, bytes: &[u8]) -> Result<StoredRecord> {
         #[derive(Deserialize)]
         struct Keys {
+            snapshot_id: Option<serde_json::Value>,
             snapshot_filename: Option<String>,
         }
         let keys: Keys = parse_json(path, bytes)?;
-        let snapshot = keys.snapshot_filename.ok_or_else(|| {
+        let snapshot = keys.snapshot_filename.filter(|_| keys.snapshot_id.is_some()).ok_or_else(|| {
             Error::unsupported(format!(
                 "{path} is neither a commit record of atio nor of Python atio 2.0"
             ))
@@ -280,9 +292,9 @@ impl PythonRecord {
                 snapshot.escape_debug()
             )));
         }
-        let checksum = Checksum::of(bytes);
-        let record = Record::Python(PythonRecord { version, snapshot, checksum });
-        Ok(StoredRecord { record, checksum })
+        let record = Record::Python(PythonRecord { version, snapshot });
+        // Nothing in the record says what it should be: the next one names all its bytes.
+        Ok(StoredRecord { record, checksum: Checksum::of(bytes) })
     }
 }
 
@@ -368,9 +380,9 @@ impl StoredRecord {
         let (below, above) = (self.version(), next.version());
         let Some(link) = next.previous() else {
             return match (&self.record, &next.record) {
-                (Record::Python(_), Record::Python(_)) => Ok(()),
                 // A tombstone of a Python record cannot tell what it followed.
                 (_, Record::Tombstone(_)) => Ok(()),
+                (below, Record::Python(_)) if below.is_python() => Ok(()),
                 _ => Err(foreign_write(above)),
             };
         };
@@ -387,7 +399,7 @@ impl StoredRecord {
     }
 }
 
-fn foreign_write(version: Version) -> Error {
+pub(crate) fn foreign_write(version: Version) -> Error {
     Error::new(
         crate::error::ErrorKind::ForeignWrite,
         format!(

@@ -10,6 +10,8 @@ use super::types::{DictionaryJson, TypeJson};
 use super::{parse_json, to_json};
 use crate::error::{Error, Result};
 
+/// The key under which pandas describes a frame; it marks files that Python wrote.
+pub(crate) const PANDAS: &str = "pandas";
 /// The key under which Parquet readers and writers keep a field's number.
 pub(crate) const FIELD_ID: &str = "PARQUET:field_id";
 const DEPTH_LIMIT: usize = 64;
@@ -88,7 +90,7 @@ impl TableSchema {
         Ok(Self {
             id,
             fields,
-            metadata: schema.metadata().clone().into_iter().collect(),
+            metadata: schema.metadata().clone().into_iter().filter(|(key, _)| key != PANDAS).collect(),
         })
     }
 
@@ -140,12 +142,6 @@ impl TableSchema {
     /// some, and pandas takes them for plain numbers or bytes.
     pub(super) fn python_may_read(&self) -> bool {
         self.fields.iter().all(SchemaField::python_may_read)
-    }
-
-    /// True where the columns agree, whatever their numbers.
-    pub(crate) fn same_columns(&self, other: &TableSchema) -> bool {
-        self.fields.len() == other.fields.len()
-            && self.fields.iter().zip(&other.fields).all(|(a, b)| a.same_column(b))
     }
 }
 
@@ -212,15 +208,6 @@ impl SchemaField {
     fn python_may_read(&self) -> bool {
         self.data_type.python_may_read() && self.children.iter().all(Self::python_may_read)
     }
-
-    fn same_column(&self, other: &SchemaField) -> bool {
-        self.name == other.name
-            && self.nullable == other.nullable
-            && self.data_type == other.data_type
-            && self.dictionary == other.dictionary
-            && self.children.len() == other.children.len()
-            && self.children.iter().zip(&other.children).all(|(a, b)| a.same_column(b))
-    }
 }
 
 fn children(data_type: &DataType) -> Vec<&FieldRef> {
@@ -269,7 +256,7 @@ mod tests {
             DataType::Float32,
             DataType::Float64,
             DataType::Decimal32(9, 2),
-            DataType::Decimal64(18, -2),
+            DataType::Decimal64(18, 18),
             DataType::Decimal128(38, 10),
             DataType::Decimal256(76, 0),
             DataType::Utf8,
@@ -325,7 +312,7 @@ mod tests {
     #[test]
     fn what_cannot_be_stored_is_refused() {
         let union = DataType::Union(UnionFields::empty(), UnionMode::Sparse);
-        for data_type in [union, DataType::Interval(IntervalUnit::MonthDayNano), DataType::Struct(Fields::empty())] {
+        for data_type in [union, DataType::Interval(IntervalUnit::MonthDayNano), DataType::Struct(Fields::empty()), DataType::Decimal128(5, -2)] {
             let error = table(&column(data_type)).unwrap_err().to_string();
             assert!(error.starts_with("column 'c': type "), "{error}");
         }

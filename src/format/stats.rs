@@ -45,10 +45,6 @@ impl ColumnStats {
 }
 
 impl Bound {
-    pub(crate) fn exact(value: Value) -> Self {
-        Self { value, cut: false }
-    }
-
     /// The smallest text of at most the limit that is not above `text`.
     pub(crate) fn text_min(text: &str, exact: bool) -> Self {
         let cut = floor(text);
@@ -207,12 +203,12 @@ mod tests {
     fn statistics_round_trip() {
         round_trip(ColumnStats::default());
         for value in [Value::Int(-5), Value::Int(u64::MAX.into()), Value::Bool(true), Value::Float(0.1), Value::Float(-0.0)] {
-            let bound = Some(Bound::exact(value));
+            let bound = Some(Bound { value, cut: false });
             round_trip(ColumnStats { nulls: Some(1), min: bound.clone(), max: bound, nan: true });
         }
         let text = serde_json::to_string(&ColumnStats {
             nulls: Some(0),
-            min: Some(Bound::exact(Value::Int(1))),
+            min: Some(Bound { value: Value::Int(1), cut: false }),
             max: Some(Bound { value: Value::Text("b".into()), cut: true }),
             nan: false,
         });

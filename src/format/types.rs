@@ -114,6 +114,13 @@ impl TypeJson {
             scale: *scale,
             bit_width,
         };
+        if let DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) = data_type
+            && !(0..=i16::from(*p)).contains(&i16::from(*s))
+        {
+            return Err(Error::invalid(format!(
+                "type {data_type} cannot be stored: Parquet needs a scale from 0 to the precision"
+            )));
+        }
         Ok(match data_type {
             DataType::Null => TypeJson::Null,
             DataType::Boolean => TypeJson::Bool,

@@ -16,11 +16,11 @@ use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
-use crate::format::record::StoredRecord;
+use crate::format::record::{StoredRecord, foreign_write};
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
 use crate::format::{
-    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout,
+    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout, pointer,
 };
 
 /// The schema id of everything that Python wrote with the columns of the version.
@@ -97,12 +97,21 @@ pub(super) async fn committed_at_us(table: &Table, version: Version) -> Result<i
 
 /// Stages what atio needs to go on from Python's version `base`; with `keep_files` its data
 /// files are listed, otherwise only the schema is kept.
-pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) -> Result<State> {
+pub(super) async fn stage(
+    table: &Table,
+    txn: &Transaction,
+    base: &Snapshot,
+    keep_files: bool,
+) -> Result<State> {
     let bytes = base.schema.to_bytes()?;
     let path = layout::schema(txn.id(), txn.seq());
     let mut state = base.state.clone();
     state.schema = SchemaRef { id: base.schema.id, object: ObjectRef::of(path.clone(), &bytes) };
     txn.stage(path, bytes.into()).await?;
+    // A pointer that is a string stops Python's writers before they write, so that none of
+    // them can take the number that atio is about to commit (A2).
+    let hint = pointer::pointer(base.version, Uuid::nil())?;
+    table.objects.replace(layout::POINTER, hint.into()).await?;
     if keep_files {
         for manifest in base.python.iter().flatten() {
             state.manifests.push(stage_manifest(txn, manifest).await?);
@@ -111,26 +120,19 @@ pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) 
     Ok(state)
 }
 
-/// Python on top of a version that atio committed has overwritten it, or its work (A2).
+/// Fails if atio committed any version below: Python has then overwritten it, or its work (A2).
+///
+/// A version below that cannot be read proves nothing.
 async fn check_below(table: &Table, version: Version) -> Result<()> {
     let Some(below) = version.previous().filter(|below| *below > Version::ZERO) else {
         return Ok(());
     };
-    let below = match table.objects.get(&layout::record(below)).await? {
-        Some(bytes) => Record::parse(below, &bytes).ok(),
-        None => None,
-    };
-    let record = StoredRecord {
-        record: Record::Python(PythonRecord {
-            version,
-            snapshot: String::new(),
-            checksum: crate::format::Checksum::of(b""),
-        }),
-        checksum: crate::format::Checksum::of(b""),
-    };
-    match below {
-        Some(below) if !below.is_tombstone() => below.check_next(&record),
-        _ => Ok(()),
+    let reads: Vec<_> = Version::ZERO.next()?.through(below).map(|below| table.record(below)).collect();
+    let records: Vec<Result<StoredRecord>> = futures::stream::iter(reads).buffered(32).collect().await;
+    let ours = records.iter().flatten().rfind(|record| !record.record.is_python());
+    match ours {
+        Some(ours) => Err(foreign_write(ours.version().next()?)),
+        None => Ok(()),
     }
 }
 

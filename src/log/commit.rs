@@ -54,7 +54,15 @@ impl Change {
 }
 
 impl Table {
+    /// Prepares the merges of manifests that are due on `base`: beside the writing of data
+    /// files, so that a commit does not wait for them.
+    pub(crate) async fn prepare_merges(&self, txn: &Transaction, base: &Snapshot) -> Result<Vec<StagedMerge>> {
+        merge::stage(self, txn, base).await
+    }
+
     /// Commits `change`, which was planned on `base`, and gives the version it became.
+    ///
+    /// `merges` are used as far as nothing that they stand for has changed since (A8).
     ///
     /// Three endings. Ok: the version is there, whole. An error other than
     /// [`ErrorKind::CommitUnknown`]: it is not and never will be, and what was staged has
@@ -65,10 +73,11 @@ impl Table {
         txn: Arc<Transaction>,
         base: Arc<Snapshot>,
         change: Change,
+        merges: Vec<StagedMerge>,
     ) -> Result<Version> {
         let table = Arc::clone(self);
         let commit = async move {
-            let committed = table.commit_in_queue(&txn, base, &change).await;
+            let committed = table.commit_in_queue(&txn, base, &change, merges).await;
             match &committed {
                 Ok(_) => txn.settle(),
                 Err(error) if error.kind() == ErrorKind::CommitUnknown => txn.settle(),
@@ -82,8 +91,14 @@ impl Table {
         }
     }
 
-    async fn commit_in_queue(&self, txn: &Transaction, base: Arc<Snapshot>, change: &Change) -> Result<Version> {
-        let staged = self.stage_change(txn, &base, change).await?;
+    async fn commit_in_queue(
+        &self,
+        txn: &Transaction,
+        base: Arc<Snapshot>,
+        change: &Change,
+        merges: Vec<StagedMerge>,
+    ) -> Result<Version> {
+        let staged = self.stage_change(txn, &base, change, merges).await?;
         let _turn = self.queue.lock().await;
         let give_up = Instant::now() + RETRY_FOR;
         let mut base = base;
@@ -120,26 +135,48 @@ impl Table {
         }
     }
 
-    async fn stage_change(&self, txn: &Transaction, base: &Snapshot, change: &Change) -> Result<Staged> {
+    async fn stage_change(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        change: &Change,
+        merges: Vec<StagedMerge>,
+    ) -> Result<Staged> {
         let manifest = change.manifest();
         let added = match manifest.files.is_empty() {
             true => None,
             false => Some(merge::stage_manifest(txn, manifest).await?),
         };
-        let merges = match change {
-            Change::Append(_) if base.python.is_none() => merge::stage(self, txn, base).await?,
-            _ => Vec::new(),
+        let removed = match change {
+            Change::Append(_) => None,
+            Change::Overwrite(_) => self.stage_removed(txn, base).await?,
         };
         let adopted = match base.python {
-            Some(_) => Some(adopt::stage(txn, base, matches!(change, Change::Append(_))).await?),
+            Some(_) => Some(adopt::stage(self, txn, base, matches!(change, Change::Append(_))).await?),
             None => None,
         };
         Ok(Staged {
             added,
+            removed,
             totals: manifest.totals()?,
-            merges: merges.into(),
+            merges,
             adopted,
         })
+    }
+
+    /// Writes down every file of `base`, which the change removes; None if there is none.
+    async fn stage_removed(&self, txn: &Transaction, base: &Snapshot) -> Result<Option<ObjectRef>> {
+        let manifests = self.manifests(base).await?;
+        let files = manifests.iter().flat_map(|manifest| &manifest.files);
+        let files: Vec<_> = files.map(|file| FileEntry { stats: Vec::new(), ..file.clone() }).collect();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let bytes = Manifest::new(base.schema.id, Vec::new(), files).to_bytes()?;
+        let path = layout::removed(txn.id(), txn.seq());
+        let named = ObjectRef::of(path.clone(), &bytes);
+        txn.stage(path, bytes.into()).await?;
+        Ok(Some(named))
     }
 
     /// Stages the snapshot of `change` on `base`; gives the record that names it, and the
@@ -157,16 +194,13 @@ impl Table {
             (None, Some(_)) => return Err(self.explain(Error::damaged("Python wrote to the table after atio did"))),
             _ => base.state.clone(),
         };
-        let removed = match change {
-            Change::Append(_) => None,
-            Change::Overwrite(_) => Some(std::mem::take(&mut state.manifests)),
-        };
+        let mut removed_totals = Totals::default();
+        if let Change::Overwrite(_) = change {
+            state.manifests.clear();
+            removed_totals = std::mem::take(&mut state.totals);
+        }
         let unused = merge::apply(&staged.merges, &mut state.manifests);
         state.manifests.extend(staged.added.clone());
-        let removed_totals = match &removed {
-            Some(_) => std::mem::take(&mut state.totals),
-            None => Totals::default(),
-        };
         state.totals = state.totals.plus(staged.totals)?;
         let draft = Draft {
             operation: match change {
@@ -175,8 +209,14 @@ impl Table {
             },
             changes: Changes {
                 added: staged.added.iter().map(|manifest| manifest.object.clone()).collect(),
-                removed: None,
-                manifests_dropped: removed.iter().flatten().map(|m| m.object.path.clone()).collect(),
+                removed: staged.removed.clone(),
+                manifests_dropped: base
+                    .state
+                    .manifests
+                    .iter()
+                    .filter(|manifest| !state.manifests.contains(manifest))
+                    .map(|manifest| manifest.object.path.clone())
+                    .collect(),
             },
             added: staged.totals,
             removed: removed_totals,
@@ -309,8 +349,9 @@ impl Table {
 /// What is staged once for all attempts.
 struct Staged {
     added: Option<ManifestRef>,
+    removed: Option<ObjectRef>,
     totals: Totals,
-    merges: Arc<[StagedMerge]>,
+    merges: Vec<StagedMerge>,
     adopted: Option<State>,
 }
 

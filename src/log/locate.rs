@@ -57,9 +57,19 @@ async fn exists(objects: &Objects, version: Version) -> Result<bool> {
 }
 
 async fn largest(objects: &Objects) -> Result<Option<Version>> {
+    Ok(listed(objects).await?.into_iter().max())
+}
+
+/// The oldest version whose record is there, by listing.
+pub(super) async fn oldest(objects: &Objects) -> Result<Option<Version>> {
+    Ok(listed(objects).await?.into_iter().min())
+}
+
+/// All versions whose records are there, in no order.
+pub(super) async fn listed(objects: &Objects) -> Result<Vec<Version>> {
     let listed = objects.list(layout::METADATA).await?;
     let names = listed.iter().filter_map(|object| object.path.split_once('/'));
-    Ok(names.filter_map(|(_, name)| layout::parse_record(name)).max())
+    Ok(names.filter_map(|(_, name)| layout::parse_record(name)).collect())
 }
 
 fn ahead(pointer: Version, newest: Option<Version>) -> Error {

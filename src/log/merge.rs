@@ -1,8 +1,6 @@
 //! Merged manifests: prepared beside the writing of data, used only if nothing they stand
 //! for has changed since (A8).
 
-use std::sync::Arc;
-
 use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
@@ -11,14 +9,18 @@ use crate::format::{Manifest, ManifestRef, layout, merge};
 
 /// A staged manifest and the ones that it can stand for.
 #[derive(Debug)]
-pub(super) struct StagedMerge {
+pub(crate) struct StagedMerge {
     inputs: Vec<ManifestRef>,
     output: ManifestRef,
 }
 
 /// Stages the merges that the list of `base` is due for.
 pub(super) async fn stage(table: &Table, txn: &Transaction, base: &Snapshot) -> Result<Vec<StagedMerge>> {
-    let listed = &base.state.manifests;
+    // Python's manifests are taken over by the commit itself.
+    let listed = match base.python {
+        Some(_) => &[],
+        None => base.state.manifests.as_slice(),
+    };
     let mut staged = Vec::new();
     for group in merge::plan(listed) {
         let inputs: Vec<_> = group.into_iter().map(|at| listed[at].clone()).collect();
@@ -39,9 +41,9 @@ pub(super) async fn stage_manifest(txn: &Transaction, manifest: &Manifest) -> Re
 }
 
 /// Puts each merge whose inputs are all listed in their place; gives the ones not used.
-pub(super) fn apply(merges: &Arc<[StagedMerge]>, listed: &mut Vec<ManifestRef>) -> Vec<String> {
+pub(super) fn apply(merges: &[StagedMerge], listed: &mut Vec<ManifestRef>) -> Vec<String> {
     let mut unused = Vec::new();
-    for merge in merges.iter() {
+    for merge in merges {
         if !merge.inputs.iter().all(|input| listed.contains(input)) {
             unused.push(merge.output.object.path.clone());
             continue;

@@ -25,6 +25,5 @@ pub(crate) use expire::{Expiry, ExpiryRow};
 pub(crate) use footer::{Footer, stats_columns};
 pub(crate) use history::HistoryEntry;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use staging::StagingStore;
 pub(crate) use table::Table;
 pub(crate) use transaction::Transaction;

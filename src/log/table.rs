@@ -115,7 +115,10 @@ impl Table {
         match self.newest().await {
             Ok(newest) if newest.version == version => Ok(newest),
             Ok(newest) if newest.version < version => Err(self.never_existed(version, newest.version)),
-            Ok(newest) => self.older(version, newest.version, &newest.expired).await,
+            Ok(newest) => match self.older(version, newest.version, &newest.expired).await {
+                Err(error) => Err(self.or_expired(version, error).await),
+                found => found,
+            },
             Err(error) if error.kind() == ErrorKind::TableNotFound => Err(error),
             // The newest is damaged: what is intact stays readable by number.
             Err(error) => {
@@ -162,9 +165,23 @@ impl Table {
         if let Some(python) = &snapshot.python {
             return Ok(python.clone());
         }
-        self.load_manifests(&snapshot.state.manifests)
-            .await
-            .map_err(|error| error.context(format!("version {} of '{}'", snapshot.version, self.name)))
+        match self.load_manifests(&snapshot.state.manifests).await {
+            Err(error) => {
+                let error = error.context(format!("version {} of '{}'", snapshot.version, self.name));
+                Err(self.or_expired(snapshot.version, error).await)
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// What a reader found missing may have expired while it read (A5).
+    async fn or_expired(&self, version: Version, error: Error) -> Error {
+        match self.newest().await {
+            Ok(newest) if error.kind() == ErrorKind::Damaged && newest.has_expired(version) => {
+                self.has_expired(version, newest.version, &newest.expired)
+            }
+            _ => error,
+        }
     }
 
     pub(super) async fn load_manifests(&self, named: &[ManifestRef]) -> Result<Vec<Arc<Manifest>>> {
@@ -206,10 +223,14 @@ impl Table {
         .map_err(|error| self.explain(error))
     }
 
-    /// 0, or 1 for a table that Python made (C14).
+    /// 0, or for a table that Python made 1, or whatever its own expiry left (C14).
     pub(super) async fn first_version(&self) -> Result<Version> {
-        let zero = self.objects.exists(&layout::record(Version::ZERO)).await?;
-        Ok(if zero { Version::ZERO } else { Version::ZERO.next()? })
+        for version in [Version::ZERO, Version::ZERO.next()?] {
+            if self.objects.exists(&layout::record(version)).await? {
+                return Ok(version);
+            }
+        }
+        locate::oldest(&self.objects).await?.ok_or_else(|| self.not_found())
     }
 
     /// The commit time of `version`: from its record, or from Python's snapshot (C11).
@@ -271,9 +292,7 @@ impl Table {
     /// Where the newest version cannot be loaded: the newest record from `version` up that
     /// can, and what it says has expired.
     async fn nearest_fence(&self, version: Version) -> Result<Option<(Version, Arc<[(Version, Version)]>)>> {
-        let listed = self.objects.list(layout::METADATA).await?;
-        let names = listed.iter().filter_map(|object| object.path.split_once('/'));
-        let mut versions: Vec<_> = names.filter_map(|(_, name)| layout::parse_record(name)).collect();
+        let mut versions = locate::listed(&self.objects).await?;
         versions.retain(|found| *found >= version);
         versions.sort_unstable();
         for found in versions.into_iter().rev() {

@@ -87,10 +87,6 @@ impl Arguments {
         self.get("as_of").map(|value| timestamp(self.function, "as_of", value)).transpose()
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
     pub(super) fn flag(&self, name: &str, default: bool) -> AtioResult<bool> {
         match self.get(name) {
             None => Ok(default),

@@ -12,7 +12,7 @@ use datafusion::physical_expr_adapter::{
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::format::TableSchema;
-use crate::format::schema::FIELD_ID;
+use crate::format::schema::{FIELD_ID, PANDAS};
 
 /// Maps the columns of a table version to those of a file.
 ///
@@ -32,7 +32,9 @@ impl FieldIdAdapterFactory {
     /// The table's name for each column of a file; None for a column that it has not.
     fn names(&self, file: &Schema) -> Vec<Option<&str>> {
         let id = |field: &Field| field.metadata().get(FIELD_ID).and_then(|id| id.parse::<i32>().ok());
-        let with_ids = file.fields().iter().any(|field| id(field).is_some());
+        // Ids that some library put into a file of Python's are not this table's.
+        let python = file.metadata().contains_key(PANDAS);
+        let with_ids = !python && file.fields().iter().any(|field| id(field).is_some());
         let names = file.fields().iter().map(|file| {
             let found = self.schema.fields.iter().find(|field| match with_ids {
                 true => Some(field.id) == id(file),

@@ -12,7 +12,7 @@ mod sink;
 mod statistics;
 mod watch;
 
-pub(crate) use options::{PREFIX, TableOptions};
+pub(crate) use options::TableOptions;
 pub(crate) use pin::PinVersions;
 pub(crate) use sink::append_rows;
 pub use provider::AtioTable;

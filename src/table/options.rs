@@ -7,7 +7,7 @@ use datafusion::config::{ParquetOptions, TableParquetOptions};
 use crate::error::{Error, Result};
 
 /// In SQL every option of atio begins with this.
-pub(crate) const PREFIX: &str = "atio.";
+const PREFIX: &str = "atio.";
 const COMPRESSION: &str = "compression";
 const TARGET_FILE_SIZE: &str = "target_file_size";
 const ROW_GROUP_ROWS: &str = "max_row_group_rows";

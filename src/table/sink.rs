@@ -208,8 +208,15 @@ impl DataSink for AtioSink {
     async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
         let Target { table, base, overwrite, .. } = &self.target;
         let txn = Transaction::begin(table);
-        let files = match self.write_files(&txn, data, context).await {
-            Ok(files) => files,
+        let write = self.write_files(&txn, data, context);
+        let merges = async {
+            match overwrite {
+                true => Ok(Vec::new()),
+                false => Ok(table.prepare_merges(&txn, base).await?),
+            }
+        };
+        let (files, merges) = match futures::try_join!(write, merges) {
+            Ok(done) => done,
             Err(error) => {
                 txn.abort().await;
                 return Err(error);
@@ -217,6 +224,7 @@ impl DataSink for AtioSink {
         };
         let rows = files.iter().filter_map(|file| file.rows).sum();
         if files.is_empty() && !overwrite {
+            txn.abort().await;
             return Ok(0);
         }
         let (ids, _) = stats_columns(&base.schema, &base.arrow);
@@ -224,7 +232,7 @@ impl DataSink for AtioSink {
             true => Change::overwrite(base.schema.id, ids, files),
             false => Change::append(base.schema.id, ids, files),
         };
-        table.commit(txn, Arc::clone(base), change).await?;
+        table.commit(txn, Arc::clone(base), change, merges).await?;
         Ok(rows)
     }
 }

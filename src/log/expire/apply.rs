@@ -33,7 +33,7 @@ pub(super) async fn fence(
         }
         // A fence on a table that Python made takes it over.
         _ => {
-            let state = adopt::stage(txn, base, true).await?;
+            let state = adopt::stage(table, txn, base, true).await?;
             table.record_of_state(txn, base, &state, draft, attempt).await?
         }
     };

@@ -148,7 +148,7 @@ impl Inventory {
     /// What versions name that do not stay and whose tombstone is not yet set. What is
     /// missing was deleted by an expiry that crashed; what is damaged names nothing.
     async fn collect_expired(&mut self, table: &Table) -> Result<()> {
-        let mut seen = HashSet::new();
+        let mut manifests = HashMap::new();
         for (version, record) in &self.records {
             if self.retained.contains(version) || record.is_tombstone() {
                 continue;
@@ -156,14 +156,15 @@ impl Inventory {
             let mut named: Vec<_> = named_by_record(record).collect();
             for (path, size) in state_of(table, record).await? {
                 named.push((path.clone(), size));
-                if layout::parse(&path).is_some_and(|object| object.kind == layout::Kind::Manifest)
-                    && seen.insert(path.clone())
-                {
-                    let python = matches!(record.record, Record::Python(_));
-                    for file in files_of(table, &path, python).await? {
-                        named.push((file.path, file.size));
-                    }
+                if layout::parse(&path).is_none_or(|object| object.kind != layout::Kind::Manifest) {
+                    continue;
                 }
+                if !manifests.contains_key(&path) {
+                    let python = matches!(record.record, Record::Python(_));
+                    manifests.insert(path.clone(), files_of(table, &path, python).await?);
+                }
+                let files = manifests.get(&path).into_iter().flatten();
+                named.extend(files.map(|file: &FileEntry| (file.path.clone(), file.size)));
             }
             for (path, size) in &mut named {
                 let python = layout::parse(path).is_some_and(|object| object.txn.is_none());

@@ -1,0 +1,84 @@
+//! What `\h` and completion know of functions.
+//!
+//! atio's table functions take named arguments, which DataFusion plans by another way than
+//! functions in its catalog; so its catalog does not list them.
+
+/// A table function of atio.
+struct Function {
+    name: &'static str,
+    syntax: &'static str,
+    description: &'static str,
+}
+
+const ATIO: &[Function] = &[
+    Function {
+        name: "atio_table",
+        syntax: "atio_table(table [, version => n | as_of => timestamp])",
+        description: "Returns the rows of a table, as they were at a version or a time.",
+    },
+    Function {
+        name: "atio_history",
+        syntax: "atio_history(table)",
+        description: "Returns the versions of a table.",
+    },
+    Function {
+        name: "atio_files",
+        syntax: "atio_files(table [, version => n])",
+        description: "Returns the data files of a version.",
+    },
+    Function {
+        name: "expire_snapshots",
+        syntax: "expire_snapshots(table [, keep_for => interval] [, retain_last => n] \
+                 [, dry_run => boolean] [, orphan_age => interval])",
+        description: "Removes old versions and the files that only they need; \
+                      a dry run, unless dry_run is false, removes nothing.",
+    },
+];
+
+/// Names of atio's table functions.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ATIO.iter().map(|function| function.name)
+}
+
+/// The statement that lists all functions.
+pub(crate) fn list() -> String {
+    format!(
+        "SELECT function, type, syntax FROM ({}) ORDER BY 1, 2",
+        all()
+    )
+}
+
+/// The statement that describes the function called `name`.
+pub(crate) fn describe(name: &str) -> String {
+    let name = literal(&name.to_lowercase());
+    format!(
+        "SELECT syntax, type, description FROM ({}) WHERE function = {name}",
+        all()
+    )
+}
+
+fn all() -> String {
+    let ours = ATIO.iter().map(|function| {
+        let Function {
+            name,
+            syntax,
+            description,
+        } = function;
+        format!(
+            "({}, 'TABLE', {}, {})",
+            literal(name),
+            literal(syntax),
+            literal(description)
+        )
+    });
+    format!(
+        "SELECT DISTINCT routine_name AS function, function_type AS type, \
+         syntax_example AS syntax, description FROM information_schema.routines \
+         UNION ALL VALUES {}",
+        ours.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

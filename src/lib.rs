@@ -1,17 +1,50 @@
-//! atio
+//! Versioned SQL tables in a plain directory, for Apache DataFusion.
+//!
+//! [`register`] makes atio part of a `SessionContext`. From then on a directory, on disk or
+//! on an object store, is a table: every `INSERT INTO` and `INSERT OVERWRITE` commits one
+//! whole version, every version can be queried again with
+//! `SELECT * FROM atio_table('sales', version => 2)`, and `expire_snapshots('sales')`
+//! removes what nobody needs any more.
+//!
+//! ```
+//! use datafusion::prelude::SessionContext;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let location = directory.path().display();
+//!
+//! let ctx = SessionContext::new();
+//! atio::register(&ctx)?;
+//! ctx.sql(&format!("CREATE EXTERNAL TABLE sales (item TEXT, price DOUBLE) STORED AS ATIO LOCATION '{location}/sales'")).await?;
+//! ctx.sql("INSERT INTO sales VALUES ('tea', 2.5), ('cake', 3.75)").await?.collect().await?;
+//! ctx.sql("INSERT OVERWRITE sales SELECT item, price * 2 FROM sales").await?.collect().await?;
+//!
+//! let before = ctx.sql("SELECT sum(price) FROM atio_table('sales', version => 1)").await?;
+//! assert_eq!(before.collect().await?[0].column(0).as_ref(), &arrow::array::Float64Array::from(vec![6.25]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading order
+//!
+//! Four folders and one arrow: *SQL knows tables, tables know the log, the log knows the
+//! format, the format knows nobody.* Begin with [the format](docs::format) and
+//! [the reasons](docs::design); then `format/` (what the bytes mean), `log/` (how versions
+//! are made), `table/` (how DataFusion sees them), `sql/` (how a person asks).
 
-pub mod docs {
-    //! The documents
-    pub mod format {
-        //! format
-    }
-}
+pub mod docs;
 mod error;
 mod format;
 mod log;
 mod sql;
 mod table;
+
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
 pub use sql::{AtioCatalog, register};
 pub use table::AtioTable;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,17 +6,17 @@
 //! 1. How long does an append take when the table has 1, 100, 1,000 and 10,000 versions? Criterion
 //!    samples at those points, on the same table, beside the floor of the machine: one small file
 //!    written, fsynced, renamed, and its directory fsynced.
-//! 2. How many bytes of metadata does a commit write? Objects carry the id of their transaction in
-//!    their name, so the files under `metadata/` tell it when all appends are done.
+//! 2. How many bytes of metadata does a commit write? On average, at p99 and at worst, with and
+//!    without the merged manifests that are staged beside the data.
 //!
 //! `ATIO_BENCH_VERSIONS` sets the length of the history. Without `--bench` (as in
 //! `cargo test --benches`) only a few versions are made, to see that the benchmark works.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod metadata;
 mod report;
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
@@ -28,6 +28,7 @@ use criterion::{Criterion, SamplingMode};
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
+use metadata::{CommitBytes, MetadataBytes};
 use report::{median, milliseconds, print_table, quantile, ratio};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -218,7 +219,7 @@ fn report_latency(points: &[Point]) {
         "append, median",
         "p99",
         "one durable file",
-        "appends per file",
+        "append / file",
     ];
     print_table("Latency of a one-row append", &header, &rows);
 
@@ -230,78 +231,29 @@ fn report_latency(points: &[Point]) {
 }
 
 fn report_metadata(history: &History) -> Result<()> {
-    let bytes = MetadataBytes::read(&history.root())?;
-    let commits = bytes.per_commit.len();
-    let total: u64 = bytes.per_commit.iter().sum::<u64>() + bytes.beside;
-    let row = vec![
-        commits.to_string(),
-        kibibytes(total / commits.max(1) as u64),
-        kibibytes(quantile(&bytes.per_commit, 0.99)),
-        kibibytes(quantile(&bytes.per_commit, 1.0)),
-        kibibytes(bytes.beside / commits.max(1) as u64),
+    let commits = MetadataBytes::read(&history.root())?.commits;
+    let row = |what: &str, bytes: fn(&CommitBytes) -> u64| {
+        let sizes: Vec<_> = commits.iter().map(bytes).collect();
+        vec![
+            what.to_owned(),
+            kibibytes(sizes.iter().sum::<u64>() / sizes.len().max(1) as u64),
+            kibibytes(quantile(&sizes, 0.99)),
+            kibibytes(quantile(&sizes, 1.0)),
+        ]
+    };
+    let rows = [
+        row("everything", |commit| commit.own + commit.merged),
+        row("without merged manifests", |commit| commit.own),
+        row("merged manifests", |commit| commit.merged),
     ];
-    let header = [
-        "commits",
-        "average",
-        "p99",
-        "worst",
-        "of the average: written beside commits",
-    ];
-    print_table("Metadata written per commit", &header, &[row]);
+    let title = format!(
+        "Metadata written per commit, over {} commits",
+        commits.len()
+    );
+    print_table(&title, &["what", "average", "p99", "worst"], &rows);
     Ok(())
 }
 
 fn kibibytes(bytes: u64) -> String {
     format!("{:.2} KiB", bytes as f64 / 1024.0)
-}
-
-/// The sizes of what the commits of a table wrote, its data files left out.
-struct MetadataBytes {
-    /// The objects that carry the id of the commit, its record, the pointer and the marker.
-    per_commit: Vec<u64>,
-    /// Objects of transactions that made no version, such as manifests merged in advance.
-    beside: u64,
-}
-
-impl MetadataBytes {
-    fn read(root: &Path) -> Result<Self> {
-        let replaced_by_each = fs::metadata(root.join("_current_version.json"))?.len()
-            + fs::metadata(root.join("_SUCCESS"))?.len();
-        let mut by_transaction: HashMap<String, u64> = HashMap::new();
-        let mut committed = Vec::new();
-        for entry in fs::read_dir(root.join("metadata"))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let transaction = if name.ends_with(".metadata.json") {
-                let record: serde_json::Value = serde_json::from_slice(&fs::read(entry.path())?)?;
-                let text = record["txn"]
-                    .as_str()
-                    .ok_or(format!("{name} names no transaction"))?;
-                if record["version_id"] != 0 {
-                    committed.push(text.to_owned());
-                }
-                text.to_owned()
-            } else {
-                transaction_in(&name)
-                    .ok_or(format!("{name} names no transaction"))?
-                    .to_owned()
-            };
-            *by_transaction.entry(transaction).or_default() += entry.metadata()?.len();
-        }
-        let per_commit = committed
-            .iter()
-            .filter_map(|transaction| by_transaction.remove(transaction))
-            .map(|bytes| bytes + replaced_by_each)
-            .collect();
-        Ok(Self {
-            per_commit,
-            beside: by_transaction.values().sum(),
-        })
-    }
-}
-
-/// Returns the transaction id inside a name such as `manifest-<txn>-0.json`.
-fn transaction_in(name: &str) -> Option<&str> {
-    name.split(['-', '.'])
-        .find(|part| part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

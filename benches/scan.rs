@@ -183,7 +183,7 @@ impl Sides {
         if atio != listing {
             return Err(format!("{name}: atio says\n{atio}\nListingTable says\n{listing}").into());
         }
-        println!("{name}\n{atio}");
+        println!("{name}: both sides agree");
         Ok(())
     }
 

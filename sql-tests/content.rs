@@ -57,7 +57,13 @@ pub(crate) async fn objects(place: &Place) -> Objects {
                 .await
                 .unwrap()
             {
-                let bytes = store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                let bytes = store
+                    .get(&meta.location)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
                 found.insert(meta.location.to_string(), bytes.to_vec());
             }
             found
@@ -77,22 +83,42 @@ pub(crate) fn files(root: &Path) -> Objects {
                 pending.push(path);
                 continue;
             }
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let name = path
+                .strip_prefix(root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             found.insert(name, fs::read(&path).unwrap());
         }
     }
     found
 }
 
+/// The name of an object of the table `t` of a place, as the table itself calls it.
+pub(crate) fn in_t(name: &str) -> &str {
+    let name = name.strip_prefix("root/").unwrap_or(name);
+    name.strip_prefix("t/").unwrap_or(name)
+}
+
 /// Passes if both hold the same objects, to the byte; otherwise names those that differ.
 #[track_caller]
 pub(crate) fn assert_same(before: &Objects, after: &Objects, what: &str) {
-    assert!(!before.is_empty(), "nothing to compare: the test is at fault");
+    assert!(
+        !before.is_empty(),
+        "nothing to compare: the test is at fault"
+    );
     let differing = |a: &Objects, b: &Objects| -> Vec<String> {
-        a.iter().filter(|(name, bytes)| b.get(*name) != Some(bytes)).map(|(name, _)| name.clone()).collect()
+        a.iter()
+            .filter(|(name, bytes)| b.get(*name) != Some(bytes))
+            .map(|(name, _)| name.clone())
+            .collect()
     };
     let (lost, new) = (differing(before, after), differing(after, before));
-    assert!(lost.is_empty() && new.is_empty(), "{what} changed or removed {lost:?}, made or changed {new:?}");
+    assert!(
+        lost.is_empty() && new.is_empty(),
+        "{what} changed or removed {lost:?}, made or changed {new:?}"
+    );
 }
 
 /// The rows of a result as text, cells parted by `|`, sorted.
@@ -100,10 +126,16 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
-            let cells: Vec<_> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            let cells: Vec<_> = columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect();
             rows.push(cells.join("|"));
         }
     }
@@ -113,7 +145,10 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<String> {
 
 /// The rows of a statement that must succeed.
 #[track_caller]
-pub(crate) fn rows<'a>(ctx: &'a SessionContext, sql: &'a str) -> impl Future<Output = Vec<String>> + 'a {
+pub(crate) fn rows<'a>(
+    ctx: &'a SessionContext,
+    sql: &'a str,
+) -> impl Future<Output = Vec<String>> + 'a {
     async move {
         match run(ctx, sql).await {
             Ok(batches) => texts(&batches),
@@ -139,6 +174,9 @@ pub(crate) async fn failure(ctx: &SessionContext, sql: &str) -> String {
 
 /// Opens or creates the table `t` of `place`, with a column `a`, under `name`.
 pub(crate) async fn open(ctx: &SessionContext, place: &Place, name: &str) {
-    let sql = format!("CREATE EXTERNAL TABLE {name} (a BIGINT) STORED AS ATIO LOCATION '{}/t'", place.root());
+    let sql = format!(
+        "CREATE EXTERNAL TABLE {name} (a BIGINT) STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    );
     rows(ctx, &sql).await;
 }

@@ -1,5 +1,12 @@
 //! Tests of atio as its users meet it: SQL, Python, and what lies on disk.
 
+mod content;
+mod damage;
+mod effects;
+mod golden;
+mod provider;
 mod python;
+mod racing;
 mod session;
 mod slt;
+mod writers;

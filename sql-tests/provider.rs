@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod one_version;
+
 use std::sync::Arc;
 
 use atio::AtioTable;
@@ -10,18 +12,16 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionContext;
 use url::Url;
 
 use crate::content::{failure, on_every_place, open, row, rows, texts};
-use crate::racing::RacingStore;
 use crate::session::{Place, run};
+use one_version::assert_agrees;
 
 on_every_place!(
     view_prepared_statement_and_frame_see_what_was_committed_after_they_were_made,
     session_sees_its_own_writes_and_those_of_others_at_once,
-    every_name_of_a_table_in_one_statement_reads_one_version_while_others_commit,
     planned_statement_keeps_its_version_until_it_is_planned_again,
     any_number_of_partitions_gives_the_same_rows_and_one_version,
     frame_written_to_a_table_makes_one_version,
@@ -31,102 +31,23 @@ on_every_place!(
     table_replaced_under_a_registration_works_at_the_latest_when_run_again,
 );
 
-/// Pairs of statements' parts that must agree if the statement reads one version: each
-/// gives one row whose cells are all equal.
-const AGREEING: &[&str] = &[
-    "SELECT (SELECT sum(a) FROM t), (SELECT sum(a) FROM t2), (SELECT sum(a) FROM v), \
-     (SELECT sum(a) FROM atio_table('t')), (SELECT sum(a) FROM atio_table('{root}/t'))",
-    "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM t2), (SELECT count(*) FROM v), \
-     (SELECT count(a) FROM atio_table('t')), (SELECT count(*) FROM atio_table('{root}/t'))",
-    "SELECT count(x.a), count(y.a), count(*) FROM t x FULL JOIN t y ON x.a = y.a",
-    "SELECT count(x.a), count(y.a), count(*) FROM t x FULL JOIN t2 y ON x.a = y.a",
-    "SELECT count(x.a), count(y.a), count(*) FROM v x FULL JOIN atio_table('t') y ON x.a = y.a",
-    "SELECT count(x.a), count(y.a), count(*) FROM t3 x FULL JOIN atio_table('t2') y ON x.a = y.a",
-    "WITH c AS (SELECT a FROM t) \
-     SELECT (SELECT count(*) FROM c), count(*), max(x.a) FROM c x JOIN c y ON x.a = y.a",
-    "SELECT min(n), max(n) FROM (SELECT count(*) AS n FROM t UNION ALL SELECT count(*) FROM t2 \
-     UNION ALL SELECT count(*) FROM v UNION ALL SELECT count(a) FROM t3)",
-    "SELECT count(*), 0 FROM t WHERE a NOT IN (SELECT a FROM t2)",
-    "SELECT count(*), 0 FROM t2 WHERE NOT EXISTS (SELECT 1 FROM v WHERE v.a = t2.a)",
-    "SELECT max(a), (SELECT max(a) FROM v) FROM t WHERE a >= (SELECT max(a) FROM t2)",
-];
-
-/// A session with all names of `AGREEING`, and the statements for it.
-async fn all_names(place: &Place, ctx: &SessionContext) -> Vec<String> {
-    open(ctx, place, "t").await;
-    open(ctx, place, "t2").await;
-    let location = match place {
-        Place::Memory(_) => format!("{}/t/", place.root()),
-        Place::Disk(_) => Url::from_directory_path(format!("{}/t", place.root())).unwrap().to_string(),
-    };
-    rows(ctx, &format!("CREATE EXTERNAL TABLE t3 STORED AS ATIO LOCATION '{location}'")).await;
-    rows(ctx, "CREATE VIEW v AS SELECT a FROM t").await;
-    AGREEING.iter().map(|sql| sql.replace("{root}", &place.root())).collect()
-}
-
-fn assert_agrees(sql: &str, row: &str) {
-    let mut cells = row.split('|');
-    let first = cells.next().unwrap();
-    assert!(cells.all(|cell| cell == first), "{sql} read more than one version: {row}");
-}
-
-async fn every_name_of_a_table_in_one_statement_reads_one_version_while_others_commit(place: Place) {
-    let ctx = place.session();
-    let statements = all_names(&place, &ctx).await;
-    rows(&ctx, "INSERT INTO t VALUES (1)").await;
-
-    let writer = place.session();
-    open(&writer, &place, "t").await;
-    let writer = tokio::spawn(async move {
-        for a in 2..=50 {
-            rows(&writer, &format!("INSERT INTO t VALUES ({a})")).await;
-        }
-    });
-    while !writer.is_finished() {
-        for sql in &statements {
-            assert_agrees(sql, &row(&ctx, sql).await);
-        }
-    }
-    writer.await.unwrap();
-    for sql in &statements {
-        assert_agrees(sql, &row(&ctx, sql).await);
-    }
-    assert_eq!(row(&ctx, "SELECT count(*), sum(a) FROM t").await, "50|1275");
-}
-
-/// Every look-up that finds the newest version is followed by a commit, so that a second
-/// look-up of the same statement would find another one.
-#[tokio::test]
-async fn statement_looks_the_newest_version_up_once_by_all_names_of_a_table() {
-    let place = Place::memory();
-    let Place::Memory(inner) = &place else { unreachable!() };
-    let writer = place.session();
-    open(&writer, &place, "t").await;
-    rows(&writer, "INSERT INTO t VALUES (1)").await;
-
-    let store = Arc::new(RacingStore::new(Arc::clone(inner) as Arc<dyn ObjectStore>, writer));
-    let ctx = SessionContext::new();
-    ctx.register_object_store(&Url::parse("memory://test/").unwrap(), Arc::clone(&store) as _);
-    atio::register(&ctx).unwrap();
-    let statements = all_names(&place, &ctx).await;
-
-    for sql in &statements {
-        let before = store.commits();
-        store.arm(true);
-        let found = row(&ctx, sql).await;
-        store.arm(false);
-        assert_ne!(store.commits(), before, "nobody committed during {sql}");
-        assert_agrees(sql, &found);
-    }
-}
-
-async fn view_prepared_statement_and_frame_see_what_was_committed_after_they_were_made(place: Place) {
+async fn view_prepared_statement_and_frame_see_what_was_committed_after_they_were_made(
+    place: Place,
+) {
     let ctx = place.session();
     open(&ctx, &place, "t").await;
     rows(&ctx, "CREATE VIEW v AS SELECT a FROM t WHERE a > 0").await;
-    rows(&ctx, "CREATE VIEW w AS SELECT count(*) AS n FROM atio_table('t')").await;
+    rows(
+        &ctx,
+        "CREATE VIEW w AS SELECT count(*) AS n FROM atio_table('t')",
+    )
+    .await;
     rows(&ctx, "PREPARE p AS SELECT count(*) FROM t").await;
-    rows(&ctx, "PREPARE q(BIGINT) AS SELECT count(*) FROM v WHERE a >= $1").await;
+    rows(
+        &ctx,
+        "PREPARE q(BIGINT) AS SELECT count(*) FROM v WHERE a >= $1",
+    )
+    .await;
     let frame = ctx.sql("SELECT count(*) FROM t").await.unwrap();
     let kept = ctx.table("t").await.unwrap();
 
@@ -155,7 +76,9 @@ async fn planned_statement_keeps_its_version_until_it_is_planned_again(place: Pl
     open(&other, &place, "t").await;
     rows(&other, "INSERT OVERWRITE t VALUES (2)").await;
 
-    let old = datafusion::physical_plan::collect(planned, ctx.task_ctx()).await.unwrap();
+    let old = datafusion::physical_plan::collect(planned, ctx.task_ctx())
+        .await
+        .unwrap();
     assert_eq!(texts(&old), ["1"]);
     assert_eq!(texts(&frame.collect().await.unwrap()), ["2"]);
 }
@@ -165,7 +88,11 @@ async fn session_sees_its_own_writes_and_those_of_others_at_once(place: Place) {
     open(&one, &place, "t").await;
     open(&two, &place, "t").await;
     for n in 0..4 {
-        let (writer, reader) = if n % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let (writer, reader) = if n % 2 == 0 {
+            (&one, &two)
+        } else {
+            (&two, &one)
+        };
         rows(writer, &format!("INSERT INTO t VALUES ({n})")).await;
         let expected: Vec<_> = (0..=n).map(|a: i64| a.to_string()).collect();
         assert_eq!(rows(writer, "SELECT a FROM t").await, expected);
@@ -181,17 +108,43 @@ async fn any_number_of_partitions_gives_the_same_rows_and_one_version(place: Pla
     open(&ctx, &place, "t").await;
     for n in 0..10 {
         let (from, to) = (n * 100, n * 100 + 99);
-        rows(&ctx, &format!("INSERT INTO t SELECT value FROM generate_series({from}, {to})")).await;
+        rows(
+            &ctx,
+            &format!("INSERT INTO t SELECT value FROM generate_series({from}, {to})"),
+        )
+        .await;
     }
     for (round, partitions) in [1, 16].into_iter().enumerate() {
-        rows(&ctx, &format!("SET datafusion.execution.target_partitions = {partitions}")).await;
-        let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a), min(a), max(a) FROM t").await;
+        rows(
+            &ctx,
+            &format!("SET datafusion.execution.target_partitions = {partitions}"),
+        )
+        .await;
+        let found = row(
+            &ctx,
+            "SELECT count(*), count(DISTINCT a), sum(a), min(a), max(a) FROM t",
+        )
+        .await;
         assert_eq!(found, "1000|1000|499500|0|999");
-        let found = row(&ctx, "SELECT count(*), sum(x.a) FROM t x JOIN t y ON x.a = y.a WHERE x.a % 2 = 0").await;
+        let found = row(
+            &ctx,
+            "SELECT count(*), sum(x.a) FROM t x JOIN t y ON x.a = y.a WHERE x.a % 2 = 0",
+        )
+        .await;
         assert_eq!(found, "500|249500");
-        assert_eq!(row(&ctx, "SELECT a FROM t ORDER BY a DESC LIMIT 1 OFFSET 250").await, "749");
+        assert_eq!(
+            row(&ctx, "SELECT a FROM t ORDER BY a DESC LIMIT 1 OFFSET 250").await,
+            "749"
+        );
         // Through many partitions to one version, whatever the round.
-        assert_eq!(row(&ctx, "INSERT OVERWRITE t SELECT DISTINCT a FROM t UNION ALL SELECT a FROM t WHERE a < 0").await, "1000");
+        assert_eq!(
+            row(
+                &ctx,
+                "INSERT OVERWRITE t SELECT DISTINCT a FROM t UNION ALL SELECT a FROM t WHERE a < 0"
+            )
+            .await,
+            "1000"
+        );
         let newest = row(&ctx, "SELECT max(version) FROM atio_history('t')").await;
         assert_eq!(newest, (11 + round).to_string());
     }
@@ -205,31 +158,67 @@ async fn frame_written_to_a_table_makes_one_version(place: Place) {
         let options = DataFrameWriteOptions::new().with_insert_operation(operation);
         async move { ctx.sql(sql).await.unwrap().write_table("t", options).await }
     };
-    write("SELECT value AS a FROM generate_series(1, 3)", InsertOp::Append).await.unwrap();
-    write("SELECT value AS a FROM generate_series(4, 5)", InsertOp::Append).await.unwrap();
-    assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1", "2", "3", "4", "5"]);
-    write("SELECT a * 10 AS a FROM t WHERE a > 4", InsertOp::Overwrite).await.unwrap();
+    write(
+        "SELECT value AS a FROM generate_series(1, 3)",
+        InsertOp::Append,
+    )
+    .await
+    .unwrap();
+    write(
+        "SELECT value AS a FROM generate_series(4, 5)",
+        InsertOp::Append,
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        rows(&ctx, "SELECT a FROM t").await,
+        ["1", "2", "3", "4", "5"]
+    );
+    write("SELECT a * 10 AS a FROM t WHERE a > 4", InsertOp::Overwrite)
+        .await
+        .unwrap();
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["50"]);
-    let error = write("SELECT CAST(7 AS BIGINT) AS a", InsertOp::Replace).await.unwrap_err().to_string();
+    let error = write("SELECT CAST(7 AS BIGINT) AS a", InsertOp::Replace)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.to_lowercase().contains("replace"), "{error}");
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["50"]);
-    assert_eq!(row(&ctx, "SELECT max(version) FROM atio_history('t')").await, "3");
+    assert_eq!(
+        row(&ctx, "SELECT max(version) FROM atio_history('t')").await,
+        "3"
+    );
 }
 
 async fn table_opened_without_sql_reads_and_writes(place: Place) {
     let ctx = place.session();
     let location = format!("{}/t", place.root());
-    let error = AtioTable::open(&ctx, &location).await.map(drop).unwrap_err().to_string();
-    assert!(error.contains("no atio table") && error.contains("/t"), "{error}");
+    let error = AtioTable::open(&ctx, &location)
+        .await
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no atio table") && error.contains("/t"),
+        "{error}"
+    );
 
     open(&ctx, &place, "t").await;
     rows(&ctx, "INSERT INTO t VALUES (1)").await;
     let table = Arc::new(AtioTable::open(&ctx, &location).await.unwrap());
-    ctx.register_table("opened", Arc::clone(&table) as _).unwrap();
+    ctx.register_table("opened", Arc::clone(&table) as _)
+        .unwrap();
     rows(&ctx, "INSERT INTO opened VALUES (2)").await;
     rows(&ctx, "INSERT INTO t VALUES (3)").await;
     assert_eq!(rows(&ctx, "SELECT a FROM opened").await, ["1", "2", "3"]);
-    assert_agrees("opened", &row(&ctx, "SELECT (SELECT sum(a) FROM opened), (SELECT sum(a) FROM t)").await);
+    assert_agrees(
+        "opened",
+        &row(
+            &ctx,
+            "SELECT (SELECT sum(a) FROM opened), (SELECT sum(a) FROM t)",
+        )
+        .await,
+    );
     assert_eq!(ctx.read_table(table).unwrap().count().await.unwrap(), 3);
 }
 
@@ -240,16 +229,26 @@ async fn session_without_atio_scans_an_opened_table(place: Place) {
 
     let plain = SessionContext::new();
     if let Place::Memory(store) = &place {
-        plain.register_object_store(&Url::parse("memory://test/").unwrap(), Arc::clone(store) as _);
+        plain.register_object_store(
+            &Url::parse("memory://test/").unwrap(),
+            Arc::clone(store) as _,
+        );
     }
-    let table = AtioTable::open(&plain, &format!("{}/t", place.root())).await.unwrap();
+    let table = AtioTable::open(&plain, &format!("{}/t", place.root()))
+        .await
+        .unwrap();
     plain.register_table("t", Arc::new(table)).unwrap();
-    assert_eq!(rows(&plain, "SELECT a FROM t WHERE a >= 2").await, ["2", "3"]);
+    assert_eq!(
+        rows(&plain, "SELECT a FROM t WHERE a >= 2").await,
+        ["2", "3"]
+    );
     rows(&ctx, "INSERT INTO t VALUES (4)").await;
     assert_eq!(row(&plain, "SELECT count(*), sum(a) FROM t").await, "4|10");
 }
 
-async fn table_recreated_with_other_columns_is_seen_by_the_next_statement_of_a_catalog(place: Place) {
+async fn table_recreated_with_other_columns_is_seen_by_the_next_statement_of_a_catalog(
+    place: Place,
+) {
     let (one, two) = (place.session(), place.session());
     rows(&one, "CREATE TABLE w.public.s (a BIGINT)").await;
     rows(&one, "INSERT INTO w.public.s VALUES (1)").await;
@@ -261,7 +260,10 @@ async fn table_recreated_with_other_columns_is_seen_by_the_next_statement_of_a_c
 
     assert_eq!(rows(&two, "SELECT c, b FROM w.public.s").await, ["1.5|x"]);
     rows(&two, "INSERT INTO w.public.s VALUES ('y', 2.5)").await;
-    assert_eq!(rows(&one, "SELECT * FROM w.public.s").await, ["x|1.5", "y|2.5"]);
+    assert_eq!(
+        rows(&one, "SELECT * FROM w.public.s").await,
+        ["x|1.5", "y|2.5"]
+    );
     failure(&two, "SELECT a FROM w.public.s").await;
 }
 
@@ -273,7 +275,10 @@ async fn table_replaced_under_a_registration_works_at_the_latest_when_run_again(
 
     remove_everything(&place).await;
     let other = place.session();
-    let create = format!("CREATE EXTERNAL TABLE n (b VARCHAR, a INT) STORED AS ATIO LOCATION '{}/t'", place.root());
+    let create = format!(
+        "CREATE EXTERNAL TABLE n (b VARCHAR, a INT) STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    );
     rows(&other, &create).await;
     rows(&other, "INSERT INTO n VALUES ('x', 7)").await;
 
@@ -308,14 +313,25 @@ async fn remove_everything(place: &Place) {
 async fn frame_with_a_null_for_a_not_null_column_is_refused_before_anything_is_written() {
     let place = Place::disk();
     let ctx = place.session();
-    let create = format!("CREATE EXTERNAL TABLE t (a BIGINT NOT NULL) STORED AS ATIO LOCATION '{}/t'", place.root());
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (a BIGINT NOT NULL) STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    );
     rows(&ctx, &create).await;
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
     let column = Arc::new(Int64Array::from(vec![Some(1), None]));
     let batch = RecordBatch::try_new(schema, vec![column]).unwrap();
     let before = crate::content::objects(&place).await;
     let frame = ctx.read_batch(batch).unwrap();
-    let error = frame.write_table("t", DataFrameWriteOptions::new()).await.unwrap_err().to_string();
+    let error = frame
+        .write_table("t", DataFrameWriteOptions::new())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("'a'") || error.contains("a "), "{error}");
-    crate::content::assert_same(&before, &crate::content::objects(&place).await, "a refused write");
+    crate::content::assert_same(
+        &before,
+        &crate::content::objects(&place).await,
+        "a refused write",
+    );
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use async_trait::async_trait;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use datafusion::prelude::SessionContext;
 use futures::stream::BoxStream;
@@ -29,7 +29,12 @@ pub(crate) struct RacingStore {
 impl RacingStore {
     /// `writer` must not use this store itself.
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, writer: SessionContext) -> Self {
-        Self { inner, writer, armed: AtomicBool::new(false), commits: AtomicI64::new(0) }
+        Self {
+            inner,
+            writer,
+            armed: AtomicBool::new(false),
+            commits: AtomicI64::new(0),
+        }
     }
 
     pub(crate) fn arm(&self, armed: bool) {
@@ -56,7 +61,12 @@ impl fmt::Debug for RacingStore {
 
 #[async_trait]
 impl ObjectStore for RacingStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         self.inner.put_opts(location, payload, opts).await
     }
 
@@ -71,7 +81,9 @@ impl ObjectStore for RacingStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let answer = self.inner.get_opts(location, options).await;
         let absent = matches!(answer, Err(Error::NotFound { .. }));
-        let record = location.filename().is_some_and(|name| name.ends_with(".metadata.json"));
+        let record = location
+            .filename()
+            .is_some_and(|name| name.ends_with(".metadata.json"));
         if absent && record && self.armed.load(Ordering::SeqCst) {
             let a = self.commits.fetch_add(1, Ordering::SeqCst) + 2;
             rows(&self.writer, &format!("INSERT INTO t VALUES ({a})")).await;
@@ -79,7 +91,10 @@ impl ObjectStore for RacingStore {
         answer
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.inner.delete_stream(locations)
     }
 

@@ -31,7 +31,13 @@ impl Place {
     pub(crate) fn root(&self) -> String {
         match self {
             Self::Memory(_) => "memory://test/root".to_owned(),
-            Self::Disk(directory) => directory.path().canonicalize().unwrap().to_str().unwrap().to_owned(),
+            Self::Disk(directory) => directory
+                .path()
+                .canonicalize()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -50,8 +49,12 @@ impl Connection {
     fn plain(&self, text: &str) -> String {
         let root = self.place.root();
         // Plans and paths name an object by its key, which is the place without its beginning.
-        let key = root.trim_start_matches("memory://test").trim_start_matches('/');
-        let text = text.replace(&root, "\u{1}").replace(&format!("{key}/"), "\u{1}/");
+        let key = root
+            .trim_start_matches("memory://test")
+            .trim_start_matches('/');
+        let text = text
+            .replace(&root, "\u{1}")
+            .replace(&format!("{key}/"), "\u{1}/");
         hide_ids(&text.replace('\u{1}', "{root}"))
     }
 }
@@ -70,7 +73,11 @@ impl AsyncDB for Connection {
         if schema.fields().is_empty() {
             return Ok(DBOutput::StatementComplete(0));
         }
-        let types = schema.fields().iter().map(|field| column_type(field.data_type())).collect();
+        let types = schema
+            .fields()
+            .iter()
+            .map(|field| column_type(field.data_type()))
+            .collect();
         let rows = batches.iter().flat_map(|batch| self.rows(batch)).collect();
         Ok(DBOutput::Rows { types, rows })
     }
@@ -89,8 +96,11 @@ impl AsyncDB for Connection {
 impl Connection {
     fn rows(&self, batch: &RecordBatch) -> Vec<Vec<String>> {
         let options = FormatOptions::default().with_null("NULL");
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+            .collect();
         let cell = |column: &ArrayFormatter<'_>, row| match column.value(row).to_string() {
             text if text.is_empty() => "(empty)".to_owned(),
             text => self.plain(&text),
@@ -106,7 +116,9 @@ fn by_line(mut row: Vec<String>) -> Vec<Vec<String>> {
     let last = row.pop().unwrap_or_default();
     let mut lines = last.trim_end().lines().map(str::to_owned);
     row.extend(lines.next());
-    std::iter::once(row).chain(lines.map(|line| vec![line])).collect()
+    std::iter::once(row)
+        .chain(lines.map(|line| vec![line]))
+        .collect()
 }
 
 fn column_type(data_type: &DataType) -> DefaultColumnType {
@@ -149,7 +161,12 @@ async fn check(subject: &str, place: Place) {
     let (root, label) = (place.root(), label(&place));
     let mut runner = Runner::new(move || {
         let place = place.clone();
-        async move { Ok(Connection { ctx: place.session(), place }) }
+        async move {
+            Ok(Connection {
+                ctx: place.session(),
+                place,
+            })
+        }
     });
     runner.set_var("ROOT".to_owned(), root);
     runner.with_column_validator(sqllogictest::strict_column_validator);
@@ -159,7 +176,13 @@ async fn check(subject: &str, place: Place) {
         let validator = sqllogictest::default_validator;
         let normalizer = sqllogictest::default_normalizer;
         runner
-            .update_test_file(&file, "\t", validator, normalizer, sqllogictest::strict_column_validator)
+            .update_test_file(
+                &file,
+                "\t",
+                validator,
+                normalizer,
+                sqllogictest::strict_column_validator,
+            )
             .await
             .unwrap();
         return;
@@ -187,11 +210,27 @@ macro_rules! subjects {
     };
 }
 
-subjects!(as_of, catalog, create, errors, expire, explain, files, history, insert, overwrite, pushdown, time_travel, types);
+subjects!(
+    as_of,
+    catalog,
+    create,
+    errors,
+    expire,
+    explain,
+    files,
+    history,
+    insert,
+    overwrite,
+    pushdown,
+    time_travel,
+    types
+);
 
 #[test]
 fn every_file_is_run() {
-    let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "slt"))
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())

@@ -6,7 +6,7 @@ use std::{env, fs};
 use datafusion::error::Result;
 use tempfile::TempDir;
 
-use crate::story::ensure;
+use crate::story::unexpected;
 
 /// The directory of the table; a temporary one goes when this is dropped.
 pub(crate) struct Directory {
@@ -19,7 +19,7 @@ impl Directory {
     pub(crate) fn choose() -> Result<Self> {
         let Some(named) = env::args_os().nth(1) else {
             let temporary = tempfile::tempdir()?;
-            let path = temporary.path().canonicalize()?;
+            let path = temporary.path().canonicalize()?.join("flights");
             return Ok(Self {
                 path,
                 temporary: Some(temporary),
@@ -27,8 +27,12 @@ impl Directory {
         };
         fs::create_dir_all(&named)?;
         let path = Path::new(&named).canonicalize()?;
-        let empty = fs::read_dir(&path)?.next().is_none();
-        ensure(empty, format!("'{}' is empty", path.display()))?;
+        if fs::read_dir(&path)?.next().is_some() {
+            let path = path.display();
+            return Err(unexpected(format!(
+                "'{path}' is not empty; name a new directory"
+            )));
+        }
         Ok(Self {
             path,
             temporary: None,
@@ -51,8 +55,9 @@ impl Directory {
         bytes_below(&self.path)
     }
 
-    pub(crate) fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
+    /// Returns the path if the directory stays after the example.
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        self.temporary.is_none().then_some(&self.path)
     }
 }
 

@@ -55,8 +55,8 @@ async fn run() -> Result<()> {
     show_history(&ctx).await?;
     expire_old_versions(&ctx, &directory).await?;
     check_what_is_left(&ctx).await?;
-    if !directory.is_temporary() {
-        println!("\n  The table is kept in '{}'.", directory.location());
+    if let Some(path) = directory.kept() {
+        println!("\n  The table is kept in '{}'.", path.display());
     }
     Ok(())
 }
@@ -145,10 +145,10 @@ async fn correct_a_day(ctx: &SessionContext) -> Result<()> {
     overwritten.must_be(0, "count", ALL_FLIGHTS)?;
 
     let compare = format!(
-        "SELECT origin, avg(old.dep_delay) AS reported, avg(new.dep_delay) AS corrected
+        "SELECT new.origin, avg(old.dep_delay) AS reported, avg(new.dep_delay) AS corrected
     FROM flights AS new JOIN atio_table('flights', version => {WHOLE_YEAR}) AS old
       USING (day, carrier, flight, origin)
-    WHERE day = DATE '{WRONG_DAY}' GROUP BY origin ORDER BY origin"
+    WHERE new.day = DATE '{WRONG_DAY}' GROUP BY new.origin ORDER BY new.origin"
     );
     let compared = show(ctx, &compare).await?;
     for (row, (origin, minutes)) in [("EWR", 0.0), ("JFK", 10.0), ("LGA", 0.0)]

@@ -1,5 +1,6 @@
 //! What Python 2.0.0 must not do to a table that atio has written.
 
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use serde_json::json;
 
@@ -25,28 +26,19 @@ async fn written_by_atio() -> Option<(Table, SessionContext)> {
     Some((table, ctx))
 }
 
-/// Each of Python's writers raises, and nothing on disk is another.
+/// Each of Python's writers raises, and nothing on disk changes.
 fn assert_python_cannot_write(table: &Table) {
     let before = table.tree();
     let frame = json!({"columns": [["id", "int64"], ["s", "str"]], "rows": [[99, "z"]]});
-    let attacks = [
-        (
-            "append",
-            "TypeError: ",
-            table.write_in_python("append", &frame),
-        ),
-        (
-            "overwrite",
-            "TypeError: ",
-            table.write_in_python("overwrite", &frame),
-        ),
-        (
-            "expire",
-            "KeyError: 'snapshot_id'",
-            table.expire_in_python(0),
-        ),
+    let attacks = [("append", &frame), ("overwrite", &frame)];
+    let mut results = table.try_to_write_in_python(&attacks);
+    results.push(table.try_to_expire_in_python());
+    let kinds = [
+        ("append", "TypeError: "),
+        ("overwrite", "TypeError: "),
+        ("expire", "KeyError: 'snapshot_id'"),
     ];
-    for (attack, kind, result) in attacks {
+    for ((attack, kind), result) in kinds.into_iter().zip(results) {
         let error = result.expect_err(attack);
         assert!(error.starts_with(kind), "{attack}: {error}");
     }
@@ -133,4 +125,37 @@ async fn assert_expired(table: &Table, ctx: &SessionContext, gone: &[u64]) {
     }
     assert_eq!(rows(ctx, "SELECT * FROM t").await.unwrap(), before);
     assert_python_cannot_write(table);
+}
+
+#[tokio::test]
+async fn python_write_past_the_guard_is_found_and_older_versions_stay_readable() {
+    let Some((table, ctx)) = written_by_atio().await else {
+        return;
+    };
+    let before = rows(&ctx, "SELECT * FROM t").await.unwrap();
+    // What a Python writer saw that read its pointer before atio wrote one.
+    std::fs::write(
+        table.path().join("_current_version.json"),
+        r#"{"version_id": 2}"#,
+    )
+    .unwrap();
+    let frame = json!({"columns": [["id", "int64"], ["s", "str"]], "rows": [[99, "z"]]});
+    table.write_in_python(&[("append", &frame)]);
+
+    let names_it = |error: DataFusionError| {
+        let error = error.to_string();
+        assert!(
+            error.contains("version 3") && error.contains("'sales'"),
+            "{error}"
+        );
+    };
+    for statement in ["SELECT * FROM t", "INSERT INTO t VALUES (4, 'd')"] {
+        names_it(rows(&ctx, statement).await.unwrap_err());
+    }
+    assert_eq!(version_rows(&ctx, 2).await.unwrap(), before);
+
+    // The same for a session that did not see it happen.
+    names_it(table.open().await.err().unwrap());
+    assert_eq!(table.version_at_path(2).await.unwrap(), before);
+    names_it(table.version_at_path(3).await.unwrap_err());
 }

@@ -53,24 +53,41 @@ impl Table {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Writes a version with Python: `Err` is the exception it raised.
-    pub(super) fn write_in_python(&self, mode: &str, frame: &Value) -> Result<(), String> {
-        self.attempt("write.py", mode, &frame.to_string())
-    }
-
-    /// Expires with Python what is older than `days`, for real.
-    pub(super) fn expire_in_python(&self, days: u32) -> Result<(), String> {
-        self.attempt("expire.py", &days.to_string(), "")
-    }
-
-    fn attempt(&self, script: &str, arg: &str, input: &str) -> Result<(), String> {
-        let results = self
-            .python
-            .script(script, &[&self.location(), arg], input, 1);
-        match results[0]["error"].as_str() {
-            Some(error) => Err(error.to_owned()),
-            None => Ok(assert_eq!(results[0]["done"], true)),
+    /// Writes versions with Python, in this mode from this frame.
+    #[track_caller]
+    pub(super) fn write_in_python(&self, versions: &[(&str, &Value)]) {
+        for result in self.try_to_write_in_python(versions) {
+            result.unwrap();
         }
+    }
+
+    /// The same, each for itself; an `Err` is the exception that Python raised.
+    pub(super) fn try_to_write_in_python(
+        &self,
+        versions: &[(&str, &Value)],
+    ) -> Vec<Result<(), String>> {
+        let modes: Vec<_> = versions.iter().map(|(mode, _)| *mode).collect();
+        let frames: String = versions.iter().map(|(_, f)| format!("{f}\n")).collect();
+        self.attempt("write.py", &modes, &frames)
+    }
+
+    /// Tries to expire with Python what is older than now, for real.
+    pub(super) fn try_to_expire_in_python(&self) -> Result<(), String> {
+        self.attempt("expire.py", &["0"], "").remove(0)
+    }
+
+    fn attempt(&self, script: &str, args: &[&str], input: &str) -> Vec<Result<(), String>> {
+        let location = self.location();
+        let args = [&[location.as_str()], args].concat();
+        let results = self.python.script(script, &args, input, args.len() - 1);
+        let outcome = |result: &Value| match result["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => {
+                assert_eq!(result["done"], true);
+                Ok(())
+            }
+        };
+        results.iter().map(outcome).collect()
     }
 
     /// Reads with Python the version it takes by itself, then `versions`.
@@ -107,6 +124,15 @@ impl Table {
         atio::register(&ctx)?;
         rows(&ctx, create).await?;
         Ok(ctx)
+    }
+
+    /// What a new session reads from a version, given only the path: the way
+    /// to the older versions of a table that does not open.
+    pub(super) async fn version_at_path(&self, version: u64) -> Result<Rows> {
+        let ctx = self.session("SELECT 1").await?;
+        let location = self.location();
+        let sql = format!("SELECT * FROM atio_table('{location}', version => {version})");
+        rows(&ctx, &sql).await
     }
 
     /// Passes if Python and atio read the same from every version, the newest

@@ -1,11 +1,12 @@
-"""Writes one version of a table with Python atio.
+"""Writes versions of a table with Python atio, one after the other.
 
-    write.py TABLE MODE < frame.json
+    write.py TABLE MODE... < frames.jsonl
 
-MODE is overwrite or append. The frame is
-{"columns": [[name, dtype], ...], "rows": [[value, ...], ...]}; null is a
+MODE is overwrite or append; each has a line of the input, a frame:
+{"columns": [[name, dtype], ...], "rows": [[value, ...], ...]}. null is a
 missing value, and "NaN" in a float64 column is the number NaN.
-Prints RESULT {"done": true}, or RESULT {"error": "Kind: message"}.
+Prints one line a version: RESULT {"done": true}, or
+RESULT {"error": "Kind: message"} and goes on.
 """
 
 import datetime
@@ -34,16 +35,18 @@ def convert(dtype, values):
     return pd.Series(values, dtype=dtype)
 
 
-table, mode = sys.argv[1:]
-spec = json.load(sys.stdin)
-columns = {
-    name: convert(dtype, [row[at] for row in spec["rows"]])
-    for at, (name, dtype) in enumerate(spec["columns"])
-}
-frame = pd.DataFrame(columns)
-try:
-    atio.write_snapshot(frame, table, mode=mode, format="parquet")
-    result = {"done": True}
-except Exception as error:
-    result = {"error": f"{type(error).__name__}: {error}"}
-print("RESULT " + json.dumps(result))
+def write(table, mode, spec):
+    columns = {
+        name: convert(dtype, [row[at] for row in spec["rows"]])
+        for at, (name, dtype) in enumerate(spec["columns"])
+    }
+    frame = pd.DataFrame(columns)
+    try:
+        atio.write_snapshot(frame, table, mode=mode, format="parquet")
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"done": True}
+
+
+for mode, line in zip(sys.argv[2:], sys.stdin, strict=True):
+    print("RESULT " + json.dumps(write(sys.argv[1], mode, json.loads(line))))

@@ -23,7 +23,10 @@ impl Checksum {
     fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("crc32c:")?;
         let strict = digits.len() == 8 && digits.bytes().all(super::version::is_lower_hex);
-        u32::from_str_radix(digits, 16).ok().filter(|_| strict).map(Self)
+        u32::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| strict)
+            .map(Self)
     }
 }
 
@@ -72,7 +75,11 @@ impl ObjectRef {
 
     /// Checks that `bytes` are the ones that were written.
     pub(crate) fn verify(&self, bytes: &[u8]) -> Result<()> {
-        let Self { path, size, checksum } = self;
+        let Self {
+            path,
+            size,
+            checksum,
+        } = self;
         if bytes.len() as u64 != *size {
             return Err(Error::damaged(format!(
                 "{path} has {} bytes, {size} were written",
@@ -99,7 +106,9 @@ const SUFFIX: usize = KEY.len() + 15 + END.len();
 /// `json` is a non-empty object without a `checksum` member.
 pub(crate) fn seal(mut json: Vec<u8>) -> Result<Vec<u8>> {
     if json.pop() != Some(b'}') || json.last() == Some(&b'{') {
-        return Err(Error::invalid("only a JSON object with members can be sealed"));
+        return Err(Error::invalid(
+            "only a JSON object with members can be sealed",
+        ));
     }
     let checksum = Checksum::of(&json).to_string();
     json.extend_from_slice(KEY);
@@ -161,7 +170,13 @@ mod tests {
     fn a_reference_notices_size_and_content() {
         let named = ObjectRef::of("metadata/x", b"abc");
         named.verify(b"abc").unwrap();
-        assert!(named.verify(b"ab").unwrap_err().to_string().contains("2 bytes, 3 were"));
+        assert!(
+            named
+                .verify(b"ab")
+                .unwrap_err()
+                .to_string()
+                .contains("2 bytes, 3 were")
+        );
         assert!(named.verify(b"abd").is_err());
     }
 

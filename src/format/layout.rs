@@ -90,7 +90,10 @@ pub(crate) fn parse(path: &str) -> Option<Object> {
         METADATA => parse_metadata(rest),
         STAGING => {
             let txn = rest.split('/').next()?.parse().ok()?;
-            Some(Object { kind: Kind::Staging, txn: Some(txn) })
+            Some(Object {
+                kind: Kind::Staging,
+                txn: Some(txn),
+            })
         }
         _ => None,
     }
@@ -110,7 +113,10 @@ fn parse_data(rest: &str) -> Option<Object> {
     let Some((txn, name)) = rest.split_once('/') else {
         let (stem, extension) = rest.split_once('.')?;
         let python = is_uuid(stem) && is_extension(extension);
-        return python.then_some(Object { kind: Kind::Data, txn: None });
+        return python.then_some(Object {
+            kind: Kind::Data,
+            txn: None,
+        });
     };
     let txn = txn.parse().ok()?;
     let (stem, extension) = name.split_once('.')?;
@@ -120,12 +126,18 @@ fn parse_data(rest: &str) -> Option<Object> {
         && random.len() == 16
         && random.bytes().all(is_lower_hex)
         && is_extension(extension);
-    ours.then_some(Object { kind: Kind::Data, txn: Some(txn) })
+    ours.then_some(Object {
+        kind: Kind::Data,
+        txn: Some(txn),
+    })
 }
 
 fn parse_metadata(name: &str) -> Option<Object> {
     if let Some(version) = parse_record(name) {
-        return Some(Object { kind: Kind::Record(version), txn: None });
+        return Some(Object {
+            kind: Kind::Record(version),
+            txn: None,
+        });
     }
     let (word, rest) = name.strip_suffix(".json")?.split_once('-')?;
     let (kind, rest) = match word {
@@ -145,7 +157,10 @@ fn parse_metadata(name: &str) -> Option<Object> {
     }
     let (txn, seq) = rest.split_once('-')?;
     let txn = txn.parse().ok()?;
-    is_number(seq).then_some(Object { kind, txn: Some(txn) })
+    is_number(seq).then_some(Object {
+        kind,
+        txn: Some(txn),
+    })
 }
 
 /// The version of a commit record, by its name without the folder (C14).
@@ -208,22 +223,45 @@ mod tests {
         for (path, kind) in [
             (format!("data/{UUID}.parquet"), Kind::Data),
             (format!("metadata/manifest-{UUID}.json"), Kind::Manifest),
-            (format!("metadata/snapshot-1795333041-{UUID}.json"), Kind::Snapshot),
+            (
+                format!("metadata/snapshot-1795333041-{UUID}.json"),
+                Kind::Snapshot,
+            ),
         ] {
             assert_eq!(parse(&path), Some(Object { kind, txn: None }), "{path}");
         }
-        assert_eq!(from_python(&format!("data\\{UUID}.parquet")), format!("data/{UUID}.parquet"));
+        assert_eq!(
+            from_python(&format!("data\\{UUID}.parquet")),
+            format!("data/{UUID}.parquet")
+        );
     }
 
     #[test]
     fn everything_else_is_refused() {
         let txn = txn();
         for path in [
-            "", ".", "/etc/passwd", "../../etc/passwd", "data/../../x", "data//x.parquet", "data/",
-            "%2e%2e/x", "data/%2e%2e/x", "data\\..\\x", "file:///etc/passwd", "s3://other/x",
-            "data/x#1", "data/x?y", "data/a\nb", "data/x.parquet", "_current_version.json",
-            "metadata/v01.metadata.json", "metadata/v-1.metadata.json", "metadata/V1.metadata.json",
-            "metadata/v9007199254740992.metadata.json", "metadata/v18446744073709551616.metadata.json",
+            "",
+            ".",
+            "/etc/passwd",
+            "../../etc/passwd",
+            "data/../../x",
+            "data//x.parquet",
+            "data/",
+            "%2e%2e/x",
+            "data/%2e%2e/x",
+            "data\\..\\x",
+            "file:///etc/passwd",
+            "s3://other/x",
+            "data/x#1",
+            "data/x?y",
+            "data/a\nb",
+            "data/x.parquet",
+            "_current_version.json",
+            "metadata/v01.metadata.json",
+            "metadata/v-1.metadata.json",
+            "metadata/V1.metadata.json",
+            "metadata/v9007199254740992.metadata.json",
+            "metadata/v18446744073709551616.metadata.json",
             &format!("data/{txn}/../00000-0000000000000000.parquet"),
             &format!("data/{txn}/00000-000000000000000.parquet"),
             &format!("data/{txn}/0000-0000000000000000.parquet"),

@@ -1,6 +1,6 @@
 //! A manifest: an immutable list of data files with sizes, row counts and statistics.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checksum::Checksum;
 use super::stats::ColumnStats;
@@ -33,8 +33,18 @@ pub(crate) struct FileEntry {
     pub(crate) rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) checksum: Option<Checksum>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "stats_or_null",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub(crate) stats: Vec<ColumnStats>,
+}
+
+/// Statistics that are null, or no list, are unknown.
+fn stats_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ColumnStats>, D::Error> {
+    let json = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(json).unwrap_or_default())
 }
 
 fn json_format() -> String {
@@ -81,7 +91,11 @@ impl Manifest {
     pub(crate) fn totals(&self) -> Result<Totals> {
         self.files.iter().try_fold(Totals::default(), |sum, file| {
             let (rows, bytes) = file.known()?;
-            sum.plus(Totals { files: 1, rows, bytes })
+            sum.plus(Totals {
+                files: 1,
+                rows,
+                bytes,
+            })
         })
     }
 
@@ -113,7 +127,11 @@ impl Manifest {
     }
 
     /// The statistics of one field of one of the files; None where unknown.
-    pub(crate) fn stats_of<'a>(&self, file: &'a FileEntry, field_id: i32) -> Option<&'a ColumnStats> {
+    pub(crate) fn stats_of<'a>(
+        &self,
+        file: &'a FileEntry,
+        field_id: i32,
+    ) -> Option<&'a ColumnStats> {
         let at = self.stats_ids.iter().position(|id| *id == field_id)?;
         file.stats.get(at)
     }
@@ -137,7 +155,10 @@ impl FileEntry {
         }
         let complete = self.size.is_some() && self.rows.is_some();
         if !python && (!complete || (object.txn.is_some() && self.checksum.is_none())) {
-            return Err(Error::damaged(format!("{} has no size, row count or checksum", self.path)));
+            return Err(Error::damaged(format!(
+                "{} has no size, row count or checksum",
+                self.path
+            )));
         }
         Ok(())
     }
@@ -156,17 +177,26 @@ mod tests {
     use super::*;
 
     fn entry(path: &str) -> String {
-        format!(r#"{{"schema":1,"stats_ids":[1],"files":[{{"path":"{path}","format":"parquet","size":5,"rows":2,"checksum":"crc32c:00000000","stats":[[0,1,2]]}}]}}"#)
+        format!(
+            r#"{{"schema":1,"stats_ids":[1],"files":[{{"path":"{path}","format":"parquet","size":5,"rows":2,"checksum":"crc32c:00000000","stats":[[0,1,2]]}}]}}"#
+        )
     }
 
     const PATH: &str = "data/018f0000000070008000000000000001/00000-0000000000000000.parquet";
 
     #[test]
     fn a_path_that_leaves_the_table_is_refused_by_entry() {
-        for path in ["../../etc/passwd", "/etc/passwd", "metadata/v1.metadata.json"] {
+        for path in [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "metadata/v1.metadata.json",
+        ] {
             let error = Manifest::parse("metadata/m", entry(path).as_bytes(), false).unwrap_err();
             let text = error.to_string();
-            assert!(text.starts_with("metadata/m, file entry 0: path '"), "{text}");
+            assert!(
+                text.starts_with("metadata/m, file entry 0: path '"),
+                "{text}"
+            );
         }
         Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
     }
@@ -176,7 +206,13 @@ mod tests {
         let huge = entry(PATH).replace("\"rows\":2", &format!("\"rows\":{}", u64::MAX));
         let mut manifest = Manifest::parse("m", huge.as_bytes(), false).unwrap();
         manifest.files.push(manifest.files[0].clone());
-        assert!(manifest.totals().unwrap_err().to_string().contains("overflow"));
+        assert!(
+            manifest
+                .totals()
+                .unwrap_err()
+                .to_string()
+                .contains("overflow")
+        );
         let negative = entry(PATH).replace("\"rows\":2", "\"rows\":-2");
         assert!(Manifest::parse("m", negative.as_bytes(), false).is_err());
     }
@@ -187,8 +223,14 @@ mod tests {
         let mut two = one.clone();
         two.stats_ids = vec![2];
         let merged = Manifest::merge(&[one.into(), two.into()]);
-        assert_eq!((merged.stats_ids.as_slice(), merged.files.len()), ([1, 2].as_slice(), 2));
-        let known = Some(Bound { value: Value::Int(1), cut: false });
+        assert_eq!(
+            (merged.stats_ids.as_slice(), merged.files.len()),
+            ([1, 2].as_slice(), 2)
+        );
+        let known = Some(Bound {
+            value: Value::Int(1),
+            cut: false,
+        });
         assert_eq!(merged.stats_of(&merged.files[0], 1).unwrap().min, known);
         assert!(merged.stats_of(&merged.files[0], 2).unwrap().is_empty());
         assert_eq!(merged.stats_of(&merged.files[1], 2).unwrap().min, known);

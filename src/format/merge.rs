@@ -20,7 +20,9 @@ pub(crate) fn plan(manifests: &[ManifestRef]) -> Vec<Vec<usize>> {
     let mut full = Vec::new();
     for (at, manifest) in manifests.iter().enumerate() {
         let key = (manifest.schema, level(manifest.files));
-        let found = open.iter().position(|(schema, level, _)| (*schema, *level) == key);
+        let found = open
+            .iter()
+            .position(|(schema, level, _)| (*schema, *level) == key);
         let slot = found.unwrap_or_else(|| {
             open.push((key.0, key.1, Vec::new()));
             open.len() - 1
@@ -50,7 +52,12 @@ mod tests {
     fn manifest(files: u64, schema: u32) -> ManifestRef {
         let mut object = ObjectRef::of("m", b"");
         object.size = files * 300 + 100;
-        ManifestRef { object, files, rows: files, schema }
+        ManifestRef {
+            object,
+            files,
+            rows: files,
+            schema,
+        }
     }
 
     fn append(list: &mut Vec<ManifestRef>) -> u64 {
@@ -61,7 +68,10 @@ mod tests {
             rewritten += files;
             list[group[0]] = manifest(files, 1);
         }
-        let dead: Vec<usize> = groups.into_iter().flat_map(|group| group[1..].to_vec()).collect();
+        let dead: Vec<usize> = groups
+            .into_iter()
+            .flat_map(|group| group[1..].to_vec())
+            .collect();
         let mut at = 0;
         list.retain(|_| {
             at += 1;

@@ -74,7 +74,14 @@ mod tests {
     #[test]
     fn python_numbers_are_read_and_nonsense_is_no_hint() {
         assert_eq!(parse_pointer(br#"{"version_id": 3}"#), Version::new(3));
-        for bad in ["", "[]", "{}", r#"{"version_id":-1}"#, r#"{"version_id":1e30}"#, r#"{"version_id":"x"}"#] {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"version_id":-1}"#,
+            r#"{"version_id":1e30}"#,
+            r#"{"version_id":"x"}"#,
+        ] {
             assert_eq!(parse_pointer(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -254,12 +254,19 @@ pub(crate) struct StoredRecord {
 impl CommitRecord {
     fn check(&self, path: &str) -> Result<()> {
         if self.previous.as_ref().map(|p| p.version) != self.version_id.previous() {
-            return Err(Error::damaged(format!("{path} does not continue the version before it")));
+            return Err(Error::damaged(format!(
+                "{path} does not continue the version before it"
+            )));
         }
         if self.snapshot.is_none() && self.operation != Operation::Drop {
             return Err(Error::damaged(format!("{path} names no snapshot")));
         }
-        let named = self.snapshot.iter().chain(&self.refs).chain(&self.changes.added).chain(&self.changes.removed);
+        let named = self
+            .snapshot
+            .iter()
+            .chain(&self.refs)
+            .chain(&self.changes.added)
+            .chain(&self.changes.removed);
         for object in named {
             if layout::parse(&object.path).is_none_or(|o| o.txn.is_none()) {
                 return Err(Error::damaged(format!(
@@ -280,11 +287,14 @@ impl PythonRecord {
             snapshot_filename: Option<String>,
         }
         let keys: Keys = parse_json(path, bytes)?;
-        let snapshot = keys.snapshot_filename.filter(|_| keys.snapshot_id.is_some()).ok_or_else(|| {
-            Error::unsupported(format!(
-                "{path} is neither a commit record of atio nor of Python atio 2.0"
-            ))
-        })?;
+        let snapshot = keys
+            .snapshot_filename
+            .filter(|_| keys.snapshot_id.is_some())
+            .ok_or_else(|| {
+                Error::unsupported(format!(
+                    "{path} is neither a commit record of atio nor of Python atio 2.0"
+                ))
+            })?;
         let snapshot = layout::from_python(&snapshot);
         if layout::parse(&snapshot).is_none_or(|o| o.kind != layout::Kind::Snapshot) {
             return Err(Error::damaged(format!(
@@ -294,7 +304,10 @@ impl PythonRecord {
         }
         let record = Record::Python(PythonRecord { version, snapshot });
         // Nothing in the record says what it should be: the next one names all its bytes.
-        Ok(StoredRecord { record, checksum: Checksum::of(bytes) })
+        Ok(StoredRecord {
+            record,
+            checksum: Checksum::of(bytes),
+        })
     }
 }
 

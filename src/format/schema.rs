@@ -90,7 +90,12 @@ impl TableSchema {
         Ok(Self {
             id,
             fields,
-            metadata: schema.metadata().clone().into_iter().filter(|(key, _)| key != PANDAS).collect(),
+            metadata: schema
+                .metadata()
+                .clone()
+                .into_iter()
+                .filter(|(key, _)| key != PANDAS)
+                .collect(),
         })
     }
 
@@ -108,7 +113,9 @@ impl TableSchema {
         let schema: Self = parse_json(path, bytes)?;
         let mut ids = HashSet::new();
         for field in &schema.fields {
-            field.check(&mut ids, 0).map_err(|error| error.context(path))?;
+            field
+                .check(&mut ids, 0)
+                .map_err(|error| error.context(path))?;
         }
         schema.to_arrow().map_err(|error| error.context(path))?;
         Ok(schema)
@@ -148,7 +155,9 @@ impl TableSchema {
 impl SchemaField {
     fn from_arrow(field: &Field, ids: &mut FieldIds, depth: usize) -> Result<Self> {
         if depth >= DEPTH_LIMIT {
-            return Err(Error::invalid(format!("types nest deeper than {DEPTH_LIMIT}")));
+            return Err(Error::invalid(format!(
+                "types nest deeper than {DEPTH_LIMIT}"
+            )));
         }
         let id = ids.take()?;
         let dictionary = match field.data_type() {
@@ -197,12 +206,19 @@ impl SchemaField {
 
     fn check(&self, ids: &mut HashSet<i32>, depth: usize) -> Result<()> {
         if depth >= DEPTH_LIMIT {
-            return Err(Error::damaged(format!("types nest deeper than {DEPTH_LIMIT}")));
+            return Err(Error::damaged(format!(
+                "types nest deeper than {DEPTH_LIMIT}"
+            )));
         }
         if self.id < 1 || !ids.insert(self.id) {
-            return Err(Error::damaged(format!("field id {} is used twice or below 1", self.id)));
+            return Err(Error::damaged(format!(
+                "field id {} is used twice or below 1",
+                self.id
+            )));
         }
-        self.children.iter().try_for_each(|child| child.check(ids, depth + 1))
+        self.children
+            .iter()
+            .try_for_each(|child| child.check(ids, depth + 1))
     }
 
     fn python_may_read(&self) -> bool {
@@ -277,7 +293,12 @@ mod tests {
             DataType::Map(Arc::new(Field::new("entries", entries, false)), false),
             DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8)),
         ];
-        for unit in [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond] {
+        for unit in [
+            TimeUnit::Second,
+            TimeUnit::Millisecond,
+            TimeUnit::Microsecond,
+            TimeUnit::Nanosecond,
+        ] {
             types.push(DataType::Timestamp(unit, None));
             types.push(DataType::Timestamp(unit, Some("Europe/Berlin".into())));
             types.push(DataType::Duration(unit));
@@ -304,7 +325,9 @@ mod tests {
         assert_eq!((table.fields[0].id, table.fields[0].children[0].id), (1, 2));
         let written = table.to_arrow_with_ids().unwrap();
         assert_eq!(written.field(0).metadata()[FIELD_ID], "1");
-        let DataType::List(item) = written.field(0).data_type() else { panic!() };
+        let DataType::List(item) = written.field(0).data_type() else {
+            panic!()
+        };
         assert_eq!(item.metadata()[FIELD_ID], "2");
         assert_eq!(table.to_arrow().unwrap().as_ref(), &schema);
     }
@@ -312,7 +335,12 @@ mod tests {
     #[test]
     fn what_cannot_be_stored_is_refused() {
         let union = DataType::Union(UnionFields::empty(), UnionMode::Sparse);
-        for data_type in [union, DataType::Interval(IntervalUnit::MonthDayNano), DataType::Struct(Fields::empty()), DataType::Decimal128(5, -2)] {
+        for data_type in [
+            union,
+            DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::Struct(Fields::empty()),
+            DataType::Decimal128(5, -2),
+        ] {
             let error = table(&column(data_type)).unwrap_err().to_string();
             assert!(error.starts_with("column 'c': type "), "{error}");
         }
@@ -321,7 +349,10 @@ mod tests {
             Field::new("a", DataType::Int8, true),
             Field::new("A", DataType::Int8, true),
         ]);
-        assert_eq!(table(&twice).unwrap_err().to_string(), "duplicate column name: 'a' and 'A'");
+        assert_eq!(
+            table(&twice).unwrap_err().to_string(),
+            "duplicate column name: 'a' and 'A'"
+        );
     }
 
     #[test]

@@ -83,7 +83,11 @@ impl State {
         to_json(&SnapshotFile {
             snapshot_id: at_us / 1000,
             timestamp: at_us as f64 / 1e6,
-            manifests: self.manifests.iter().map(|m| m.object.path.clone()).collect(),
+            manifests: self
+                .manifests
+                .iter()
+                .map(|m| m.object.path.clone())
+                .collect(),
             manifest_info: self.manifests.iter().map(ManifestInfo::from).collect(),
             schema: self.schema.clone(),
             next_field_id: self.next_field_id,
@@ -96,7 +100,10 @@ impl State {
     /// True if Python 2.0 reads the right rows: it takes the first file's schema for all,
     /// and pandas must have a type for every column of `schema` (A4).
     pub(crate) fn python_may_read(&self, schema: &TableSchema) -> bool {
-        self.manifests.iter().all(|manifest| manifest.schema == schema.id) && schema.python_may_read()
+        self.manifests
+            .iter()
+            .all(|manifest| manifest.schema == schema.id)
+            && schema.python_may_read()
     }
 }
 
@@ -126,9 +133,14 @@ impl SnapshotFile {
         let is = |path: &str, kind| {
             layout::parse(path).is_some_and(|object| object.kind == kind && object.txn.is_some())
         };
-        let mut strange = file.manifests.iter().filter(|path| !is(path, layout::Kind::Manifest));
+        let mut strange = file
+            .manifests
+            .iter()
+            .filter(|path| !is(path, layout::Kind::Manifest));
         let schema = &file.schema.object.path;
-        let strange = strange.next().or((!is(schema, layout::Kind::Schema)).then_some(schema));
+        let strange = strange
+            .next()
+            .or((!is(schema, layout::Kind::Schema)).then_some(schema));
         if let Some(name) = strange {
             return Err(Error::damaged(format!(
                 "{path} names '{}', which is not an object of this table",
@@ -137,7 +149,11 @@ impl SnapshotFile {
         }
         let manifests = file.manifests.into_iter().zip(file.manifest_info);
         let manifests = manifests.map(|(path, info)| ManifestRef {
-            object: ObjectRef { path, size: info.size, checksum: info.checksum },
+            object: ObjectRef {
+                path,
+                size: info.size,
+                checksum: info.checksum,
+            },
             files: info.files,
             rows: info.rows,
             schema: info.schema,
@@ -174,7 +190,11 @@ impl PythonSnapshot {
                 "{path} was written by Python atio 3, which uses another format; only tables of Python atio 2.0 can be opened"
             )));
         }
-        let manifests: Vec<_> = keys.manifests.iter().map(|path| layout::from_python(path)).collect();
+        let manifests: Vec<_> = keys
+            .manifests
+            .iter()
+            .map(|path| layout::from_python(path))
+            .collect();
         for manifest in &manifests {
             if layout::parse(manifest).is_none_or(|object| object.kind != layout::Kind::Manifest) {
                 return Err(Error::damaged(format!(
@@ -198,16 +218,31 @@ mod tests {
 
     fn state(schemas: &[u32]) -> State {
         let object = |name: &str| {
-            ObjectRef::of(format!("metadata/{name}-018f0000000070008000000000000001-0.json"), b"x")
+            ObjectRef::of(
+                format!("metadata/{name}-018f0000000070008000000000000001-0.json"),
+                b"x",
+            )
         };
         State {
             manifests: schemas
                 .iter()
-                .map(|schema| ManifestRef { object: object("manifest"), files: 1, rows: 2, schema: *schema })
+                .map(|schema| ManifestRef {
+                    object: object("manifest"),
+                    files: 1,
+                    rows: 2,
+                    schema: *schema,
+                })
                 .collect(),
-            schema: SchemaRef { id: 1, object: object("schema") },
+            schema: SchemaRef {
+                id: 1,
+                object: object("schema"),
+            },
             next_field_id: 3,
-            totals: Totals { files: 1, rows: 2, bytes: 3 },
+            totals: Totals {
+                files: 1,
+                rows: 2,
+                bytes: 3,
+            },
             apps: BTreeMap::new(),
             options: BTreeMap::new(),
         }
@@ -230,7 +265,11 @@ mod tests {
         let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         json["manifests"] = serde_json::json!([]);
         let error = SnapshotFile::parse("s", json.to_string().as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("lists 0 manifests but describes 1"));
+        assert!(
+            error
+                .to_string()
+                .contains("lists 0 manifests but describes 1")
+        );
     }
 
     #[test]

@@ -87,7 +87,10 @@ impl Bound {
             cut.pop();
         }
         *cut.last_mut()? += 1;
-        Some(Self { value: Value::Text(hex(&cut)), cut: true })
+        Some(Self {
+            value: Value::Text(hex(&cut)),
+            cut: true,
+        })
     }
 
     fn to_json(&self) -> Json {
@@ -112,9 +115,10 @@ impl Bound {
     fn from_json(json: &Json) -> Option<Self> {
         let (json, cut) = match json {
             Json::Array(pair) => match pair.as_slice() {
-                [value, Json::Object(marks)] => {
-                    (value, marks.get("cut").and_then(Json::as_bool).unwrap_or(true))
-                }
+                [value, Json::Object(marks)] => (
+                    value,
+                    marks.get("cut").and_then(Json::as_bool).unwrap_or(true),
+                ),
                 _ => return None,
             },
             json => (json, false),
@@ -122,7 +126,10 @@ impl Bound {
         let value = match json {
             Json::Bool(value) => Value::Bool(*value),
             Json::Number(number) => {
-                let int = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+                let int = number
+                    .as_i64()
+                    .map(i128::from)
+                    .or_else(|| number.as_u64().map(i128::from));
                 match int {
                     Some(int) => Value::Int(int),
                     None => Value::Float(number.as_f64()?),
@@ -143,7 +150,10 @@ impl Serialize for ColumnStats {
         let bound = |bound: &Option<Bound>| bound.as_ref().map_or(Json::Null, Bound::to_json);
         let mut entry = vec![json!(self.nulls), bound(&self.min), bound(&self.max)];
         if self.nan {
-            entry.push(Json::Object(Map::from_iter([("nan".to_owned(), json!(true))])));
+            entry.push(Json::Object(Map::from_iter([(
+                "nan".to_owned(),
+                json!(true),
+            )])));
         }
         entry.serialize(serializer)
     }
@@ -160,7 +170,8 @@ impl<'de> Deserialize<'de> for ColumnStats {
             nulls: nulls.as_u64(),
             min: Bound::from_json(min),
             max: Bound::from_json(max),
-            nan: marks.is_some_and(|marks| marks.get("nan").and_then(Json::as_bool).unwrap_or(true)),
+            nan: marks
+                .is_some_and(|marks| marks.get("nan").and_then(Json::as_bool).unwrap_or(true)),
         })
     }
 }
@@ -184,7 +195,9 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     digits
         .chunks(2)
         .map(|pair| {
-            let pair = std::str::from_utf8(pair).ok().filter(|p| p.len() == 2 && !p.starts_with('+'))?;
+            let pair = std::str::from_utf8(pair)
+                .ok()
+                .filter(|p| p.len() == 2 && !p.starts_with('+'))?;
             u8::from_str_radix(pair, 16).ok()
         })
         .collect()
@@ -196,20 +209,41 @@ mod tests {
 
     fn round_trip(stats: ColumnStats) {
         let text = serde_json::to_string(&stats).unwrap();
-        assert_eq!(serde_json::from_str::<ColumnStats>(&text).unwrap(), stats, "{text}");
+        assert_eq!(
+            serde_json::from_str::<ColumnStats>(&text).unwrap(),
+            stats,
+            "{text}"
+        );
     }
 
     #[test]
     fn statistics_round_trip() {
         round_trip(ColumnStats::default());
-        for value in [Value::Int(-5), Value::Int(u64::MAX.into()), Value::Bool(true), Value::Float(0.1), Value::Float(-0.0)] {
+        for value in [
+            Value::Int(-5),
+            Value::Int(u64::MAX.into()),
+            Value::Bool(true),
+            Value::Float(0.1),
+            Value::Float(-0.0),
+        ] {
             let bound = Some(Bound { value, cut: false });
-            round_trip(ColumnStats { nulls: Some(1), min: bound.clone(), max: bound, nan: true });
+            round_trip(ColumnStats {
+                nulls: Some(1),
+                min: bound.clone(),
+                max: bound,
+                nan: true,
+            });
         }
         let text = serde_json::to_string(&ColumnStats {
             nulls: Some(0),
-            min: Some(Bound { value: Value::Int(1), cut: false }),
-            max: Some(Bound { value: Value::Text("b".into()), cut: true }),
+            min: Some(Bound {
+                value: Value::Int(1),
+                cut: false,
+            }),
+            max: Some(Bound {
+                value: Value::Text("b".into()),
+                cut: true,
+            }),
             nan: false,
         });
         assert_eq!(text.unwrap(), r#"[0,1,["b",{"cut":true}]]"#);
@@ -228,15 +262,22 @@ mod tests {
         let long = "é".repeat(40);
         let min = Bound::text_min(&long, true);
         let max = Bound::text_max(&long, true).unwrap();
-        let (Value::Text(low), Value::Text(high)) = (&min.value, &max.value) else { panic!() };
+        let (Value::Text(low), Value::Text(high)) = (&min.value, &max.value) else {
+            panic!()
+        };
         assert!(min.cut && max.cut && low.len() <= BOUND_LIMIT && high.len() <= BOUND_LIMIT);
         assert!(low.as_str() < long.as_str() && high.as_str() > long.as_str());
         assert_eq!(Bound::text_max(&"\u{10ffff}".repeat(20), true), None);
         assert_eq!(Bound::binary_max(&[0xff; 65], true), None);
-        let Value::Text(high) = Bound::binary_max(&[[1; 63].as_slice(), &[0xff; 9]].concat(), true).unwrap().value
+        let Value::Text(high) = Bound::binary_max(&[[1; 63].as_slice(), &[0xff; 9]].concat(), true)
+            .unwrap()
+            .value
         else {
             panic!()
         };
-        assert_eq!(from_hex(&high).unwrap(), [[1; 62].as_slice(), &[2]].concat());
+        assert_eq!(
+            from_hex(&high).unwrap(),
+            [[1; 62].as_slice(), &[2]].concat()
+        );
     }
 }

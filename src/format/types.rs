@@ -20,7 +20,9 @@ pub(crate) enum TypeJson {
         #[serde(rename = "isSigned")]
         is_signed: bool,
     },
-    FloatingPoint { precision: Precision },
+    FloatingPoint {
+        precision: Precision,
+    },
     Decimal {
         precision: u8,
         scale: i8,
@@ -37,7 +39,9 @@ pub(crate) enum TypeJson {
         #[serde(rename = "byteWidth")]
         byte_width: i32,
     },
-    Date { unit: DateUnit },
+    Date {
+        unit: DateUnit,
+    },
     Time {
         unit: UnitJson,
         #[serde(rename = "bitWidth")]
@@ -48,8 +52,12 @@ pub(crate) enum TypeJson {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timezone: Option<String>,
     },
-    Duration { unit: UnitJson },
-    Interval { unit: IntervalJson },
+    Duration {
+        unit: UnitJson,
+    },
+    Interval {
+        unit: IntervalJson,
+    },
     List,
     LargeList,
     FixedSizeList {
@@ -108,13 +116,19 @@ impl TypeJson {
     ///
     /// Fails for a type that Parquet cannot hold.
     pub(crate) fn of(data_type: &DataType) -> Result<Self> {
-        let int = |bit_width, is_signed| TypeJson::Int { bit_width, is_signed };
+        let int = |bit_width, is_signed| TypeJson::Int {
+            bit_width,
+            is_signed,
+        };
         let decimal = |precision: &u8, scale: &i8, bit_width| TypeJson::Decimal {
             precision: *precision,
             scale: *scale,
             bit_width,
         };
-        if let DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) = data_type
+        if let DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) = data_type
             && !(0..=i16::from(*p)).contains(&i16::from(*s))
         {
             return Err(Error::invalid(format!(
@@ -132,9 +146,15 @@ impl TypeJson {
             DataType::UInt16 => int(16, false),
             DataType::UInt32 => int(32, false),
             DataType::UInt64 => int(64, false),
-            DataType::Float16 => TypeJson::FloatingPoint { precision: Precision::Half },
-            DataType::Float32 => TypeJson::FloatingPoint { precision: Precision::Single },
-            DataType::Float64 => TypeJson::FloatingPoint { precision: Precision::Double },
+            DataType::Float16 => TypeJson::FloatingPoint {
+                precision: Precision::Half,
+            },
+            DataType::Float32 => TypeJson::FloatingPoint {
+                precision: Precision::Single,
+            },
+            DataType::Float64 => TypeJson::FloatingPoint {
+                precision: Precision::Double,
+            },
             DataType::Decimal32(p, s) => decimal(p, s, 32),
             DataType::Decimal64(p, s) => decimal(p, s, 64),
             DataType::Decimal128(p, s) => decimal(p, s, 128),
@@ -145,23 +165,43 @@ impl TypeJson {
             DataType::Binary => TypeJson::Binary,
             DataType::LargeBinary => TypeJson::LargeBinary,
             DataType::BinaryView => TypeJson::BinaryView,
-            DataType::FixedSizeBinary(byte_width) => TypeJson::FixedSizeBinary { byte_width: *byte_width },
-            DataType::Date32 => TypeJson::Date { unit: DateUnit::Day },
-            DataType::Date64 => TypeJson::Date { unit: DateUnit::Millisecond },
-            DataType::Time32(unit) => TypeJson::Time { unit: unit.into(), bit_width: 32 },
-            DataType::Time64(unit) => TypeJson::Time { unit: unit.into(), bit_width: 64 },
+            DataType::FixedSizeBinary(byte_width) => TypeJson::FixedSizeBinary {
+                byte_width: *byte_width,
+            },
+            DataType::Date32 => TypeJson::Date {
+                unit: DateUnit::Day,
+            },
+            DataType::Date64 => TypeJson::Date {
+                unit: DateUnit::Millisecond,
+            },
+            DataType::Time32(unit) => TypeJson::Time {
+                unit: unit.into(),
+                bit_width: 32,
+            },
+            DataType::Time64(unit) => TypeJson::Time {
+                unit: unit.into(),
+                bit_width: 64,
+            },
             DataType::Timestamp(unit, timezone) => TypeJson::Timestamp {
                 unit: unit.into(),
                 timezone: timezone.as_ref().map(|zone| zone.to_string()),
             },
             DataType::Duration(unit) => TypeJson::Duration { unit: unit.into() },
-            DataType::Interval(IntervalUnit::YearMonth) => TypeJson::Interval { unit: IntervalJson::YearMonth },
-            DataType::Interval(IntervalUnit::DayTime) => TypeJson::Interval { unit: IntervalJson::DayTime },
+            DataType::Interval(IntervalUnit::YearMonth) => TypeJson::Interval {
+                unit: IntervalJson::YearMonth,
+            },
+            DataType::Interval(IntervalUnit::DayTime) => TypeJson::Interval {
+                unit: IntervalJson::DayTime,
+            },
             DataType::List(_) => TypeJson::List,
             DataType::LargeList(_) => TypeJson::LargeList,
-            DataType::FixedSizeList(_, list_size) => TypeJson::FixedSizeList { list_size: *list_size },
+            DataType::FixedSizeList(_, list_size) => TypeJson::FixedSizeList {
+                list_size: *list_size,
+            },
             DataType::Struct(fields) if !fields.is_empty() => TypeJson::Struct,
-            DataType::Map(_, keys_sorted) => TypeJson::Map { keys_sorted: *keys_sorted },
+            DataType::Map(_, keys_sorted) => TypeJson::Map {
+                keys_sorted: *keys_sorted,
+            },
             DataType::Dictionary(_, value) if !value.is_nested() => TypeJson::of(value)?,
             other => {
                 return Err(Error::invalid(format!(
@@ -177,7 +217,12 @@ impl TypeJson {
         !matches!(self,
             TypeJson::Timestamp { unit, .. } | TypeJson::Time { unit, .. } | TypeJson::Duration { unit }
                 if *unit == second)
-            && !matches!(self, TypeJson::Date { unit: DateUnit::Millisecond } | TypeJson::Interval { .. })
+            && !matches!(
+                self,
+                TypeJson::Date {
+                    unit: DateUnit::Millisecond
+                } | TypeJson::Interval { .. }
+            )
     }
 
     /// The Arrow type with these children; the reverse of [`TypeJson::of`].
@@ -196,10 +241,14 @@ impl TypeJson {
             TypeJson::Map { keys_sorted } => DataType::Map(child()?, *keys_sorted),
             TypeJson::Struct => DataType::Struct(children.collect()),
             _ if count > 0 => {
-                return Err(Error::damaged("a type of the schema without children has some"));
+                return Err(Error::damaged(
+                    "a type of the schema without children has some",
+                ));
             }
             leaf => leaf.leaf_to_arrow().ok_or_else(|| {
-                Error::unsupported(format!("the schema has a type that this release does not know: {leaf:?}"))
+                Error::unsupported(format!(
+                    "the schema has a type that this release does not know: {leaf:?}"
+                ))
             })?,
         };
         Ok(data_type)
@@ -209,21 +258,67 @@ impl TypeJson {
         Some(match self {
             TypeJson::Null => DataType::Null,
             TypeJson::Bool => DataType::Boolean,
-            TypeJson::Int { bit_width: 8, is_signed: true } => DataType::Int8,
-            TypeJson::Int { bit_width: 16, is_signed: true } => DataType::Int16,
-            TypeJson::Int { bit_width: 32, is_signed: true } => DataType::Int32,
-            TypeJson::Int { bit_width: 64, is_signed: true } => DataType::Int64,
-            TypeJson::Int { bit_width: 8, is_signed: false } => DataType::UInt8,
-            TypeJson::Int { bit_width: 16, is_signed: false } => DataType::UInt16,
-            TypeJson::Int { bit_width: 32, is_signed: false } => DataType::UInt32,
-            TypeJson::Int { bit_width: 64, is_signed: false } => DataType::UInt64,
-            TypeJson::FloatingPoint { precision: Precision::Half } => DataType::Float16,
-            TypeJson::FloatingPoint { precision: Precision::Single } => DataType::Float32,
-            TypeJson::FloatingPoint { precision: Precision::Double } => DataType::Float64,
-            TypeJson::Decimal { precision, scale, bit_width: 32 } => DataType::Decimal32(*precision, *scale),
-            TypeJson::Decimal { precision, scale, bit_width: 64 } => DataType::Decimal64(*precision, *scale),
-            TypeJson::Decimal { precision, scale, bit_width: 128 } => DataType::Decimal128(*precision, *scale),
-            TypeJson::Decimal { precision, scale, bit_width: 256 } => DataType::Decimal256(*precision, *scale),
+            TypeJson::Int {
+                bit_width: 8,
+                is_signed: true,
+            } => DataType::Int8,
+            TypeJson::Int {
+                bit_width: 16,
+                is_signed: true,
+            } => DataType::Int16,
+            TypeJson::Int {
+                bit_width: 32,
+                is_signed: true,
+            } => DataType::Int32,
+            TypeJson::Int {
+                bit_width: 64,
+                is_signed: true,
+            } => DataType::Int64,
+            TypeJson::Int {
+                bit_width: 8,
+                is_signed: false,
+            } => DataType::UInt8,
+            TypeJson::Int {
+                bit_width: 16,
+                is_signed: false,
+            } => DataType::UInt16,
+            TypeJson::Int {
+                bit_width: 32,
+                is_signed: false,
+            } => DataType::UInt32,
+            TypeJson::Int {
+                bit_width: 64,
+                is_signed: false,
+            } => DataType::UInt64,
+            TypeJson::FloatingPoint {
+                precision: Precision::Half,
+            } => DataType::Float16,
+            TypeJson::FloatingPoint {
+                precision: Precision::Single,
+            } => DataType::Float32,
+            TypeJson::FloatingPoint {
+                precision: Precision::Double,
+            } => DataType::Float64,
+            TypeJson::Decimal {
+                precision,
+                scale,
+                bit_width: 32,
+            } => DataType::Decimal32(*precision, *scale),
+            TypeJson::Decimal {
+                precision,
+                scale,
+                bit_width: 64,
+            } => DataType::Decimal64(*precision, *scale),
+            TypeJson::Decimal {
+                precision,
+                scale,
+                bit_width: 128,
+            } => DataType::Decimal128(*precision, *scale),
+            TypeJson::Decimal {
+                precision,
+                scale,
+                bit_width: 256,
+            } => DataType::Decimal256(*precision, *scale),
             TypeJson::Utf8 => DataType::Utf8,
             TypeJson::LargeUtf8 => DataType::LargeUtf8,
             TypeJson::Utf8View => DataType::Utf8View,
@@ -231,16 +326,30 @@ impl TypeJson {
             TypeJson::LargeBinary => DataType::LargeBinary,
             TypeJson::BinaryView => DataType::BinaryView,
             TypeJson::FixedSizeBinary { byte_width } => DataType::FixedSizeBinary(*byte_width),
-            TypeJson::Date { unit: DateUnit::Day } => DataType::Date32,
-            TypeJson::Date { unit: DateUnit::Millisecond } => DataType::Date64,
-            TypeJson::Time { unit, bit_width: 32 } => DataType::Time32(unit.into()),
-            TypeJson::Time { unit, bit_width: 64 } => DataType::Time64(unit.into()),
+            TypeJson::Date {
+                unit: DateUnit::Day,
+            } => DataType::Date32,
+            TypeJson::Date {
+                unit: DateUnit::Millisecond,
+            } => DataType::Date64,
+            TypeJson::Time {
+                unit,
+                bit_width: 32,
+            } => DataType::Time32(unit.into()),
+            TypeJson::Time {
+                unit,
+                bit_width: 64,
+            } => DataType::Time64(unit.into()),
             TypeJson::Timestamp { unit, timezone } => {
                 DataType::Timestamp(unit.into(), timezone.as_deref().map(Into::into))
             }
             TypeJson::Duration { unit } => DataType::Duration(unit.into()),
-            TypeJson::Interval { unit: IntervalJson::YearMonth } => DataType::Interval(IntervalUnit::YearMonth),
-            TypeJson::Interval { unit: IntervalJson::DayTime } => DataType::Interval(IntervalUnit::DayTime),
+            TypeJson::Interval {
+                unit: IntervalJson::YearMonth,
+            } => DataType::Interval(IntervalUnit::YearMonth),
+            TypeJson::Interval {
+                unit: IntervalJson::DayTime,
+            } => DataType::Interval(IntervalUnit::DayTime),
             _ => return None,
         })
     }

@@ -95,7 +95,9 @@ impl FromStr for Txn {
             .ok()
             .filter(|_| strict)
             .map(Self)
-            .ok_or_else(|| Error::invalid(format!("'{}' is not a transaction id", text.escape_debug())))
+            .ok_or_else(|| {
+                Error::invalid(format!("'{}' is not a transaction id", text.escape_debug()))
+            })
     }
 }
 
@@ -134,6 +136,10 @@ mod tests {
         let txn: Txn = "018f0000000070008000000000000001".parse().unwrap();
         assert_eq!(txn.to_string(), "018f0000000070008000000000000001");
         assert!("018F0000000070008000000000000001".parse::<Txn>().is_err());
-        assert!("018f0000-0000-7000-8000-000000000001".parse::<Txn>().is_err());
+        assert!(
+            "018f0000-0000-7000-8000-000000000001"
+                .parse::<Txn>()
+                .is_err()
+        );
     }
 }

@@ -20,7 +20,8 @@ use crate::format::record::{StoredRecord, foreign_write};
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
 use crate::format::{
-    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout, pointer,
+    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout,
+    pointer,
 };
 
 /// The schema id of everything that Python wrote with the columns of the version.
@@ -44,13 +45,23 @@ pub(super) async fn load(
         let bytes = table.objects.get_named(path).await?;
         entries.extend(Manifest::parse(path, &bytes, true)?.files);
     }
-    let reads: Vec<_> = entries.into_iter().map(|entry| read_file(table, entry)).collect();
-    let files: Vec<_> = futures::stream::iter(reads).buffered(32).try_collect().await?;
+    let reads: Vec<_> = entries
+        .into_iter()
+        .map(|entry| read_file(table, entry))
+        .collect();
+    let files: Vec<_> = futures::stream::iter(reads)
+        .buffered(32)
+        .try_collect()
+        .await?;
     let arrow = union(&files)?;
     let mut ids = FieldIds { next: 1 };
     let schema = TableSchema::from_python(SCHEMA_ID, &arrow, &mut ids)?;
     let manifests = fill(&files, &schema)?;
-    let totals = manifests.iter().try_fold(Totals::default(), |sum, manifest| sum.plus(manifest.totals()?))?;
+    let totals = manifests
+        .iter()
+        .try_fold(Totals::default(), |sum, manifest| {
+            sum.plus(manifest.totals()?)
+        })?;
     // A placeholder: the schema file is written when atio first commits.
     let object = ObjectRef::of(String::new(), b"");
     Ok(Arc::new(Snapshot {
@@ -60,39 +71,49 @@ pub(super) async fn load(
         schema: Arc::new(schema),
         state: State {
             manifests: Vec::new(),
-            schema: SchemaRef { id: SCHEMA_ID, object },
+            schema: SchemaRef {
+                id: SCHEMA_ID,
+                object,
+            },
             next_field_id: ids.next,
             totals,
             apps: BTreeMap::new(),
             options: BTreeMap::new(),
         },
         table: Uuid::nil(),
-        committed_at_us: committed_at_us(table, version).await?,
+        committed_at_us: table.committed_at_us(version).await?,
         python: Some(manifests.into_iter().map(Arc::new).collect()),
         expired: Arc::new([]),
     }))
 }
 
-/// The time of a version that Python wrote: the latest of all snapshots up to it (C11).
-pub(super) async fn committed_at_us(table: &Table, version: Version) -> Result<i64> {
-    let versions = Version::ZERO.next()?.through(version);
-    let reads = versions.map(|version| async move {
-        match table.record(version).await?.record {
-            Record::Python(python) => Ok(read_snapshot(table, &python.snapshot).await?.at_us),
-            Record::Live(record) => Ok(record.committed_at_us),
-            Record::Tombstone(tombstone) => Ok::<_, Error>(tombstone.committed_at_us),
-        }
+/// The times of the versions up to `last` that Python wrote: for each the latest of all
+/// snapshots up to it (C11). A version whose snapshot is lost has none.
+pub(super) async fn times(table: &Table, last: Version) -> Result<BTreeMap<Version, i64>> {
+    let versions = table.versions(last).await?;
+    let read = futures::stream::iter(versions).map(|version| async move {
+        let time = match table.record(version).await?.record {
+            Record::Python(python) => read_snapshot(table, &python.snapshot).await?.at_us,
+            Record::Live(record) => record.committed_at_us,
+            Record::Tombstone(tombstone) => tombstone.committed_at_us,
+        };
+        Ok::<_, Error>((version, time))
     });
-    let reads: Vec<_> = reads.collect();
-    // A version below whose files are lost must not hide this one.
-    let times: Vec<Result<i64>> = futures::stream::iter(reads).buffered(32).collect().await;
-    let (last, below) = match times.split_last() {
-        Some((Ok(last), below)) => (*last, below),
-        _ => {
-            return Err(Error::damaged(format!("the commit time of version {version} cannot be read")));
-        }
-    };
-    Ok(below.iter().flatten().copied().fold(last, i64::max))
+    let read: Vec<_> = read.buffered(32).collect().await;
+    let mut latest = i64::MIN;
+    let times = read.into_iter().flatten().map(|(version, time)| {
+        latest = latest.max(time);
+        (version, latest)
+    });
+    Ok(times.collect())
+}
+
+/// Like [`times`], but nothing is read where the table began with atio.
+pub(super) async fn python_times(table: &Table, last: Version) -> Result<BTreeMap<Version, i64>> {
+    match table.first_version().await? {
+        Version::ZERO => Ok(BTreeMap::new()),
+        _ => times(table, last).await,
+    }
 }
 
 /// Stages what atio needs to go on from Python's version `base`; with `keep_files` its data
@@ -106,7 +127,10 @@ pub(super) async fn stage(
     let bytes = base.schema.to_bytes()?;
     let path = layout::schema(txn.id(), txn.seq());
     let mut state = base.state.clone();
-    state.schema = SchemaRef { id: base.schema.id, object: ObjectRef::of(path.clone(), &bytes) };
+    state.schema = SchemaRef {
+        id: base.schema.id,
+        object: ObjectRef::of(path.clone(), &bytes),
+    };
     txn.stage(path, bytes.into()).await?;
     // A pointer that is a string stops Python's writers before they write, so that none of
     // them can take the number that atio is about to commit (A2).
@@ -124,12 +148,20 @@ pub(super) async fn stage(
 ///
 /// A version below that cannot be read proves nothing.
 async fn check_below(table: &Table, version: Version) -> Result<()> {
-    let Some(below) = version.previous().filter(|below| *below > Version::ZERO) else {
+    let Some(below) = version.previous() else {
         return Ok(());
     };
-    let reads: Vec<_> = Version::ZERO.next()?.through(below).map(|below| table.record(below)).collect();
-    let records: Vec<Result<StoredRecord>> = futures::stream::iter(reads).buffered(32).collect().await;
-    let ours = records.iter().flatten().rfind(|record| !record.record.is_python());
+    let reads: Vec<_> = Version::ZERO
+        .next()?
+        .through(below)
+        .map(|below| table.record(below))
+        .collect();
+    let records: Vec<Result<StoredRecord>> =
+        futures::stream::iter(reads).buffered(32).collect().await;
+    let ours = records
+        .iter()
+        .flatten()
+        .rfind(|record| !record.record.is_python());
     match ours {
         Some(ours) => Err(foreign_write(ours.version().next()?)),
         None => Ok(()),
@@ -148,7 +180,8 @@ struct PythonFile {
 
 async fn read_file(table: &Table, mut entry: FileEntry) -> Result<PythonFile> {
     let size = table.objects.size(&entry.path).await?;
-    let size = size.ok_or_else(|| Error::damaged(format!("data file {} is missing", entry.path)))?;
+    let size =
+        size.ok_or_else(|| Error::damaged(format!("data file {} is missing", entry.path)))?;
     let footer = Footer::read(&table.objects, &entry.path, size).await?;
     entry.size = Some(size);
     entry.rows = Some(footer.rows()?);
@@ -178,7 +211,9 @@ fn union(files: &[PythonFile]) -> Result<ArrowSchema> {
         }
     }
     if fields.is_empty() {
-        return Err(Error::unsupported("the table has no data file that could tell its columns"));
+        return Err(Error::unsupported(
+            "the table has no data file that could tell its columns",
+        ));
     }
     Ok(Arc::new(Schema::new(fields)))
 }
@@ -188,11 +223,17 @@ fn fill(files: &[PythonFile], schema: &TableSchema) -> Result<Vec<Manifest>> {
     let arrow = schema.to_arrow()?;
     let (ids, names) = stats_columns(schema, &arrow);
     let columns = |schema: &Schema| -> Vec<String> {
-        schema.fields().iter().map(|field| field.name().clone()).collect()
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect()
     };
     let mut manifests = Vec::new();
     for id in [SCHEMA_ID, OTHER_SCHEMA_ID] {
-        let same = |file: &&PythonFile| (columns(file.footer.schema()) == columns(&arrow)) == (id == SCHEMA_ID);
+        let same = |file: &&PythonFile| {
+            (columns(file.footer.schema()) == columns(&arrow)) == (id == SCHEMA_ID)
+        };
         let entries: Vec<_> = files
             .iter()
             .filter(same)

@@ -56,7 +56,11 @@ impl Change {
 impl Table {
     /// Prepares the merges of manifests that are due on `base`: beside the writing of data
     /// files, so that a commit does not wait for them.
-    pub(crate) async fn prepare_merges(&self, txn: &Transaction, base: &Snapshot) -> Result<Vec<StagedMerge>> {
+    pub(crate) async fn prepare_merges(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+    ) -> Result<Vec<StagedMerge>> {
         merge::stage(self, txn, base).await
     }
 
@@ -76,6 +80,7 @@ impl Table {
         merges: Vec<StagedMerge>,
     ) -> Result<Version> {
         let table = Arc::clone(self);
+        let (name, id) = (self.name().to_owned(), txn.id());
         let commit = async move {
             let committed = table.commit_in_queue(&txn, base, &change, merges).await;
             match &committed {
@@ -87,7 +92,11 @@ impl Table {
         };
         match tokio::spawn(commit).await {
             Ok(committed) => committed,
-            Err(error) => Err(Error::new(ErrorKind::CommitUnknown, "the commit was cut off; look at atio_history to see whether it happened").with_source(error)),
+            Err(error) => Err(Error::new(
+                ErrorKind::CommitUnknown,
+                format!("the commit to '{name}' was cut off; look for transaction {id} in atio_history to see whether it happened"),
+            )
+            .with_source(error)),
         }
     }
 
@@ -105,20 +114,29 @@ impl Table {
         let mut attempt = 0;
         let mut unused = Vec::new();
         // The base may have been passed while the data was written: look before trying.
-        if let Some(seen) = self.last_seen().filter(|seen| seen.table == base.table && seen.version > base.version) {
+        if let Some(seen) = self
+            .last_seen()
+            .filter(|seen| seen.table == base.table && seen.version > base.version)
+        {
             base = self.rebase(txn.id(), &base, change, seen).await?;
         }
         loop {
-            let (record, unmerged) = self.record_of_change(txn, &base, change, &staged, attempt).await?;
+            let (record, unmerged) = self
+                .record_of_change(txn, &base, change, &staged, attempt)
+                .await?;
             let version = record.version_id;
-            match create_record(self, version, txn.id(), record.to_bytes()?.into()).await? {
+            match create_record(self, txn, &record).await? {
                 Outcome::Committed => {
                     unused.extend(unmerged);
                     futures::join!(announce(&self.objects, &record), txn.discard(&unused));
                     return Ok(version);
                 }
                 Outcome::Conflict(winner) if Instant::now() < give_up => {
-                    ::log::debug!("'{}': version {version} went to another writer ({:?})", self.name(), winner.txn());
+                    ::log::debug!(
+                        "'{}': version {version} went to another writer ({:?})",
+                        self.name(),
+                        winner.txn()
+                    );
                     let newest = self.newest().await?;
                     base = self.rebase(txn.id(), &base, change, newest).await?;
                     unused.extend(record.snapshot.map(|snapshot| snapshot.path));
@@ -128,7 +146,10 @@ impl Table {
                 Outcome::Conflict(_) => {
                     return Err(Error::new(
                         ErrorKind::Conflict,
-                        format!("gave up after {attempt} attempts to commit to '{}': other writers kept coming first; nothing was written", self.name()),
+                        format!(
+                            "gave up after {attempt} attempts to commit to '{}': other writers kept coming first; nothing was written",
+                            self.name()
+                        ),
                     ));
                 }
             }
@@ -152,7 +173,9 @@ impl Table {
             Change::Overwrite(_) => self.stage_removed(txn, base).await?,
         };
         let adopted = match base.python {
-            Some(_) => Some(adopt::stage(self, txn, base, matches!(change, Change::Append(_))).await?),
+            Some(_) => {
+                Some(adopt::stage(self, txn, base, matches!(change, Change::Append(_))).await?)
+            }
             None => None,
         };
         Ok(Staged {
@@ -168,7 +191,12 @@ impl Table {
     async fn stage_removed(&self, txn: &Transaction, base: &Snapshot) -> Result<Option<ObjectRef>> {
         let manifests = self.manifests(base).await?;
         let files = manifests.iter().flat_map(|manifest| &manifest.files);
-        let files: Vec<_> = files.map(|file| FileEntry { stats: Vec::new(), ..file.clone() }).collect();
+        let files: Vec<_> = files
+            .map(|file| FileEntry {
+                stats: Vec::new(),
+                ..file.clone()
+            })
+            .collect();
         if files.is_empty() {
             return Ok(None);
         }
@@ -191,7 +219,11 @@ impl Table {
     ) -> Result<(CommitRecord, Vec<String>)> {
         let mut state = match (&staged.adopted, &base.python) {
             (Some(adopted), Some(_)) => adopted.clone(),
-            (None, Some(_)) => return Err(self.explain(Error::damaged("Python wrote to the table after atio did"))),
+            (None, Some(_)) => {
+                return Err(
+                    self.explain(Error::damaged("Python wrote to the table after atio did"))
+                );
+            }
             _ => base.state.clone(),
         };
         let mut removed_totals = Totals::default();
@@ -208,7 +240,11 @@ impl Table {
                 Change::Overwrite(_) => Operation::Overwrite,
             },
             changes: Changes {
-                added: staged.added.iter().map(|manifest| manifest.object.clone()).collect(),
+                added: staged
+                    .added
+                    .iter()
+                    .map(|manifest| manifest.object.clone())
+                    .collect(),
                 removed: staged.removed.clone(),
                 manifests_dropped: base
                     .state
@@ -221,7 +257,9 @@ impl Table {
             added: staged.totals,
             removed: removed_totals,
         };
-        let record = self.record_of_state(txn, base, &state, draft, attempt).await?;
+        let record = self
+            .record_of_state(txn, base, &state, draft, attempt)
+            .await?;
         Ok((record, unused))
     }
 
@@ -243,12 +281,27 @@ impl Table {
     }
 
     /// The record one above `base`, complete but for its snapshot.
-    pub(super) fn next_record(&self, txn: Txn, base: &Snapshot, draft: Draft) -> Result<CommitRecord> {
+    pub(super) fn next_record(
+        &self,
+        txn: Txn,
+        base: &Snapshot,
+        draft: Draft,
+    ) -> Result<CommitRecord> {
         check_features(base)?;
         let now = Utc::now().timestamp_micros();
         if now <= base.committed_at_us {
-            ::log::warn!("'{}': this computer's clock is behind version {}", self.name(), base.version);
+            ::log::warn!(
+                "'{}': this computer's clock is behind version {}",
+                self.name(),
+                base.version
+            );
         }
+        let after_base = base.committed_at_us.checked_add(1).ok_or_else(|| {
+            self.explain(Error::damaged(format!(
+                "version {} says that it is from the end of time",
+                base.version
+            )))
+        })?;
         let refs = match &base.record.record {
             Record::Live(live) => live.refs.clone(),
             _ => None,
@@ -270,7 +323,7 @@ impl Table {
                 checksum: base.record.checksum,
             }),
             parent: Some(base.version),
-            committed_at_us: now.max(base.committed_at_us + 1),
+            committed_at_us: now.max(after_base),
             operation: draft.operation,
             snapshot: None,
             refs,
@@ -302,7 +355,9 @@ impl Table {
         let mut below = base.record.clone();
         for version in passed {
             let record = self.record(version).await?;
-            below.check_next(&record).map_err(|error| self.explain(error))?;
+            below
+                .check_next(&record)
+                .map_err(|error| self.explain(error))?;
             if record.revoked().contains(&txn) {
                 return Err(Error::new(
                     ErrorKind::Revoked,
@@ -314,14 +369,20 @@ impl Table {
             }
             let operation = record.operation();
             if operation == Operation::Drop || record.table().is_none() {
-                return Err(self.conflict(&format!("it was changed by {}", operation.word()), version));
+                return Err(
+                    self.conflict(&format!("it was changed by {}", operation.word()), version)
+                );
             }
             let harmless = match change {
                 Change::Append(_) => true,
                 Change::Overwrite(_) => !operation.changes_state(),
             };
             if !harmless {
-                let what = format!("it was changed ({}) by transaction {}", operation.word(), words(record.txn()));
+                let what = format!(
+                    "it was changed ({}) by transaction {}",
+                    operation.word(),
+                    words(record.txn())
+                );
                 return Err(self.conflict(&what, version));
             }
             below = record;
@@ -330,7 +391,10 @@ impl Table {
             return Err(self.conflict("its schema was changed", newest.version));
         }
         if base.python.is_some() {
-            return Err(self.conflict("another writer took over the table from Python atio", newest.version));
+            return Err(self.conflict(
+                "another writer took over the table from Python atio",
+                newest.version,
+            ));
         }
         Ok(newest)
     }
@@ -398,13 +462,19 @@ pub(super) async fn announce(objects: &Objects, record: &CommitRecord) {
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            ::log::warn!("version {} is committed, but {name} could not be written: {error}", record.version_id);
+            ::log::warn!(
+                "version {} is committed, but {name} could not be written: {error}",
+                record.version_id
+            );
         }
     };
     let version = record.version_id;
     futures::join!(
         write(layout::POINTER, pointer::pointer(version, record.table)),
-        write(layout::SUCCESS, pointer::success(version, record.txn, record.committed_at_us)),
+        write(
+            layout::SUCCESS,
+            pointer::success(version, record.txn, record.committed_at_us)
+        ),
     );
 }
 

@@ -17,7 +17,8 @@ use crate::format::record::Features;
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{SchemaRef, State};
 use crate::format::{
-    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, TableSchema, Totals, Version, layout,
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, TableSchema, Totals, Version,
+    layout,
 };
 
 /// What a new table is to be like.
@@ -69,13 +70,20 @@ impl Table {
         let schema_bytes = schema.to_bytes()?;
         let state = State {
             manifests: Vec::new(),
-            schema: SchemaRef { id: schema.id, object: ObjectRef::of(schema_path.clone(), &schema_bytes) },
+            schema: SchemaRef {
+                id: schema.id,
+                object: ObjectRef::of(schema_path.clone(), &schema_bytes),
+            },
             next_field_id: ids.next,
             totals: Totals::default(),
             apps: BTreeMap::new(),
             options: new.options.clone(),
         };
-        let at_us = Utc::now().timestamp_micros().max(below.as_ref().map_or(0, |below| below.committed_at_us + 1));
+        let at_us = Utc::now().timestamp_micros().max(
+            below
+                .as_ref()
+                .map_or(0, |below| below.committed_at_us.saturating_add(1)),
+        );
         let bytes = state.to_bytes(at_us)?;
         let path = layout::snapshot(at_us / 1000, txn.id(), 0);
         let snapshot = ObjectRef::of(path.clone(), &bytes);
@@ -84,8 +92,10 @@ impl Table {
             txn.stage(path.clone(), bytes.into()),
         )?;
         let mut record = self.first_record(txn, at_us, snapshot, below)?;
-        record.snapshot_filename.take_if(|_| !state.python_may_read(&schema));
-        match create_record(self, record.version_id, txn.id(), record.to_bytes()?.into()).await? {
+        record
+            .snapshot_filename
+            .take_if(|_| !state.python_may_read(&schema));
+        match create_record(self, txn, &record).await? {
             Outcome::Committed => Ok(record),
             Outcome::Conflict(_) => Err(self.exists()),
         }
@@ -134,13 +144,18 @@ impl Table {
     /// The record of `newest` if that dropped the table; otherwise the table exists.
     async fn dropped(&self, newest: Version) -> Result<CommitRecord> {
         match self.record(newest).await?.record {
-            crate::format::Record::Live(record) if record.operation == Operation::Drop => Ok(*record),
+            crate::format::Record::Live(record) if record.operation == Operation::Drop => {
+                Ok(*record)
+            }
             _ => Err(self.exists()),
         }
     }
 
     fn exists(&self) -> Error {
-        Error::new(ErrorKind::TableExists, format!("there is a table at {} already", self.location()))
+        Error::new(
+            ErrorKind::TableExists,
+            format!("there is a table at {} already", self.location()),
+        )
     }
 
     async fn check_nothing_else_is_here(&self) -> Result<()> {
@@ -166,11 +181,25 @@ impl Table {
         }
     }
 
+    /// The first thing in the directory that atio did not make; None if there is none.
     async fn foreign(&self) -> Result<Option<String>> {
-        let ours = |path: &str| {
-            path == layout::POINTER || path == layout::SUCCESS || layout::parse(path).is_some()
-        };
-        let listed = self.objects.list("").await?;
-        Ok(listed.into_iter().map(|object| object.path).find(|path| !ours(path)))
+        let folders = [layout::DATA, layout::METADATA, layout::STAGING];
+        let (objects, found) = self.objects.top().await?;
+        let ours = |name: &String| name == layout::POINTER || name == layout::SUCCESS;
+        let foreign = objects.into_iter().find(|name| !ours(name));
+        let foreign = foreign.or(found
+            .into_iter()
+            .find(|name| !folders.contains(&name.as_str())));
+        if foreign.is_some() {
+            return Ok(foreign);
+        }
+        for folder in folders {
+            let listed = self.objects.list(folder).await?;
+            let mut paths = listed.into_iter().map(|object| object.path);
+            if let Some(foreign) = paths.find(|path| layout::parse(path).is_none()) {
+                return Ok(Some(foreign));
+            }
+        }
+        Ok(None)
     }
 }

@@ -20,7 +20,8 @@ impl Table {
     /// Drops the table: commits the end of its log and deletes its objects.
     ///
     /// The log stays as tombstones, so that its numbers are never used twice. If deleting
-    /// fails half way the table is gone all the same, and dropping again goes on.
+    /// fails half way the table is gone all the same; what is left is swept by the expiry of
+    /// a table that is made here later.
     pub(crate) async fn drop_log(&self) -> Result<()> {
         let record = self.commit_drop().await?;
         announce(&self.objects, &record).await;
@@ -29,11 +30,17 @@ impl Table {
         for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
             let listed = self.objects.list(folder).await?;
             let ours = listed.into_iter().filter(|object| {
-                layout::parse(&object.path).is_some_and(|object| !matches!(object.kind, Kind::Record(_)))
+                layout::parse(&object.path)
+                    .is_some_and(|object| !matches!(object.kind, Kind::Record(_)))
             });
             objects.extend(ours.map(|object| object.path));
         }
-        let deleted = self.objects.delete_all(&objects).await.into_iter().collect();
+        let deleted = self
+            .objects
+            .delete_all(&objects)
+            .await
+            .into_iter()
+            .collect();
         self.bury(&record).await?;
         deleted
     }
@@ -42,20 +49,27 @@ impl Table {
         let txn = Transaction::begin(self);
         for attempt in 0..ATTEMPTS {
             let base: Arc<Snapshot> = self.newest().await?;
-            let mut record = self.next_record(txn.id(), &base, Draft::same_state(Operation::Drop))?;
+            let mut record =
+                self.next_record(txn.id(), &base, Draft::same_state(Operation::Drop))?;
             record.refs = None;
             record.removed = base.totals();
             record.last_expire = Some(record.version_id);
-            record.expired = vec![(Version::ZERO, base.version)];
-            let bytes = record.to_bytes()?.into();
-            match create_record(self, record.version_id, txn.id(), bytes).await? {
-                Outcome::Committed => return Ok(record),
+            // Itself too: a table that is made here later begins above it.
+            record.expired = vec![(Version::ZERO, record.version_id)];
+            match create_record(self, &txn, &record).await? {
+                Outcome::Committed => {
+                    txn.settle();
+                    return Ok(record);
+                }
                 Outcome::Conflict(_) => tokio::time::sleep(super::commit::pause(attempt)).await,
             }
         }
         Err(Error::new(
             ErrorKind::Conflict,
-            format!("cannot drop '{}': other writers kept coming first; nothing was deleted", self.name()),
+            format!(
+                "cannot drop '{}': other writers kept coming first; nothing was deleted",
+                self.name()
+            ),
         ))
     }
 
@@ -64,12 +78,19 @@ impl Table {
             return Ok(());
         };
         for version in self.first_version().await?.through(last) {
-            let record = self.record(version).await?;
-            let at_us = drop.committed_at_us;
-            let Some(tombstone) = Tombstone::replacing(&record, "dropped", drop.version_id, drop.table, at_us) else {
+            // One that cannot be read keeps its number taken all the same.
+            let Ok(record) = self.record(version).await else {
                 continue;
             };
-            self.objects.replace(&layout::record(version), tombstone.to_bytes()?.into()).await?;
+            let at_us = drop.committed_at_us;
+            let Some(tombstone) =
+                Tombstone::replacing(&record, "dropped", drop.version_id, drop.table, at_us)
+            else {
+                continue;
+            };
+            self.objects
+                .replace(&layout::record(version), tombstone.to_bytes()?.into())
+                .await?;
         }
         Ok(())
     }

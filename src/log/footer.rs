@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Float16Type,
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit,
-    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, SchemaRef,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -16,8 +16,8 @@ use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::parquet_to_arrow_schema;
 use parquet::arrow::async_reader::MetadataFetch;
+use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::objects::Objects;
@@ -35,19 +35,29 @@ impl Footer {
     pub(crate) fn new(metadata: Arc<ParquetMetaData>) -> Result<Self> {
         let file = metadata.file_metadata();
         let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
-            .map_err(|error| Error::damaged("a Parquet footer has a schema that is not Arrow's").with_source(error))?;
-        Ok(Self { metadata, schema: Arc::new(schema) })
+            .map_err(|error| {
+                Error::damaged("a Parquet footer has a schema that is not Arrow's")
+                    .with_source(error)
+            })?;
+        Ok(Self {
+            metadata,
+            schema: Arc::new(schema),
+        })
     }
 
     /// Reads the footer of the data file at `path`, which has `size` bytes.
     pub(super) async fn read(objects: &Objects, path: &str, size: u64) -> Result<Self> {
-        let reader = Ranges { store: Arc::clone(objects.store()), key: objects.key(path)? };
+        let reader = Ranges {
+            store: Arc::clone(objects.store()),
+            key: objects.key(path)?,
+        };
         let metadata = ParquetMetaDataReader::new()
             .with_prefetch_hint(Some(64 * 1024))
             .load_and_finish(reader, size)
             .await
             .map_err(|error| {
-                Error::damaged(format!("{path} ({size} bytes) is not a whole Parquet file")).with_source(error)
+                Error::damaged(format!("{path} ({size} bytes) is not a whole Parquet file"))
+                    .with_source(error)
             })?;
         Self::new(Arc::new(metadata)).map_err(|error| error.context(path))
     }
@@ -65,8 +75,15 @@ impl Footer {
     ///
     /// `nan_free` says of each column whether it is known to hold no NaN: a footer does not
     /// tell. A column that the file lacks, or of a type without order, has none.
-    pub(crate) fn stats(&self, names: &[&str], nan_free: impl Fn(&str) -> bool) -> Vec<ColumnStats> {
-        names.iter().map(|name| self.column(name, nan_free(name)).unwrap_or_default()).collect()
+    pub(crate) fn stats(
+        &self,
+        names: &[&str],
+        nan_free: impl Fn(&str) -> bool,
+    ) -> Vec<ColumnStats> {
+        names
+            .iter()
+            .map(|name| self.column(name, nan_free(name)).unwrap_or_default())
+            .collect()
     }
 
     fn column(&self, name: &str, nan_free: bool) -> Option<ColumnStats> {
@@ -77,7 +94,10 @@ impl Footer {
         let parquet = self.metadata.file_metadata().schema_descr();
         let converter = StatisticsConverter::try_new(name, &self.schema, parquet).ok()?;
         let groups = self.metadata.row_groups();
-        let (mins, maxes) = (converter.row_group_mins(groups).ok()?, converter.row_group_maxes(groups).ok()?);
+        let (mins, maxes) = (
+            converter.row_group_mins(groups).ok()?,
+            converter.row_group_maxes(groups).ok()?,
+        );
         let at = converter.parquet_column_index()?;
         let mut nulls = Some(0_u64);
         let mut low = Side::default();
@@ -89,8 +109,16 @@ impl Footer {
             if u64::try_from(group.num_rows()).is_ok_and(|rows| group_nulls == Some(rows)) {
                 continue;
             }
-            low.meet(Raw::of(&mins, i), stats.is_some_and(|s| s.min_is_exact()), |new, old| new < old);
-            high.meet(Raw::of(&maxes, i), stats.is_some_and(|s| s.max_is_exact()), |new, old| new > old);
+            low.meet(
+                Raw::of(&mins, i),
+                stats.is_some_and(|s| s.min_is_exact()),
+                |new, old| new < old,
+            );
+            high.meet(
+                Raw::of(&maxes, i),
+                stats.is_some_and(|s| s.max_is_exact()),
+                |new, old| new > old,
+            );
         }
         let float = field.data_type().is_floating();
         Some(ColumnStats {
@@ -115,7 +143,10 @@ impl MetadataFetch for Ranges {
 }
 
 /// The ids and names of the columns of `schema` that statistics are kept of.
-pub(crate) fn stats_columns<'a>(schema: &'a TableSchema, arrow: &Schema) -> (Vec<i32>, Vec<&'a str>) {
+pub(crate) fn stats_columns<'a>(
+    schema: &'a TableSchema,
+    arrow: &Schema,
+) -> (Vec<i32>, Vec<&'a str>) {
     let fields = schema.fields.iter().zip(arrow.fields());
     fields
         .filter(|(_, arrow)| has_stats(arrow.data_type()))
@@ -129,8 +160,22 @@ fn has_stats(data_type: &DataType) -> bool {
         || data_type.is_floating()
         || matches!(
             data_type,
-            Boolean | Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(..) | Decimal32(..) | Decimal64(..)
-                | Decimal128(..) | Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_)
+            Boolean
+                | Date32
+                | Date64
+                | Time32(_)
+                | Time64(_)
+                | Timestamp(..)
+                | Decimal32(..)
+                | Decimal64(..)
+                | Decimal128(..)
+                | Utf8
+                | LargeUtf8
+                | Utf8View
+                | Binary
+                | LargeBinary
+                | BinaryView
+                | FixedSizeBinary(_)
         )
 }
 
@@ -214,7 +259,9 @@ impl Raw {
             DataType::Binary => Raw::Binary(array.as_binary::<i32>().value(i).to_owned()),
             DataType::LargeBinary => Raw::Binary(array.as_binary::<i64>().value(i).to_owned()),
             DataType::BinaryView => Raw::Binary(array.as_binary_view().value(i).to_owned()),
-            DataType::FixedSizeBinary(_) => Raw::Binary(array.as_fixed_size_binary().value(i).to_owned()),
+            DataType::FixedSizeBinary(_) => {
+                Raw::Binary(array.as_fixed_size_binary().value(i).to_owned())
+            }
             _ => return None,
         })
     }
@@ -222,7 +269,10 @@ impl Raw {
     fn min_bound(self, exact: bool) -> Option<Bound> {
         Some(match self {
             // Either zero may stand for both: the bound takes the lower one.
-            Raw::Float(0.0) => Bound { value: Value::Float(-0.0), cut: !exact },
+            Raw::Float(0.0) => Bound {
+                value: Value::Float(-0.0),
+                cut: !exact,
+            },
             Raw::Text(text) => Bound::text_min(&text, exact),
             Raw::Binary(bytes) => Bound::binary_min(&bytes, exact),
             raw => raw.simple(exact)?,
@@ -231,7 +281,10 @@ impl Raw {
 
     fn max_bound(self, exact: bool) -> Option<Bound> {
         match self {
-            Raw::Float(0.0) => Some(Bound { value: Value::Float(0.0), cut: !exact }),
+            Raw::Float(0.0) => Some(Bound {
+                value: Value::Float(0.0),
+                cut: !exact,
+            }),
             Raw::Text(text) => Bound::text_max(&text, exact),
             Raw::Binary(bytes) => Bound::binary_max(&bytes, exact),
             raw => raw.simple(exact),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat};
 use futures::StreamExt;
 
+use super::adopt;
 use super::snapshot::in_ranges;
 use super::table::Table;
 use crate::error::Result;
@@ -32,28 +33,26 @@ impl Table {
     /// All versions of the table, oldest first, expired ones included.
     pub(crate) async fn history(&self) -> Result<Vec<HistoryEntry>> {
         let newest = self.newest().await?;
-        let first = self.first_version().await?;
-        let versions = first.through(newest.version);
-        let reads = versions.map(|version| async move {
-            let record = self.record(version).await;
-            let python = matches!(&record, Ok(record) if matches!(record.record, Record::Python(_)));
-            let time = match python {
-                true => self.committed_at_us(version).await.ok(),
-                false => None,
-            };
-            (version, record, time)
-        });
-        let reads: Vec<_> = reads.collect();
-        let records: Vec<_> = futures::stream::iter(reads).buffered(PARALLEL).collect().await;
+        let python = adopt::python_times(self, newest.version).await?;
+        let versions = self.versions(newest.version).await?;
+        let read = futures::stream::iter(versions)
+            .map(|version| async move { (version, self.record(version).await) });
+        let records: Vec<_> = read.buffered(PARALLEL).collect().await;
         let mut entries: Vec<_> = records
             .into_iter()
-            .map(|(version, record, time)| match record {
-                Ok(record) => entry(&record, time, in_ranges(&newest.expired, version)),
+            .map(|(version, record)| match record {
+                Ok(record) => {
+                    let expired = in_ranges(&newest.expired, version);
+                    entry(&record, python.get(&version).copied(), expired)
+                }
                 Err(error) => damaged(version, error.to_string()),
             })
             .collect();
         // A table that was dropped and created again begins at its newest creation.
-        if let Some(created) = entries.iter().rposition(|entry| entry.operation == Operation::Create.word()) {
+        if let Some(created) = entries
+            .iter()
+            .rposition(|entry| entry.operation == Operation::Create.word())
+        {
             entries.drain(..created);
         }
         let mut after = Some(newest.totals());
@@ -112,7 +111,8 @@ fn damaged(version: Version, error: String) -> HistoryEntry {
 /// The state below a version, from the state after it and what it changed.
 fn before(after: Option<Totals>, entry: &HistoryEntry) -> Option<Totals> {
     let (after, added, removed) = (after?, entry.added?, entry.removed?);
-    let back = |after: u64, added: u64, removed: u64| after.checked_add(removed)?.checked_sub(added);
+    let back =
+        |after: u64, added: u64, removed: u64| after.checked_add(removed)?.checked_sub(added);
     Some(Totals {
         files: back(after.files, added.files, removed.files)?,
         rows: back(after.rows, added.rows, removed.rows)?,
@@ -122,6 +122,7 @@ fn before(after: Option<Totals>, entry: &HistoryEntry) -> Option<Totals> {
 
 /// A commit time as people read it: `2026-11-22T08:39:01.123456Z`.
 pub(crate) fn time_words(at_us: i64) -> String {
-    DateTime::from_timestamp_micros(at_us)
-        .map_or(format!("{at_us} us"), |time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
+    DateTime::from_timestamp_micros(at_us).map_or(format!("{at_us} us"), |time| {
+        time.to_rfc3339_opts(SecondsFormat::Micros, true)
+    })
 }

@@ -60,16 +60,29 @@ async fn largest(objects: &Objects) -> Result<Option<Version>> {
     Ok(listed(objects).await?.into_iter().max())
 }
 
-/// The oldest version whose record is there, by listing.
-pub(super) async fn oldest(objects: &Objects) -> Result<Option<Version>> {
-    Ok(listed(objects).await?.into_iter().min())
+/// The first of the versions that lead up to the newest without a gap.
+pub(super) async fn start_of_run(objects: &Objects) -> Result<Option<Version>> {
+    let mut listed = listed(objects).await?;
+    listed.sort_unstable();
+    let mut start = listed.pop();
+    while let Some(below) = listed.pop() {
+        if start.and_then(Version::previous) != Some(below) {
+            break;
+        }
+        start = Some(below);
+    }
+    Ok(start)
 }
 
 /// All versions whose records are there, in no order.
 pub(super) async fn listed(objects: &Objects) -> Result<Vec<Version>> {
     let listed = objects.list(layout::METADATA).await?;
-    let names = listed.iter().filter_map(|object| object.path.split_once('/'));
-    Ok(names.filter_map(|(_, name)| layout::parse_record(name)).collect())
+    let names = listed
+        .iter()
+        .filter_map(|object| object.path.split_once('/'));
+    Ok(names
+        .filter_map(|(_, name)| layout::parse_record(name))
+        .collect())
 }
 
 fn ahead(pointer: Version, newest: Option<Version>) -> Error {

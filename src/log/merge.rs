@@ -15,7 +15,11 @@ pub(crate) struct StagedMerge {
 }
 
 /// Stages the merges that the list of `base` is due for.
-pub(super) async fn stage(table: &Table, txn: &Transaction, base: &Snapshot) -> Result<Vec<StagedMerge>> {
+pub(super) async fn stage(
+    table: &Table,
+    txn: &Transaction,
+    base: &Snapshot,
+) -> Result<Vec<StagedMerge>> {
     // Python's manifests are taken over by the commit itself.
     let listed = match base.python {
         Some(_) => &[],

@@ -1,5 +1,6 @@
 //! The objects of one table on its store, by their names relative to the root.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,9 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{
+    Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,6 +24,8 @@ const PARALLEL: usize = 32;
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     root: Path,
+    /// The directory, on the local disk.
+    local: Option<PathBuf>,
 }
 
 /// How an attempt to create an object ended.
@@ -51,8 +56,29 @@ impl From<ObjectMeta> for Stamp {
 }
 
 impl Objects {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path) -> Self {
-        Self { store, root }
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, local: Option<PathBuf>) -> Self {
+        Self { store, root, local }
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Fails if `name` or a directory on the way to it is a symbolic link: it could lead out
+    /// of the table, and to files of another.
+    pub(super) fn check_no_link(&self, name: &str) -> Result<()> {
+        let Some(mut path) = self.local.clone() else {
+            return Ok(());
+        };
+        for part in name.split('/') {
+            path.push(part);
+            if std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_symlink()) {
+                return Err(Error::damaged(format!(
+                    "{name} is or lies behind a symbolic link, which is not followed"
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -71,12 +97,14 @@ impl Objects {
             root => format!("{root}/{name}"),
         };
         Path::parse(&full).map_err(|error| {
-            Error::invalid(format!("'{}' is not a usable path", full.escape_debug())).with_source(error)
+            Error::invalid(format!("'{}' is not a usable path", full.escape_debug()))
+                .with_source(error)
         })
     }
 
     /// The object's bytes; None if there is no such object.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        self.check_no_link(name)?;
         let found = match self.store.get(&self.key(name)?).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             found => found.map_err(|error| cannot("read", name, error))?,
@@ -87,7 +115,10 @@ impl Objects {
                 found.meta.size
             )));
         }
-        let bytes = found.bytes().await.map_err(|error| cannot("read", name, error))?;
+        let bytes = found
+            .bytes()
+            .await
+            .map_err(|error| cannot("read", name, error))?;
         Ok(Some(bytes))
     }
 
@@ -119,7 +150,10 @@ impl Objects {
     /// Creates the object if it is absent.
     pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
         let options = PutOptions::from(PutMode::Create);
-        let put = self.store.put_opts(&self.key(name)?, bytes.into(), options).await;
+        let put = self
+            .store
+            .put_opts(&self.key(name)?, bytes.into(), options)
+            .await;
         Ok(match put {
             Ok(_) => Created::Yes,
             Err(error) => Created::Unclear(error),
@@ -143,8 +177,9 @@ impl Objects {
             .map_err(|error| cannot("write", name, error))
     }
 
-    /// Deletes the object; true if it is gone, whoever did it.
+    /// Deletes the object; that it is gone already is success.
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
+        self.check_no_link(name)?;
         match self.store.delete(&self.key(name)?).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(cannot("delete", name, error)),
@@ -154,27 +189,62 @@ impl Objects {
     /// Deletes all of `names`, many at once, and gives the outcome of each in order.
     pub(crate) async fn delete_all(&self, names: &[String]) -> Vec<Result<()>> {
         let deletes: Vec<_> = names.iter().map(|name| self.delete(name)).collect();
-        futures::stream::iter(deletes).buffered(PARALLEL).collect().await
+        futures::stream::iter(deletes)
+            .buffered(PARALLEL)
+            .collect()
+            .await
     }
 
-    /// Everything below `folder`, or below the root for "".
+    /// Everything below `folder`, but nothing behind a symbolic link.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
-        let prefix = match folder {
-            "" => self.root.clone(),
-            folder => self.key(folder)?,
-        };
+        let prefix = self.key(folder)?;
         let skip = match self.root.as_ref() {
             "" => 0,
             root => root.len() + 1,
         };
-        let listing = self.store.list(Some(&prefix)).try_filter_map(|meta| async move {
-            let path = meta.location.as_ref().get(skip..).map(str::to_owned);
-            Ok(path.map(|path| Listed { path, size: meta.size, modified: meta.last_modified }))
-        });
-        match listing.try_collect().await {
-            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
-            found => found.map_err(|error| cannot("list", if folder.is_empty() { "the directory" } else { folder }, error)),
+        let listing = self
+            .store
+            .list(Some(&prefix))
+            .try_filter_map(|meta| async move {
+                let path = meta.location.as_ref().get(skip..).map(str::to_owned);
+                Ok(path.map(|path| Listed {
+                    path,
+                    size: meta.size,
+                    modified: meta.last_modified,
+                }))
+            });
+        let mut listed: Vec<Listed> = match listing.try_collect().await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            found => found.map_err(|error| cannot("list", folder, error))?,
+        };
+        if self.is_local() {
+            listed.retain(|object| match self.check_no_link(&object.path) {
+                Ok(()) => true,
+                Err(error) => {
+                    ::log::warn!("{error}");
+                    false
+                }
+            });
         }
+        Ok(listed)
+    }
+
+    /// What lies in the directory itself: names of objects, and of folders.
+    pub(crate) async fn top(&self) -> Result<(Vec<String>, Vec<String>)> {
+        let found = match self.store.list_with_delimiter(Some(&self.root)).await {
+            Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), Vec::new())),
+            found => found.map_err(|error| cannot("list", "the directory", error))?,
+        };
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let objects = found
+            .objects
+            .iter()
+            .filter_map(|meta| name(&meta.location))
+            .collect();
+        Ok((
+            objects,
+            found.common_prefixes.iter().filter_map(name).collect(),
+        ))
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::objects::Created;
 use super::table::Table;
+use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::StoredRecord;
-use crate::format::{Record, Txn, Version, layout};
+use crate::format::{CommitRecord, Record, Txn, Version, layout};
 
 /// After this long without a definite answer the outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,40 +29,92 @@ pub(super) enum Outcome {
     Conflict(Box<StoredRecord>),
 }
 
-/// Creates the record of `version` and finds out what became of it.
+/// Creates `record` and finds out what became of it.
 ///
 /// Fails with [`ErrorKind::CommitUnknown`] if the store gives no answer until the deadline:
-/// then nothing of the transaction may be deleted.
-pub(super) async fn create_record(table: &Table, version: Version, txn: Txn, bytes: Bytes) -> Result<Outcome> {
+/// then nothing of the transaction may be deleted. From the first try on until a conflict is
+/// certain, dropping `txn` removes nothing either.
+pub(super) async fn create_record(
+    table: &Table,
+    txn: &Transaction,
+    record: &CommitRecord,
+) -> Result<Outcome> {
+    let version = record.version_id;
     let path = layout::record(version);
+    let bytes = Bytes::from(record.to_bytes()?);
+    txn.may_be_committed(true);
+    let outcome = match resolve(table, &path, &bytes).await? {
+        None => return Err(unknown(table, version, record.txn)),
+        Some(found) if found == bytes => Outcome::Committed,
+        Some(found) => match Record::parse(version, &found) {
+            Ok(found) if found.txn() == Some(record.txn) => Outcome::Committed,
+            Ok(found) => Outcome::Conflict(Box::new(found)),
+            // Neither ours nor anybody's: what was read may not be what is there.
+            Err(error) => return Err(unknown(table, version, record.txn).with_source(error)),
+        },
+    };
+    match outcome {
+        Outcome::Committed => check_not_dropped(table, record).await?,
+        Outcome::Conflict(_) => txn.may_be_committed(false),
+    }
+    Ok(outcome)
+}
+
+/// Sends the bytes until the key is taken; gives what is under it, None if nobody can tell.
+async fn resolve(table: &Table, path: &str, bytes: &Bytes) -> Result<Option<Bytes>> {
     let deadline = Instant::now() + DEADLINE;
     let mut pause = PAUSE;
-    let mut created = table.objects.create(&path, bytes.clone()).await?;
+    let mut created = table.objects.create(path, bytes.clone()).await?;
     loop {
         let Created::Unclear(cause) = created else {
-            return Ok(Outcome::Committed);
+            return Ok(Some(bytes.clone()));
         };
-        match table.objects.get(&path).await {
-            Ok(Some(found)) => {
-                let found = Record::parse(version, &found).map_err(|error| table.explain(error))?;
-                return Ok(match found.txn() == Some(txn) {
-                    true => Outcome::Committed,
-                    false => Outcome::Conflict(Box::new(found)),
-                });
-            }
-            // Absent: the same bytes again, until the key is taken by somebody.
-            Ok(None) if Instant::now() < deadline => {
-                tokio::time::sleep(pause).await;
-                created = table.objects.create(&path, bytes.clone()).await?;
-            }
-            Err(_) if Instant::now() < deadline => {
-                tokio::time::sleep(pause).await;
-                created = Created::Unclear(cause);
-            }
-            _ => return Err(unknown(table, version, txn).with_source(cause)),
+        ::log::debug!("the answer to creating {path} settles nothing: {cause}");
+        let found = table.objects.get(path).await;
+        if let Ok(Some(found)) = found {
+            return Ok(Some(found));
         }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+        created = match found {
+            // Absent: the same bytes again. Absence proves nothing, an occupied key does.
+            Ok(_) => table.objects.create(path, bytes.clone()).await?,
+            Err(_) => Created::Unclear(cause),
+        };
     }
+}
+
+/// A local table that was dropped meanwhile is gone with its directory, and the store has
+/// made a new one for our record: then nothing was committed (A9).
+async fn check_not_dropped(table: &Table, record: &CommitRecord) -> Result<()> {
+    let Some(previous) = record
+        .previous
+        .as_ref()
+        .filter(|_| table.objects.is_local())
+    else {
+        return Ok(());
+    };
+    let Ok(below) = table.objects.get(&layout::record(previous.version)).await else {
+        return Ok(());
+    };
+    let below = below.and_then(|bytes| Record::parse(previous.version, &bytes).ok());
+    if below.is_some_and(|below| below.original_checksum() == previous.checksum) {
+        return Ok(());
+    }
+    table
+        .objects
+        .delete(&layout::record(record.version_id))
+        .await?;
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!(
+            "table '{}' was dropped while this statement ran; nothing was written",
+            table.name()
+        ),
+    ))
 }
 
 fn unknown(table: &Table, version: Version, txn: Txn) -> Error {

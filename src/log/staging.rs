@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use super::table::lock;
@@ -42,7 +42,10 @@ pub(crate) struct Content {
 
 impl Content {
     fn empty() -> Self {
-        Self { size: 0, checksum: Checksum::of(b"") }
+        Self {
+            size: 0,
+            checksum: Checksum::of(b""),
+        }
     }
 
     fn append(&mut self, payload: &PutPayload) {
@@ -56,7 +59,10 @@ impl Content {
 impl StagingStore {
     /// Names are relative to what `inner` begins at.
     pub(super) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, written: Arc::default() }
+        Self {
+            inner,
+            written: Arc::default(),
+        }
     }
 
     /// What was written at `key`; None if nothing was.
@@ -97,7 +103,12 @@ impl StagingStore {
 
 #[async_trait]
 impl ObjectStore for StagingStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         self.begin(location)?;
         self.append(location, &payload);
         self.inner.put_opts(location, payload, opts).await
@@ -125,8 +136,13 @@ impl ObjectStore for StagingStore {
         self.inner.get_ranges(location, ranges).await
     }
 
-    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        Box::pin(futures::stream::once(async { Err(Self::refused("delete")) }))
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        Box::pin(futures::stream::once(async {
+            Err(Self::refused("delete"))
+        }))
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -160,7 +176,9 @@ impl MultipartUpload for StagingUpload {
     async fn complete(&mut self) -> Result<PutResult> {
         if lock(&self.store.written).closed {
             self.inner.abort().await?;
-            return Err(StagingStore::refused("complete an upload after the statement ended"));
+            return Err(StagingStore::refused(
+                "complete an upload after the statement ended",
+            ));
         }
         self.inner.complete().await
     }

@@ -2,19 +2,22 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::objects::{Objects, Stamp};
-use super::snapshot::{Snapshot, in_ranges, without, words};
+use super::snapshot::{Snapshot, complement, in_ranges, words};
 use super::{adopt, locate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::StoredRecord;
 use crate::format::snapshot::SnapshotFile;
 use crate::format::{Manifest, ManifestRef, Record, TableSchema, Version, layout};
 
+/// Up to so many versions nobody counts the records.
+const COUNTED_VERSIONS: u64 = 100_000;
 /// How many bytes of manifests (as JSON) are kept in memory.
 const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -47,10 +50,17 @@ impl Table {
     /// A handle on the table at `root` of `store`, which need not exist.
     ///
     /// `location` is what messages call the place; it holds no credentials.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, location: String) -> Self {
+    ///
+    /// `local` is its directory where the store is the local disk.
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        root: Path,
+        location: String,
+        local: Option<PathBuf>,
+    ) -> Self {
         let name = root.filename().unwrap_or(&location).to_owned();
         Self {
-            objects: Objects::new(store, root),
+            objects: Objects::new(store, root, local),
             location,
             name,
             newest: Mutex::default(),
@@ -69,8 +79,9 @@ impl Table {
         &self.name
     }
 
-    /// The key of one of its objects on the store.
-    pub(crate) fn key(&self, name: &str) -> Result<Path> {
+    /// The key of one of its data files on the store; a symbolic link is refused.
+    pub(crate) fn data_key(&self, name: &str) -> Result<Path> {
+        self.objects.check_no_link(name)?;
         self.objects.key(name)
     }
 
@@ -89,7 +100,8 @@ impl Table {
             let version = known.snapshot.version;
             let record = layout::record(version);
             let next = layout::record(version.next()?);
-            let (stamp, next) = futures::try_join!(self.objects.stamp(&record), self.objects.exists(&next))?;
+            let (stamp, next) =
+                futures::try_join!(self.objects.stamp(&record), self.objects.exists(&next))?;
             if stamp.as_ref() == Some(&known.stamp) {
                 if !next {
                     return Ok(known.snapshot);
@@ -98,7 +110,9 @@ impl Table {
                 return self.load_newest(newest).await;
             }
         }
-        let newest = locate::newest(&self.objects).await.map_err(|error| self.explain(error))?;
+        let newest = locate::newest(&self.objects)
+            .await
+            .map_err(|error| self.explain(error))?;
         match newest {
             Some(newest) => self.load_newest(newest).await,
             None => Err(self.not_found()),
@@ -107,14 +121,18 @@ impl Table {
 
     /// The version that was newest when anybody last looked, without looking.
     pub(crate) fn last_seen(&self) -> Option<Arc<Snapshot>> {
-        lock(&self.newest).as_ref().map(|known| Arc::clone(&known.snapshot))
+        lock(&self.newest)
+            .as_ref()
+            .map(|known| Arc::clone(&known.snapshot))
     }
 
     /// Loads `version`, or says why it cannot be read: it never existed, or has expired.
     pub(crate) async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {
         match self.newest().await {
             Ok(newest) if newest.version == version => Ok(newest),
-            Ok(newest) if newest.version < version => Err(self.never_existed(version, newest.version)),
+            Ok(newest) if newest.version < version => {
+                Err(self.never_existed(version, newest.version))
+            }
             Ok(newest) => match self.older(version, newest.version, &newest.expired).await {
                 Err(error) => Err(self.or_expired(version, error).await),
                 found => found,
@@ -147,7 +165,10 @@ impl Table {
                 false => high = middle,
             }
         }
-        match Version::new(low).and_then(Version::previous).filter(|found| *found >= first) {
+        match Version::new(low)
+            .and_then(Version::previous)
+            .filter(|found| *found >= first)
+        {
             Some(found) => self.version(found).await,
             None => Err(Error::new(
                 ErrorKind::VersionNotFound,
@@ -167,7 +188,8 @@ impl Table {
         }
         match self.load_manifests(&snapshot.state.manifests).await {
             Err(error) => {
-                let error = error.context(format!("version {} of '{}'", snapshot.version, self.name));
+                let error =
+                    error.context(format!("version {} of '{}'", snapshot.version, self.name));
                 Err(self.or_expired(snapshot.version, error).await)
             }
             loaded => loaded,
@@ -186,8 +208,14 @@ impl Table {
 
     pub(super) async fn load_manifests(&self, named: &[ManifestRef]) -> Result<Vec<Arc<Manifest>>> {
         use futures::{StreamExt, TryStreamExt};
-        let loads: Vec<_> = named.iter().map(|manifest| self.manifest(manifest)).collect();
-        futures::stream::iter(loads).buffered(32).try_collect().await
+        let loads: Vec<_> = named
+            .iter()
+            .map(|manifest| self.manifest(manifest))
+            .collect();
+        futures::stream::iter(loads)
+            .buffered(32)
+            .try_collect()
+            .await
     }
 
     async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
@@ -200,7 +228,9 @@ impl Table {
         let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
         let totals = manifest.totals().map_err(|error| error.context(path))?;
         if (totals.files, totals.rows) != (named.files, named.rows) {
-            return Err(Error::damaged(format!("{path} does not hold what its snapshot says")));
+            return Err(Error::damaged(format!(
+                "{path} does not hold what its snapshot says"
+            )));
         }
         let mut cache = lock(&self.manifests);
         if cache.bytes + named.object.size > CACHE_LIMIT {
@@ -223,14 +253,32 @@ impl Table {
         .map_err(|error| self.explain(error))
     }
 
-    /// 0, or for a table that Python made 1, or whatever its own expiry left (C14).
+    /// 0, or for a table that Python made the first of those that its own expiry left: there
+    /// may be gaps below (C14).
     pub(super) async fn first_version(&self) -> Result<Version> {
-        for version in [Version::ZERO, Version::ZERO.next()?] {
-            if self.objects.exists(&layout::record(version)).await? {
-                return Ok(version);
+        if self.objects.exists(&layout::record(Version::ZERO)).await? {
+            return Ok(Version::ZERO);
+        }
+        let first = locate::start_of_run(&self.objects).await?;
+        first.ok_or_else(|| self.not_found())
+    }
+
+    /// Every version up to `newest`; fails if a number is so large that most are missing.
+    pub(super) async fn versions(
+        &self,
+        newest: Version,
+    ) -> Result<impl Iterator<Item = Version> + use<>> {
+        let first = self.first_version().await?;
+        let count = newest.get().saturating_sub(first.get());
+        if count > COUNTED_VERSIONS {
+            let listed = locate::listed(&self.objects).await?.len() as u64;
+            if listed < count {
+                return Err(self.explain(Error::damaged(format!(
+                    "the newest commit record says that it is version {newest}, but there are only {listed} records"
+                ))));
             }
         }
-        locate::oldest(&self.objects).await?.ok_or_else(|| self.not_found())
+        Ok(first.through(newest))
     }
 
     /// The commit time of `version`: from its record, or from Python's snapshot (C11).
@@ -238,7 +286,14 @@ impl Table {
         match self.record(version).await?.record {
             Record::Live(record) => Ok(record.committed_at_us),
             Record::Tombstone(tombstone) => Ok(tombstone.committed_at_us),
-            Record::Python(_) => adopt::committed_at_us(self, version).await,
+            Record::Python(_) => adopt::times(self, version)
+                .await?
+                .remove(&version)
+                .ok_or_else(|| {
+                    self.explain(Error::damaged(format!(
+                        "the commit time of version {version} cannot be read"
+                    )))
+                }),
         }
     }
 
@@ -246,15 +301,22 @@ impl Table {
         let path = layout::record(version);
         let below = async {
             match version.previous() {
-                Some(below) => Ok(self.objects.get(&layout::record(below)).await?.map(|bytes| (below, bytes))),
+                Some(below) => Ok(self
+                    .objects
+                    .get(&layout::record(below))
+                    .await?
+                    .map(|bytes| (below, bytes))),
                 None => Ok(None),
             }
         };
-        let (stamp, record, below) = futures::try_join!(self.objects.stamp(&path), self.record(version), below)?;
+        let (stamp, record, below) =
+            futures::try_join!(self.objects.stamp(&path), self.record(version), below)?;
         // A version below that cannot be read is no reason not to read this one.
         let below = below.and_then(|(below, bytes)| Record::parse(below, &bytes).ok());
         if let Some(below) = &below {
-            below.check_next(&record).map_err(|error| self.explain(error))?;
+            below
+                .check_next(&record)
+                .map_err(|error| self.explain(error))?;
         }
         let snapshot = self.load(record).await?;
         if let Some(stamp) = stamp {
@@ -279,11 +341,11 @@ impl Table {
         newest: Version,
         expired: &[(Version, Version)],
     ) -> Result<Arc<Snapshot>> {
-        if in_ranges(expired, version) {
-            return Err(self.has_expired(version, newest, expired));
-        }
         if version < self.first_version().await? {
             return Err(self.never_existed(version, newest));
+        }
+        if in_ranges(expired, version) {
+            return Err(self.has_expired(version, newest, expired));
         }
         let record = self.record(version).await?;
         self.load(record).await
@@ -291,7 +353,10 @@ impl Table {
 
     /// Where the newest version cannot be loaded: the newest record from `version` up that
     /// can, and what it says has expired.
-    async fn nearest_fence(&self, version: Version) -> Result<Option<(Version, Arc<[(Version, Version)]>)>> {
+    async fn nearest_fence(
+        &self,
+        version: Version,
+    ) -> Result<Option<(Version, Arc<[(Version, Version)]>)>> {
         let mut versions = locate::listed(&self.objects).await?;
         versions.retain(|found| *found >= version);
         versions.sort_unstable();
@@ -304,7 +369,10 @@ impl Table {
     }
 
     /// The versions that had expired when `record` was committed.
-    pub(super) async fn expired_at(&self, record: &StoredRecord) -> Result<Arc<[(Version, Version)]>> {
+    pub(super) async fn expired_at(
+        &self,
+        record: &StoredRecord,
+    ) -> Result<Arc<[(Version, Version)]>> {
         match record.last_expire() {
             None => Ok(Arc::new([])),
             Some(fence) if fence == record.version() => Ok(record.expired().into()),
@@ -330,11 +398,16 @@ impl Table {
                 Some(object) => (live.table, live.committed_at_us, object.clone()),
                 None => return Err(self.not_found()),
             },
-            Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => return Err(self.not_found()),
+            Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => {
+                return Err(self.not_found());
+            }
             Record::Tombstone(tombstone) => {
                 return Err(Error::new(
                     ErrorKind::VersionExpired,
-                    format!("version {version} of '{}' has expired: it was removed by version {}", self.name, tombstone.by),
+                    format!(
+                        "version {version} of '{}' has expired: it was removed by version {}",
+                        self.name, tombstone.by
+                    ),
                 ));
             }
             Record::Python(python) => return adopt::load(self, version, python, &record).await,
@@ -360,7 +433,11 @@ impl Table {
         }))
     }
 
-    async fn schema(&self, path: &str, state: &crate::format::snapshot::State) -> Result<Arc<TableSchema>> {
+    async fn schema(
+        &self,
+        path: &str,
+        state: &crate::format::snapshot::State,
+    ) -> Result<Arc<TableSchema>> {
         if let Some(found) = lock(&self.schemas).get(path) {
             return Ok(Arc::clone(found));
         }
@@ -368,7 +445,10 @@ impl Table {
         state.schema.object.verify(&bytes)?;
         let schema = Arc::new(TableSchema::parse(path, &bytes)?);
         if schema.id != state.schema.id {
-            return Err(Error::damaged(format!("{path} holds schema {}, not {}", schema.id, state.schema.id)));
+            return Err(Error::damaged(format!(
+                "{path} holds schema {}, not {}",
+                schema.id, state.schema.id
+            )));
         }
         lock(&self.schemas).insert(path.to_owned(), Arc::clone(&schema));
         Ok(schema)
@@ -385,19 +465,30 @@ impl Table {
     }
 
     pub(super) fn not_found(&self) -> Error {
-        Error::new(ErrorKind::TableNotFound, format!("there is no atio table at {}", self.location))
+        Error::new(
+            ErrorKind::TableNotFound,
+            format!("there is no atio table at {}", self.location),
+        )
     }
 
     fn never_existed(&self, version: Version, newest: Version) -> Error {
         Error::new(
             ErrorKind::VersionNotFound,
-            format!("'{}' has no version {version}; its newest version is {newest}", self.name),
+            format!(
+                "'{}' has no version {version}; its newest version is {newest}",
+                self.name
+            ),
         )
     }
 
     /// The error for a version that readers asked for too late.
-    pub(crate) fn has_expired(&self, version: Version, newest: Version, expired: &[(Version, Version)]) -> Error {
-        let readable = without(newest, |version| in_ranges(expired, version));
+    pub(crate) fn has_expired(
+        &self,
+        version: Version,
+        newest: Version,
+        expired: &[(Version, Version)],
+    ) -> Error {
+        let readable = complement(expired, Version::ZERO, newest);
         let (noun, verb) = match readable.as_slice() {
             [(first, last)] if first == last => ("version", "is"),
             _ => ("versions", "are"),
@@ -411,12 +502,13 @@ impl Table {
             ),
         )
     }
-
 }
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Transaction {
     metadata: AtomicU32,
     /// True once what is staged may be part of a version, so that nothing may remove it.
     settled: AtomicBool,
+    in_doubt: AtomicBool,
 }
 
 impl Transaction {
@@ -36,6 +37,7 @@ impl Transaction {
             data_files: AtomicU32::new(0),
             metadata: AtomicU32::new(0),
             settled: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
         })
     }
 
@@ -75,6 +77,12 @@ impl Transaction {
         remove(&self.objects, names).await;
     }
 
+    /// Says whether a commit is under way whose outcome is not known: until it is, dropping
+    /// the transaction removes nothing.
+    pub(super) fn may_be_committed(&self, yes: bool) {
+        self.in_doubt.store(yes, Ordering::Release);
+    }
+
     /// From here on nothing of the transaction is ever removed by it.
     pub(super) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
@@ -102,7 +110,7 @@ async fn remove(objects: &Objects, names: &[String]) {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if *self.settled.get_mut() {
+        if *self.settled.get_mut() || *self.in_doubt.get_mut() {
             return;
         }
         self.store.close();

@@ -34,27 +34,50 @@ impl Arguments {
         for (position, argument) in arguments.into_iter().enumerate() {
             let (name, value) = match argument {
                 FunctionArg::Named { name, arg, .. } => (Some(name.value.to_lowercase()), arg),
-                FunctionArg::ExprNamed { name, arg, .. } => (Some(name.to_string().to_lowercase()), arg),
+                FunctionArg::ExprNamed { name, arg, .. } => {
+                    (Some(name.to_string().to_lowercase()), arg)
+                }
                 FunctionArg::Unnamed(arg) => (None, arg),
             };
             let list = || names.join(", ");
             let slot = match &name {
-                Some(name) => values.iter_mut().find(|(known, _)| known == name).ok_or_else(|| {
-                    Error::invalid(format!("{function} has no argument '{name}'; its arguments are {}", list()))
-                })?,
+                Some(name) => values
+                    .iter_mut()
+                    .find(|(known, _)| known == name)
+                    .ok_or_else(|| {
+                        Error::invalid(format!(
+                            "{function} has no argument '{name}'; its arguments are {}",
+                            list()
+                        ))
+                    })?,
                 None if named => {
-                    return Err(Error::invalid(format!("{function}: an argument without a name cannot follow one with a name")).into());
+                    return Err(Error::invalid(format!(
+                        "{function}: an argument without a name cannot follow one with a name"
+                    ))
+                    .into());
                 }
                 None => values.get_mut(position).ok_or_else(|| {
-                    Error::invalid(format!("{function} takes at most {} arguments: {}", names.len(), list()))
+                    Error::invalid(format!(
+                        "{function} takes at most {} arguments: {}",
+                        names.len(),
+                        list()
+                    ))
                 })?,
             };
             named = named || name.is_some();
             if slot.1.is_some() {
-                return Err(Error::invalid(format!("{function}: argument '{}' is given twice", slot.0)).into());
+                return Err(Error::invalid(format!(
+                    "{function}: argument '{}' is given twice",
+                    slot.0
+                ))
+                .into());
             }
             let FunctionArgExpr::Expr(value) = value else {
-                return Err(Error::invalid(format!("{function}: argument '{}' must be a value", slot.0)).into());
+                return Err(Error::invalid(format!(
+                    "{function}: argument '{}' must be a value",
+                    slot.0
+                ))
+                .into());
             };
             slot.1 = Some(constant(function, slot.0, value, context)?);
         }
@@ -62,29 +85,50 @@ impl Arguments {
     }
 
     fn get(&self, name: &str) -> Option<&ScalarValue> {
-        self.values.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_ref())
+        self.values
+            .iter()
+            .find(|(known, _)| *known == name)
+            .and_then(|(_, value)| value.as_ref())
     }
 
     fn wrong(&self, name: &str, needed: &str, value: &ScalarValue) -> Error {
-        Error::invalid(format!("{}: {name} must be {needed}, not {}", self.function, shown(value)))
+        Error::invalid(format!(
+            "{}: {name} must be {needed}, not {}",
+            self.function,
+            shown(value)
+        ))
     }
 
     /// The table that the call is about: a registered name, a path or a URL.
     pub(super) fn table(&self) -> AtioResult<&str> {
         let missing = || {
-            Error::invalid(format!("{} needs a table: its name, path or URL as text, as in {}('sales')", self.function, self.function))
+            Error::invalid(format!(
+                "{} needs a table: its name, path or URL as text, as in {}('sales')",
+                self.function, self.function
+            ))
         };
         let value = self.get("table").ok_or_else(missing)?;
-        value.try_as_str().flatten().ok_or_else(|| self.wrong("the table", "text, such as 'sales'", value))
+        value
+            .try_as_str()
+            .flatten()
+            .ok_or_else(|| self.wrong("the table", "text, such as 'sales'", value))
     }
 
     pub(super) fn version(&self) -> AtioResult<Option<Version>> {
-        self.get("version").map(|value| version(self.function, value)).transpose()
+        self.get("version")
+            .map(|value| version(self.function, value))
+            .transpose()
     }
 
     /// Microseconds since 1970.
     pub(super) fn as_of(&self) -> AtioResult<Option<i64>> {
-        self.get("as_of").map(|value| timestamp(self.function, "as_of", value)).transpose()
+        self.get("as_of")
+            .map(|value| timestamp(self.function, "as_of", value))
+            .transpose()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
     }
 
     pub(super) fn flag(&self, name: &str, default: bool) -> AtioResult<bool> {
@@ -99,15 +143,24 @@ impl Arguments {
         match self.get(name) {
             None => Ok(default),
             Some(value) => match whole(value) {
-                Some(count) if count > 0 => u64::try_from(count).map_err(|_| self.wrong(name, "a smaller number", value)),
+                Some(count) if count > 0 => {
+                    u64::try_from(count).map_err(|_| self.wrong(name, "a smaller number", value))
+                }
                 _ => Err(self.wrong(name, "a whole number from 1 up", value)),
             },
         }
     }
 
     /// A duration before `now`, in microseconds.
-    pub(super) fn duration(&self, name: &str, default_us: i64, now: DateTime<Utc>) -> AtioResult<i64> {
-        let Some(value) = self.get(name) else { return Ok(default_us) };
+    pub(super) fn duration(
+        &self,
+        name: &str,
+        default_us: i64,
+        now: DateTime<Utc>,
+    ) -> AtioResult<i64> {
+        let Some(value) = self.get(name) else {
+            return Ok(default_us);
+        };
         let wrong = || self.wrong(name, "an interval such as INTERVAL '7 days'", value);
         let micros = duration_us(value, now).ok_or_else(wrong)?;
         match micros < 0 {
@@ -125,11 +178,17 @@ fn constant(
 ) -> Result<ScalarValue> {
     let text = value.to_string();
     let not_constant = || {
-        Error::invalid(format!("{function}: argument '{name}' must be a constant, not {text}"))
+        Error::invalid(format!(
+            "{function}: argument '{name}' must be a constant, not {text}"
+        ))
     };
     let schema = DFSchema::empty();
-    let expr = context.sql_to_expr(value, &schema).map_err(|error| not_constant().with_source(error))?;
-    fold(expr).map_err(|error| not_constant().with_source(error))?.ok_or_else(|| not_constant().into())
+    let expr = context
+        .sql_to_expr(value, &schema)
+        .map_err(|error| not_constant().with_source(error))?;
+    fold(expr)
+        .map_err(|error| not_constant().with_source(error))?
+        .ok_or_else(|| not_constant().into())
 }
 
 /// The value of a constant expression; None if it is not constant.
@@ -149,19 +208,29 @@ pub(super) fn fold(expr: Expr) -> Result<Option<ScalarValue>> {
 
 /// A version number from 0 to 2^53 - 1.
 pub(super) fn version(subject: &str, value: &ScalarValue) -> AtioResult<Version> {
-    let version = whole(value).and_then(|number| u64::try_from(number).ok()).and_then(Version::new);
+    let version = whole(value)
+        .and_then(|number| u64::try_from(number).ok())
+        .and_then(Version::new);
     version.ok_or_else(|| {
-        Error::invalid(format!("{subject}: version must be a whole number from 0 up, not {}", shown(value)))
+        Error::invalid(format!(
+            "{subject}: version must be a whole number from 0 up, not {}",
+            shown(value)
+        ))
     })
 }
 
 /// A time as microseconds since 1970; one without a zone is taken for UTC.
 pub(super) fn timestamp(subject: &str, name: &str, value: &ScalarValue) -> AtioResult<i64> {
     let wrong = || {
-        Error::invalid(format!("{subject}: {name} must be a time such as TIMESTAMP '2026-01-31 12:00:00', not {}", shown(value)))
+        Error::invalid(format!(
+            "{subject}: {name} must be a time such as TIMESTAMP '2026-01-31 12:00:00', not {}",
+            shown(value)
+        ))
     };
-    let temporal = matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
-        || value.try_as_str().flatten().is_some();
+    let temporal = matches!(
+        value.data_type(),
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    ) || value.try_as_str().flatten().is_some();
     if !temporal || value.is_null() {
         return Err(wrong());
     }
@@ -182,7 +251,9 @@ fn whole(value: &ScalarValue) -> Option<i128> {
 fn duration_us(value: &ScalarValue, now: DateTime<Utc>) -> Option<i64> {
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(v)) => (v.months, v.days, i128::from(v.nanoseconds)),
-        ScalarValue::IntervalDayTime(Some(v)) => (0, v.days, i128::from(v.milliseconds) * 1_000_000),
+        ScalarValue::IntervalDayTime(Some(v)) => {
+            (0, v.days, i128::from(v.milliseconds) * 1_000_000)
+        }
         ScalarValue::IntervalYearMonth(Some(months)) => (*months, 0, 0),
         ScalarValue::DurationSecond(Some(v)) => (0, 0, i128::from(*v) * 1_000_000_000),
         ScalarValue::DurationMillisecond(Some(v)) => (0, 0, i128::from(*v) * 1_000_000),
@@ -195,7 +266,9 @@ fn duration_us(value: &ScalarValue, now: DateTime<Utc>) -> Option<i64> {
         Ok(months) => now.checked_sub_months(Months::new(months))?,
         Err(_) => now.checked_add_months(Months::new(months.unsigned_abs()))?,
     };
-    let micros = i128::from((now - shifted).num_microseconds()?) + i128::from(days) * 86_400_000_000 + nanos / 1000;
+    let micros = i128::from((now - shifted).num_microseconds()?)
+        + i128::from(days) * 86_400_000_000
+        + nanos / 1000;
     i64::try_from(micros).ok()
 }
 
@@ -203,7 +276,9 @@ fn duration_us(value: &ScalarValue, now: DateTime<Utc>) -> Option<i64> {
 fn shown(value: &ScalarValue) -> String {
     match value {
         value if value.is_null() => "NULL".to_owned(),
-        ScalarValue::IntervalMonthDayNano(_) | ScalarValue::IntervalDayTime(_) | ScalarValue::IntervalYearMonth(_) => {
+        ScalarValue::IntervalMonthDayNano(_)
+        | ScalarValue::IntervalDayTime(_)
+        | ScalarValue::IntervalYearMonth(_) => {
             format!("INTERVAL '{value}'")
         }
         value => match value.try_as_str().flatten() {
@@ -212,7 +287,6 @@ fn shown(value: &ScalarValue) -> String {
         },
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -226,16 +300,24 @@ mod tests {
     #[test]
     fn intervals_become_microseconds() {
         let day = 86_400_000_000;
-        let interval = |months, days, nanos| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)));
+        let interval = |months, days, nanos| {
+            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
+        };
         assert_eq!(duration_us(&interval(0, 7, 0), now()), Some(7 * day));
         assert_eq!(duration_us(&interval(0, 0, 1_500), now()), Some(1));
         assert_eq!(duration_us(&interval(0, -1, 0), now()), Some(-day));
-        assert_eq!(duration_us(&interval(-1, 0, 0), now()).map(i64::signum), Some(-1));
+        assert_eq!(
+            duration_us(&interval(-1, 0, 0), now()).map(i64::signum),
+            Some(-1)
+        );
         let month = duration_us(&interval(1, 0, 0), now()).unwrap();
         assert!((28 * day..=31 * day).contains(&month));
         let day_time = ScalarValue::IntervalDayTime(Some(IntervalDayTime::new(1, 5)));
         assert_eq!(duration_us(&day_time, now()), Some(day + 5_000));
-        assert_eq!(duration_us(&ScalarValue::Utf8(Some("7 days".into())), now()), None);
+        assert_eq!(
+            duration_us(&ScalarValue::Utf8(Some("7 days".into())), now()),
+            None
+        );
     }
 
     #[test]
@@ -249,13 +331,20 @@ mod tests {
             ScalarValue::UInt64(Some(u64::MAX)),
         ] {
             let error = version("f", &wrong).unwrap_err().to_string();
-            assert!(error.starts_with("f: version must be a whole number from 0 up, not "), "{error}");
+            assert!(
+                error.starts_with("f: version must be a whole number from 0 up, not "),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn the_interval_types_are_those_that_exist() {
-        for unit in [IntervalUnit::YearMonth, IntervalUnit::DayTime, IntervalUnit::MonthDayNano] {
+        for unit in [
+            IntervalUnit::YearMonth,
+            IntervalUnit::DayTime,
+            IntervalUnit::MonthDayNano,
+        ] {
             let zero = ScalarValue::new_zero(&DataType::Interval(unit)).unwrap();
             assert_eq!(duration_us(&zero, now()), Some(0), "{unit:?}");
         }

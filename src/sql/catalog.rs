@@ -39,7 +39,10 @@ impl AtioCatalog {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used.
     pub fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
         let warehouse = Warehouse::new(ctx, Location::parse(location)?)?;
-        Ok(Self { warehouse: Arc::new(warehouse), schemas: Mutex::default() })
+        Ok(Self {
+            warehouse: Arc::new(warehouse),
+            schemas: Mutex::default(),
+        })
     }
 
     /// Drops a table as `DROP TABLE` does, but tells what went wrong: DataFusion turns
@@ -51,6 +54,7 @@ impl AtioCatalog {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if its directory holds files that
     /// atio did not make, which are never deleted.
     pub async fn drop_table(&self, schema: &str, table: &str) -> Result<()> {
+        check_name("schema", schema)?;
         self.namespace(schema).drop_table(table).await
     }
 
@@ -76,7 +80,10 @@ impl AtioCatalog {
 impl CatalogProvider for AtioCatalog {
     fn schema_names(&self) -> Vec<String> {
         self.names().unwrap_or_else(|error| {
-            log::error!("the schemas of {} cannot be listed: {error}", self.warehouse.location().shown());
+            log::error!(
+                "the schemas of {} cannot be listed: {error}",
+                self.warehouse.location().shown()
+            );
             vec![DEFAULT_SCHEMA.to_owned()]
         })
     }
@@ -116,9 +123,14 @@ impl CatalogProvider for AtioCatalog {
         name: &str,
         cascade: bool,
     ) -> datafusion::error::Result<Option<Arc<dyn SchemaProvider>>> {
-        let Some(provider) = self.schema(name) else { return Ok(None) };
+        let Some(provider) = self.schema(name) else {
+            return Ok(None);
+        };
         if name == DEFAULT_SCHEMA {
-            return Err(Error::unsupported("schema 'public' is always there and cannot be dropped").into());
+            return Err(Error::unsupported(
+                "schema 'public' is always there and cannot be dropped",
+            )
+            .into());
         }
         let schema = self.namespace(name);
         let warehouse = Arc::clone(&self.warehouse);
@@ -137,13 +149,18 @@ impl CatalogProvider for AtioCatalog {
             }
             warehouse.drop_schema(namespace.name()).await
         })?;
-        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
         Ok(Some(provider))
     }
 }
 
 impl fmt::Debug for AtioCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AtioCatalog").field("location", &self.warehouse.location().shown()).finish_non_exhaustive()
+        f.debug_struct("AtioCatalog")
+            .field("location", &self.warehouse.location().shown())
+            .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::{Error, ErrorKind};
-use crate::table::Watch;
+use crate::table::{AtioTable, Watch};
 
 /// Stands for a table of a catalog whose metadata cannot be read.
 ///
@@ -22,12 +22,23 @@ use crate::table::Watch;
 pub(super) struct DamagedTable {
     kind: ErrorKind,
     message: String,
+    table: AtioTable,
     watch: Arc<Watch>,
 }
 
 impl DamagedTable {
-    pub(super) fn new(error: &Error, watch: Arc<Watch>) -> Self {
-        Self { kind: error.kind(), message: error.to_string(), watch }
+    pub(super) fn new(error: &Error, table: AtioTable, watch: Arc<Watch>) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            table,
+            watch,
+        }
+    }
+
+    /// The table itself: versions that are intact can be read by number.
+    pub(super) fn table(&self) -> &AtioTable {
+        &self.table
     }
 
     pub(super) fn downcast(provider: &dyn TableProvider) -> Option<&Self> {
@@ -52,11 +63,22 @@ impl TableProvider for DamagedTable {
         TableType::Base
     }
 
-    async fn scan(&self, _: &dyn Session, _: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Err(self.error().into())
     }
 
-    async fn insert_into(&self, _: &dyn Session, _: Arc<dyn ExecutionPlan>, _: InsertOp) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn insert_into(
+        &self,
+        _: &dyn Session,
+        _: Arc<dyn ExecutionPlan>,
+        _: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Err(self.error().into())
     }
 }

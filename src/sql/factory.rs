@@ -14,12 +14,16 @@ use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::log::NewTable;
 use crate::table::{AtioTable, TableOptions};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AtioTableFactory;
 
 #[async_trait]
 impl TableProviderFactory for AtioTableFactory {
-    async fn create(&self, state: &dyn Session, cmd: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
+    async fn create(
+        &self,
+        state: &dyn Session,
+        cmd: &CreateExternalTable,
+    ) -> Result<Arc<dyn TableProvider>> {
         Ok(Arc::new(open_or_create(state, cmd).await?))
     }
 }
@@ -28,7 +32,10 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
     refuse_what_is_not_stored(cmd)?;
     let options = TableOptions::of_statement(&cmd.options)?;
     let [location] = cmd.locations.as_slice() else {
-        return Err(Error::invalid(format!("table '{}' needs exactly one location", cmd.name)));
+        return Err(Error::invalid(format!(
+            "table '{}' needs exactly one location",
+            cmd.name
+        )));
     };
     let location = Location::parse(location)?;
     let tables = OpenTables::of(state);
@@ -37,9 +44,15 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
     let opened = match tables.open(runtime, &location).await {
         Err(error) if error.kind() == ErrorKind::TableNotFound => {
             if columns.fields().is_empty() {
-                return Err(Error::new(error.kind(), format!("{error}; name its columns to create it")));
+                return Err(Error::new(
+                    error.kind(),
+                    format!("{error}; name its columns to create it"),
+                ));
             }
-            let new = NewTable { schema: Arc::new(columns.clone()), options: options.clone() };
+            let new = NewTable {
+                schema: Arc::new(columns.clone()),
+                options: options.clone(),
+            };
             match tables.handle(runtime, &location)?.create(&new).await {
                 // Somebody else was first: then it is there to be opened.
                 Err(error) if error.kind() == ErrorKind::TableExists => {}
@@ -54,9 +67,19 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
     Ok(opened)
 }
 
-fn check_options(table: &AtioTable, options: &std::collections::BTreeMap<String, String>) -> AtioResult<()> {
-    let stored = table.table().last_seen().map(|snapshot| snapshot.state.options.clone()).unwrap_or_default();
-    match options.iter().find(|(name, value)| stored.get(*name) != Some(value)) {
+fn check_options(
+    table: &AtioTable,
+    options: &std::collections::BTreeMap<String, String>,
+) -> AtioResult<()> {
+    let stored = table
+        .table()
+        .last_seen()
+        .map(|snapshot| snapshot.state.options.clone())
+        .unwrap_or_default();
+    match options
+        .iter()
+        .find(|(name, value)| stored.get(*name) != Some(value))
+    {
         None => Ok(()),
         Some((name, _)) => Err(Error::invalid(format!(
             "option 'atio.{name}' is not what the table at {} was created with; leave it out to open the table",
@@ -103,5 +126,8 @@ fn refuse_what_is_not_stored(cmd: &CreateExternalTable) -> AtioResult<()> {
     } else {
         return Ok(());
     };
-    Err(Error::unsupported(format!("cannot create table '{}': atio tables do not store {clause} yet", cmd.name)))
+    Err(Error::unsupported(format!(
+        "cannot create table '{}': atio tables do not store {clause} yet",
+        cmd.name
+    )))
 }

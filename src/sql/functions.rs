@@ -35,7 +35,9 @@ pub(super) enum Function {
 
 impl Function {
     pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Table, Self::History, Self::Files, Self::Expire].into_iter().find(|function| function.name() == name)
+        [Self::Table, Self::History, Self::Files, Self::Expire]
+            .into_iter()
+            .find(|function| function.name() == name)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -57,8 +59,18 @@ impl Function {
         }
     }
 
+    /// True if the call is about the newest version, which must then be whole; all others
+    /// also work where only an older version is.
+    pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
+        self == Self::Table && !arguments.has("version") && !arguments.has("as_of")
+    }
+
     /// The provider of the rows that a call gives. Changes nothing.
-    pub(super) fn provider(self, table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
+    pub(super) fn provider(
+        self,
+        table: &AtioTable,
+        arguments: &Arguments,
+    ) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::Table => Ok(Arc::new(selected(table, arguments)?)),
             Self::History => history(table),
@@ -71,7 +83,9 @@ impl Function {
 /// The version of `table` that a call asks for.
 fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
     match (arguments.version()?, arguments.as_of()?) {
-        (Some(_), Some(_)) => Err(Error::invalid("atio_table: give version or as_of, not both")),
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "atio_table: give version or as_of, not both",
+        )),
         (Some(version), None) => at_version(table, version),
         (None, Some(at_us)) => at_time(table, at_us),
         (None, None) => Ok(table.clone()),
@@ -82,14 +96,22 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
 pub(super) fn at_version(table: &AtioTable, version: Version) -> AtioResult<AtioTable> {
     let handle = Arc::clone(table.table());
     let snapshot = wait(async move { handle.version(version).await })?;
-    Ok(AtioTable::version(Arc::clone(table.table()), table.store_url().clone(), snapshot))
+    Ok(AtioTable::version(
+        Arc::clone(table.table()),
+        table.store_url().clone(),
+        snapshot,
+    ))
 }
 
 /// The version of `table` that was the newest at a time, read only.
 pub(super) fn at_time(table: &AtioTable, at_us: i64) -> AtioResult<AtioTable> {
     let handle = Arc::clone(table.table());
     let snapshot = wait(async move { handle.as_of(at_us).await })?;
-    Ok(AtioTable::version(Arc::clone(table.table()), table.store_url().clone(), snapshot))
+    Ok(AtioTable::version(
+        Arc::clone(table.table()),
+        table.store_url().clone(),
+        snapshot,
+    ))
 }
 
 fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
@@ -119,16 +141,36 @@ fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
 
 fn history_rows(schema: SchemaRef, entries: &[HistoryEntry]) -> AtioResult<RecordBatch> {
     let counts = |of: fn(&HistoryEntry) -> Option<Totals>, which: fn(Totals) -> u64| -> ArrayRef {
-        Arc::new(entries.iter().map(|entry| of(entry).map(which)).collect::<UInt64Array>())
+        Arc::new(
+            entries
+                .iter()
+                .map(|entry| of(entry).map(which))
+                .collect::<UInt64Array>(),
+        )
     };
-    let times = entries.iter().map(|entry| entry.committed_at_us).collect::<TimestampMicrosecondArray>();
-    let txns = entries.iter().map(|entry| entry.txn.map(|txn| txn.to_string()));
+    let times = entries
+        .iter()
+        .map(|entry| entry.committed_at_us)
+        .collect::<TimestampMicrosecondArray>();
+    let txns = entries
+        .iter()
+        .map(|entry| entry.txn.map(|txn| txn.to_string()));
     batch(
         schema,
         vec![
-            Arc::new(entries.iter().map(|entry| Some(entry.version.get())).collect::<UInt64Array>()),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(entry.version.get()))
+                    .collect::<UInt64Array>(),
+            ),
             Arc::new(times.with_timezone("UTC")),
-            Arc::new(entries.iter().map(|entry| Some(entry.operation.as_str())).collect::<StringArray>()),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(entry.operation.as_str()))
+                    .collect::<StringArray>(),
+            ),
             counts(|entry| entry.added, |totals| totals.rows),
             counts(|entry| entry.removed, |totals| totals.rows),
             counts(|entry| entry.added, |totals| totals.files),
@@ -136,9 +178,19 @@ fn history_rows(schema: SchemaRef, entries: &[HistoryEntry]) -> AtioResult<Recor
             counts(|entry| entry.totals, |totals| totals.rows),
             counts(|entry| entry.totals, |totals| totals.files),
             counts(|entry| entry.totals, |totals| totals.bytes),
-            Arc::new(entries.iter().map(|entry| entry.message.as_deref()).collect::<StringArray>()),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| entry.message.as_deref())
+                    .collect::<StringArray>(),
+            ),
             Arc::new(txns.collect::<StringArray>()),
-            Arc::new(entries.iter().map(|entry| Some(entry.readable)).collect::<BooleanArray>()),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(entry.readable))
+                    .collect::<BooleanArray>(),
+            ),
         ],
     )
 }
@@ -178,11 +230,36 @@ async fn file_rows(schema: SchemaRef, table: &AtioTable) -> AtioResult<RecordBat
     batch(
         schema,
         vec![
-            Arc::new(listed.iter().map(|(_, file)| Some(file.path.as_str())).collect::<StringArray>()),
-            Arc::new(listed.iter().map(|(_, file)| Some(file.format.as_str())).collect::<StringArray>()),
-            Arc::new(listed.iter().map(|(_, file)| file.size).collect::<UInt64Array>()),
-            Arc::new(listed.iter().map(|(_, file)| file.rows).collect::<UInt64Array>()),
-            Arc::new(listed.iter().map(|(at, _)| Some(*at)).collect::<Int64Array>()),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(_, file)| Some(file.path.as_str()))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(_, file)| Some(file.format.as_str()))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(_, file)| file.size)
+                    .collect::<UInt64Array>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(_, file)| file.rows)
+                    .collect::<UInt64Array>(),
+            ),
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|(at, _)| Some(*at))
+                    .collect::<Int64Array>(),
+            ),
         ],
     )
 }
@@ -194,7 +271,11 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     let retain_last = arguments.count("retain_last", 1)?;
     let dry_run = arguments.flag("dry_run", true)?;
     if let Some(snapshot) = table.fixed() {
-        return Err(Error::invalid(format!("expire_snapshots: version {} is not a whole table", snapshot.version)).into());
+        return Err(Error::invalid(format!(
+            "expire_snapshots: version {} is not a whole table",
+            snapshot.version
+        ))
+        .into());
     }
     let schema = Arc::new(Schema::new(vec![
         Field::new("path", DataType::Utf8, false),
@@ -209,10 +290,18 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {
             let now_us = Utc::now().timestamp_micros();
-            let expiry = Expiry { keep_for_us, retain_last, orphan_age_us, dry_run, now_us };
+            let expiry = Expiry {
+                keep_for_us,
+                retain_last,
+                orphan_age_us,
+                dry_run,
+                now_us,
+            };
             // To its end, even if the reader of the rows stops reading.
             let expired = tokio::spawn(async move { table.expire(&expiry).await }).await;
-            let expired = expired.map_err(|error| Error::invalid("the expiry was cut off; run it again").with_source(error))?;
+            let expired = expired.map_err(|error| {
+                Error::invalid("the expiry was cut off; run it again").with_source(error)
+            })?;
             expiry_rows(schema, &expired?)
         })
     })
@@ -222,11 +311,27 @@ fn expiry_rows(schema: SchemaRef, rows: &[ExpiryRow]) -> AtioResult<RecordBatch>
     batch(
         schema,
         vec![
-            Arc::new(rows.iter().map(|row| Some(row.path.as_str())).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|row| Some(row.kind)).collect::<StringArray>()),
+            Arc::new(
+                rows.iter()
+                    .map(|row| Some(row.path.as_str()))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                rows.iter()
+                    .map(|row| Some(row.kind))
+                    .collect::<StringArray>(),
+            ),
             Arc::new(rows.iter().map(|row| row.bytes).collect::<UInt64Array>()),
-            Arc::new(rows.iter().map(|row| Some(row.reason.as_str())).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|row| Some(row.deleted)).collect::<BooleanArray>()),
+            Arc::new(
+                rows.iter()
+                    .map(|row| Some(row.reason.as_str()))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                rows.iter()
+                    .map(|row| Some(row.deleted))
+                    .collect::<BooleanArray>(),
+            ),
         ],
     )
 }
@@ -236,5 +341,6 @@ fn utc() -> DataType {
 }
 
 fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
-    RecordBatch::try_new(schema, columns).map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
+    RecordBatch::try_new(schema, columns)
+        .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }

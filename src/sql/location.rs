@@ -29,34 +29,53 @@ impl Location {
             return Err(Error::invalid("the location is empty"));
         }
         if let Some(control) = text.chars().find(|c| c.is_control()) {
-            return Err(Error::invalid(format!("the location holds the control character {}", control.escape_default())));
+            return Err(Error::invalid(format!(
+                "the location holds the control character {}",
+                control.escape_default()
+            )));
         }
         if !text.contains("://") {
             return Self::local(LocalPath::new(text));
         }
-        let url = Url::parse(text).map_err(|error| Error::invalid("the location is not a URL").with_source(error))?;
+        let url = Url::parse(text)
+            .map_err(|error| Error::invalid("the location is not a URL").with_source(error))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::invalid(
                 "a location must not hold credentials; register the store with them instead (they were left out of this message)",
             ));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(Error::invalid(format!("the location {}://.. must not have a query or a fragment", url.scheme())));
+            return Err(Error::invalid(format!(
+                "the location {}://.. must not have a query or a fragment",
+                url.scheme()
+            )));
         }
         if url.scheme() == "file" {
             let path = url.to_file_path();
-            return Self::local(&path.map_err(|()| Error::invalid(format!("'{text}' is not a local path")))?);
+            return Self::local(
+                &path.map_err(|()| Error::invalid(format!("'{text}' is not a local path")))?,
+            );
         }
         let store = &url[..url::Position::BeforePath];
-        let store = ObjectStoreUrl::parse(store)
-            .map_err(|error| Error::invalid(format!("'{text}' names no store")).with_source(error))?;
-        let path = Path::from_url_path(url.path())
-            .map_err(|error| Error::invalid(format!("'{text}' is not a usable location")).with_source(error))?;
+        let store = ObjectStoreUrl::parse(store).map_err(|error| {
+            Error::invalid(format!("'{text}' names no store")).with_source(error)
+        })?;
+        let path = Path::from_url_path(url.path()).map_err(|error| {
+            Error::invalid(format!("'{text}' is not a usable location")).with_source(error)
+        })?;
         if path.as_ref().is_empty() {
-            return Err(Error::invalid(format!("'{text}' is a whole store: add a path, as in {}/table", text.trim_end_matches('/'))));
+            return Err(Error::invalid(format!(
+                "'{text}' is a whole store: add a path, as in {}/table",
+                text.trim_end_matches('/')
+            )));
         }
         let shown = format!("{}{path}", store.as_str());
-        Ok(Self { store, path, local: None, shown })
+        Ok(Self {
+            store,
+            path,
+            local: None,
+            shown,
+        })
     }
 
     fn local(path: &LocalPath) -> Result<Self> {
@@ -69,12 +88,20 @@ impl Location {
             .ok_or_else(|| Error::invalid(format!("path '{}' is not UTF-8", path.display())))?
             .to_owned();
         if path.is_file() {
-            return Err(Error::invalid(format!("{shown} is a file; a table needs a directory")));
+            return Err(Error::invalid(format!(
+                "{shown} is a file; a table needs a directory"
+            )));
         }
-        let key = Path::from_absolute_path(&path)
-            .map_err(|error| Error::invalid(format!("'{shown}' is not a usable path")).with_source(error))?;
+        let key = Path::from_absolute_path(&path).map_err(|error| {
+            Error::invalid(format!("'{shown}' is not a usable path")).with_source(error)
+        })?;
         let store = ObjectStoreUrl::local_filesystem();
-        Ok(Self { store, path: key, local: Some(path), shown })
+        Ok(Self {
+            store,
+            path: key,
+            local: Some(path),
+            shown,
+        })
     }
 
     /// The place called `name` inside this one; `name` holds no separator.
@@ -98,7 +125,10 @@ fn canonical(path: &LocalPath) -> PathBuf {
     let mut existing = path;
     loop {
         if let Ok(found) = existing.canonicalize() {
-            return rest.into_iter().rev().fold(found, |path: PathBuf, name| path.join(name));
+            return rest
+                .into_iter()
+                .rev()
+                .fold(found, |path: PathBuf, name| path.join(name));
         }
         match (existing.parent(), existing.file_name()) {
             (Some(parent), Some(name)) => {
@@ -123,18 +153,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
         let path = path.to_str().unwrap();
-        let same = [format!("{path}/t"), format!("file://{path}/t"), format!("{path}/./t/"), format!("{path}//t")];
+        let same = [
+            format!("{path}/t"),
+            format!("file://{path}/t"),
+            format!("{path}/./t/"),
+            format!("{path}//t"),
+        ];
         for text in same {
-            assert_eq!(Location::parse(&text).unwrap().shown(), format!("{path}/t"), "{text}");
+            assert_eq!(
+                Location::parse(&text).unwrap().shown(),
+                format!("{path}/t"),
+                "{text}"
+            );
         }
         let memory = Location::parse("memory://b/x/t/").unwrap();
-        assert_eq!((memory.shown(), memory.path.as_ref()), ("memory://b/x/t", "x/t"));
+        assert_eq!(
+            (memory.shown(), memory.path.as_ref()),
+            ("memory://b/x/t", "x/t")
+        );
     }
 
     #[test]
     fn a_secret_is_refused_and_not_repeated() {
         let text = message("s3://key:SECRET@bucket/t");
-        assert!(text.contains("credentials") && !text.contains("SECRET"), "{text}");
+        assert!(
+            text.contains("credentials") && !text.contains("SECRET"),
+            "{text}"
+        );
         let text = message("s3://bucket/t?token=SECRET");
         assert!(text.contains("query") && !text.contains("SECRET"), "{text}");
     }

@@ -17,11 +17,15 @@ use uuid::Uuid;
 use super::location::Location;
 use super::open::OpenTables;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Operation;
 use crate::log::{NewTable, Table};
 use crate::table::{AtioTable, append_rows};
 
 /// Marks a directory as a schema where a store has no directories.
 const SCHEMA_MARKER: &str = ".atio_schema";
+/// A table that is being made has this before a random name, one being dropped the next.
+const CREATING: &str = ".atio-create-";
+const DROPPING: &str = ".atio-drop-";
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;
 
@@ -47,41 +51,66 @@ impl NewRows {
     pub(super) fn of(name: &str, table: &MemTable) -> Result<Self> {
         use datafusion::catalog::TableProvider;
         let schema = table.schema();
-        let clause = if table.constraints().is_some_and(|constraints| !constraints.is_empty()) {
+        let clause = if table
+            .constraints()
+            .is_some_and(|constraints| !constraints.is_empty())
+        {
             Some("a PRIMARY KEY or UNIQUE constraint")
-        } else if schema.fields().iter().any(|field| table.get_column_default(field.name()).is_some()) {
+        } else if schema
+            .fields()
+            .iter()
+            .any(|field| table.get_column_default(field.name()).is_some())
+        {
             Some("DEFAULT")
         } else {
             None
         };
         if let Some(clause) = clause {
-            return Err(Error::unsupported(format!("cannot create table '{name}': atio tables do not store {clause} yet")));
+            return Err(Error::unsupported(format!(
+                "cannot create table '{name}': atio tables do not store {clause} yet"
+            )));
         }
         let mut batches = Vec::new();
         for partition in &table.batches {
-            let partition = partition.try_read().map_err(|_| Error::invalid("the rows of the new table are in use"))?;
+            let partition = partition
+                .try_read()
+                .map_err(|_| Error::invalid("the rows of the new table are in use"))?;
             batches.extend(partition.iter().cloned());
         }
         if batches.is_empty() {
             return Ok(Self { schema, batches });
         }
-        let fields = schema.fields().iter().map(|field| Field::clone(field).with_nullable(true));
+        let fields = schema
+            .fields()
+            .iter()
+            .map(|field| Field::clone(field).with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let batches = batches.into_iter().map(|batch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()));
         let batches = batches
-            .collect::<Result<_, _>>()
-            .map_err(|error| Error::invalid("the rows of the new table do not fit its columns").with_source(error))?;
+            .into_iter()
+            .map(|batch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()));
+        let batches = batches.collect::<Result<_, _>>().map_err(|error| {
+            Error::invalid("the rows of the new table do not fit its columns").with_source(error)
+        })?;
         Ok(Self { schema, batches })
     }
 }
 
 impl Warehouse {
     pub(super) fn new(ctx: &SessionContext, location: Location) -> Result<Self> {
-        let store = ctx.runtime_env().object_store(&location.store).map_err(|error| {
-            Error::invalid(format!("there is no store for {}", location.shown())).with_source(error)
-        })?;
+        let store = ctx
+            .runtime_env()
+            .object_store(&location.store)
+            .map_err(|error| {
+                Error::invalid(format!("there is no store for {}", location.shown()))
+                    .with_source(error)
+            })?;
         let tables = OpenTables::of(&ctx.state());
-        Ok(Self { session: ctx.state_weak_ref(), location, tables, store })
+        Ok(Self {
+            session: ctx.state_weak_ref(),
+            location,
+            tables,
+            store,
+        })
     }
 
     pub(super) fn location(&self) -> &Location {
@@ -89,7 +118,10 @@ impl Warehouse {
     }
 
     fn state(&self) -> Result<SessionState> {
-        let session = self.session.upgrade().ok_or_else(|| Error::invalid("the session has ended"))?;
+        let session = self
+            .session
+            .upgrade()
+            .ok_or_else(|| Error::invalid("the session has ended"))?;
         let state = session.read().clone();
         Ok(state)
     }
@@ -105,6 +137,12 @@ impl Warehouse {
     pub(super) async fn open(&self, schema: &str, table: &str) -> Result<AtioTable> {
         let runtime = Arc::clone(self.state()?.runtime_env());
         self.tables.open(&runtime, &self.place(schema, table)).await
+    }
+
+    /// The table without looking at it.
+    pub(super) fn unread(&self, schema: &str, table: &str) -> Result<AtioTable> {
+        let place = self.place(schema, table);
+        self.tables.unread(self.state()?.runtime_env(), &place)
     }
 
     /// True if there is a table, in whatever state.
@@ -128,7 +166,10 @@ impl Warehouse {
 
     pub(super) async fn schemas(&self) -> Result<Vec<String>> {
         let folders = self.folders(&self.location).await?;
-        Ok(folders.into_iter().filter(|name| check_name("schema", name).is_ok()).collect())
+        Ok(folders
+            .into_iter()
+            .filter(|name| check_name("schema", name).is_ok())
+            .collect())
     }
 
     pub(super) async fn has_schema(&self, schema: &str) -> Result<bool> {
@@ -138,17 +179,20 @@ impl Warehouse {
     pub(super) async fn create_schema(&self, schema: &str) -> Result<()> {
         let marker = self.location.child(schema).path.join(SCHEMA_MARKER);
         let put = self.store.put(&marker, Vec::new().into()).await;
-        put.map(drop).map_err(|error| storage(format!("cannot create schema '{schema}'"), error))
+        put.map(drop)
+            .map_err(|error| storage(format!("cannot create schema '{schema}'"), error))
     }
 
     /// Removes the directory of a schema that has no tables.
     pub(super) async fn drop_schema(&self, schema: &str) -> Result<()> {
         let place = self.location.child(schema);
         let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Storage, format!("cannot drop schema '{schema}'")).with_source(error)
+            Error::new(ErrorKind::Storage, format!("cannot drop schema '{schema}'"))
+                .with_source(error)
         };
         match &place.local {
             Some(path) => {
+                remove_leftovers(path);
                 let marker = path.join(SCHEMA_MARKER);
                 if marker.exists() {
                     fs::remove_file(marker).map_err(|error| cannot(error.into()))?;
@@ -157,7 +201,10 @@ impl Warehouse {
             }
             None => {
                 let marker = place.path.join(SCHEMA_MARKER);
-                self.store.delete(&marker).await.map_err(|error| cannot(error.into()))
+                self.store
+                    .delete(&marker)
+                    .await
+                    .map_err(|error| cannot(error.into()))
             }
         }
     }
@@ -174,7 +221,10 @@ impl Warehouse {
         let Some(path) = &place.local else {
             return self.build(&place, name, rows).await;
         };
-        let building = self.location.child(schema).child(&format!(".atio-create-{}", Uuid::new_v4().simple()));
+        let building = self
+            .location
+            .child(schema)
+            .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
         let built = self.build(&building, name, rows).await;
         let built = built.and_then(|()| match &building.local {
             Some(from) => rename_into(from, path, name),
@@ -188,19 +238,34 @@ impl Warehouse {
 
     async fn build(&self, place: &Location, name: &str, rows: NewRows) -> Result<()> {
         let table = self.handle(place)?;
-        let new = NewTable { schema: Arc::clone(&rows.schema), options: Default::default() };
-        table.create(&new).await.map_err(|error| match error.kind() {
-            ErrorKind::TableExists => exists(name),
-            _ => error,
-        })?;
+        let new = NewTable {
+            schema: Arc::clone(&rows.schema),
+            options: Default::default(),
+        };
+        table
+            .create(&new)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::TableExists => exists(name),
+                _ => error,
+            })?;
         if rows.batches.is_empty() {
             return Ok(());
         }
         let written = append_rows(&table, rows.batches, self.state()?.task_ctx()).await;
-        if written.is_err() && place.local.is_none() {
+        let Err(error) = written else { return Ok(()) };
+        let error = Error::from_datafusion("cannot write the rows of the new table", error);
+        // Elsewhere than on the local disk others may see the empty table, and use it.
+        let untouched = place.local.is_none() && error.kind() != ErrorKind::CommitUnknown;
+        if untouched
+            && table
+                .newest()
+                .await
+                .is_ok_and(|newest| newest.record.operation() == Operation::Create)
+        {
             table.drop_log().await?;
         }
-        written
+        Err(error)
     }
 
     /// Removes a table and its files; refuses if others' files are among them.
@@ -209,20 +274,31 @@ impl Warehouse {
         let place = self.place(schema, name);
         let table = self.handle(&place)?;
         if !self.has_table(schema, name).await? {
-            return Err(Error::new(ErrorKind::TableNotFound, format!("there is no table '{name}' in schema '{schema}'")));
+            return Err(Error::new(
+                ErrorKind::TableNotFound,
+                format!("there is no table '{name}' in schema '{schema}'"),
+            ));
         }
         table.check_only_ours().await?;
         let Some(path) = &place.local else {
             return table.drop_log().await;
         };
-        let aside = self.location.child(schema).child(&format!(".atio-drop-{}", Uuid::new_v4().simple()));
-        let Some(aside) = aside.local else { return table.drop_log().await };
+        let aside = self
+            .location
+            .child(schema)
+            .child(&format!("{DROPPING}{}", Uuid::new_v4().simple()));
+        let Some(aside) = aside.local else {
+            return table.drop_log().await;
+        };
         let link = fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_symlink());
         if link {
-            return Err(Error::invalid(format!("table '{name}' is a symbolic link: remove it by hand")));
+            return Err(Error::invalid(format!(
+                "table '{name}' is a symbolic link: remove it by hand"
+            )));
         }
         // One rename: a writer that is under way finds nothing to commit to (A9).
-        fs::rename(path, &aside).map_err(|error| storage(format!("cannot drop table '{name}'"), error))?;
+        fs::rename(path, &aside)
+            .map_err(|error| storage(format!("cannot drop table '{name}'"), error))?;
         table.forget();
         remove_aside(&aside);
         Ok(())
@@ -230,15 +306,23 @@ impl Warehouse {
 
     async fn folders(&self, place: &Location) -> Result<Vec<String>> {
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
-        let listed = listed.map_err(|error| storage(format!("cannot list {}", place.shown()), error))?;
-        Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+        let listed =
+            listed.map_err(|error| storage(format!("cannot list {}", place.shown()), error))?;
+        Ok(listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
     }
 }
 
 /// Names become directories, so they are kept to what every file system and store takes.
 pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
     let usable = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
-    let first = name.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let first = name
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_alphanumeric() || c == '_');
     if first && name.len() <= NAME_LIMIT && name.chars().all(usable) && !name.ends_with(' ') {
         return Ok(());
     }
@@ -256,6 +340,20 @@ fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
     })
 }
 
+/// Removes what a crash left of tables that were being made or dropped.
+fn remove_leftovers(schema: &LocalPath) {
+    let entries = fs::read_dir(schema).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let hidden = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(CREATING) || name.starts_with(DROPPING));
+        if hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_aside(&entry.path());
+        }
+    }
+}
+
 /// The table is gone already; what stays under the hidden name is in nobody's way.
 fn remove_aside(path: &LocalPath) {
     if let Err(error) = fs::remove_dir_all(path) {
@@ -268,12 +366,17 @@ fn storage(what: String, error: impl std::error::Error + Send + Sync + 'static) 
 }
 
 fn exists(name: &str) -> Error {
-    Error::new(ErrorKind::TableExists, format!("there is a table '{name}' already"))
+    Error::new(
+        ErrorKind::TableExists,
+        format!("there is a table '{name}' already"),
+    )
 }
 
 impl fmt::Debug for Warehouse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warehouse").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Warehouse")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }
 
@@ -286,7 +389,21 @@ mod tests {
         for name in ["sales", "_x", "Größe", "2026", "a b", "a-b"] {
             check_name("table", name).unwrap();
         }
-        for name in ["", ".", "..", "a/b", "a\\b", ".hidden", "a.b", "a\0", "a\n", "-a", "a ", "%2e", &"x".repeat(129)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            ".hidden",
+            "a.b",
+            "a\0",
+            "a\n",
+            "-a",
+            "a ",
+            "%2e",
+            &"x".repeat(129),
+        ] {
             let error = check_name("table", name).unwrap_err().to_string();
             assert!(error.contains("cannot name a table"), "{error}");
         }

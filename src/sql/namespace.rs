@@ -25,7 +25,12 @@ pub(super) struct AtioSchema {
 
 impl AtioSchema {
     pub(super) fn new(warehouse: Arc<Warehouse>, name: &str) -> Self {
-        Self { warehouse, name: name.to_owned(), session: Mutex::default(), watches: Watches::default() }
+        Self {
+            warehouse,
+            name: name.to_owned(),
+            session: Mutex::default(),
+            watches: Watches::default(),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -38,8 +43,22 @@ impl AtioSchema {
 
     /// Drops a managed table, or takes a registration out of the session.
     pub(super) async fn drop_table(&self, table: &str) -> AtioResult<()> {
-        if self.session().remove(table).is_some() {
-            return Ok(());
+        let registered = self
+            .session()
+            .get(table)
+            .map(|provider| provider.table_type());
+        match registered {
+            Some(TableType::Base) => {
+                self.session().remove(table);
+                return Ok(());
+            }
+            Some(_) => {
+                return Err(Error::new(
+                    ErrorKind::TableNotFound,
+                    format!("'{table}' is a view, not a table: use DROP VIEW"),
+                ));
+            }
+            None => {}
         }
         self.warehouse.drop_table(&self.name, table).await
     }
@@ -60,7 +79,10 @@ impl SchemaProvider for AtioSchema {
         let mut names: Vec<_> = self.session().keys().cloned().collect();
         match self.list() {
             Ok(tables) => names.extend(tables),
-            Err(error) => log::error!("the tables of schema '{}' cannot be listed: {error}", self.name),
+            Err(error) => log::error!(
+                "the tables of schema '{}' cannot be listed: {error}",
+                self.name
+            ),
         }
         names.sort_unstable();
         names.dedup();
@@ -82,7 +104,10 @@ impl SchemaProvider for AtioSchema {
         Ok(match self.warehouse.open(&self.name, name).await {
             Ok(table) => Some(Arc::new(table.watched(watch))),
             Err(error) if error.kind() == ErrorKind::TableNotFound => None,
-            Err(error) => Some(Arc::new(DamagedTable::new(&error, watch))),
+            Err(error) => {
+                let table = self.warehouse.unread(&self.name, name)?;
+                Some(Arc::new(DamagedTable::new(&error, table, watch)))
+            }
         })
     }
 
@@ -91,13 +116,18 @@ impl SchemaProvider for AtioSchema {
         if let Some(registered) = registered {
             return Ok(Some(registered.table_type()));
         }
-        let exists = check_name("table", name).is_ok() && self.warehouse.has_table(&self.name, name).await?;
+        let exists =
+            check_name("table", name).is_ok() && self.warehouse.has_table(&self.name, name).await?;
         Ok(exists.then_some(TableType::Base))
     }
 
     /// Rows in memory, as CREATE TABLE gives them, become a managed table; everything else
     /// is registered in the session only.
-    fn register_table(&self, name: String, provider: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+    fn register_table(
+        &self,
+        name: String,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
         check_name("table", &name)?;
         let Some(rows) = (provider.as_ref() as &dyn Any).downcast_ref::<MemTable>() else {
             if self.table_exist(&name) {
@@ -130,7 +160,11 @@ impl SchemaProvider for AtioSchema {
             ))
             .into());
         }
-        let (warehouse, schema, table) = (Arc::clone(&self.warehouse), self.name.clone(), name.to_owned());
+        let (warehouse, schema, table) = (
+            Arc::clone(&self.warehouse),
+            self.name.clone(),
+            name.to_owned(),
+        );
         let dropped = wait(async move { warehouse.drop_table(&schema, &table).await });
         if let Err(error) = &dropped {
             // DataFusion tells "doesn't exist" instead.
@@ -155,11 +189,16 @@ impl SchemaProvider for AtioSchema {
 }
 
 fn exists(name: &str) -> Error {
-    Error::new(ErrorKind::TableExists, format!("there is a table '{name}' already"))
+    Error::new(
+        ErrorKind::TableExists,
+        format!("there is a table '{name}' already"),
+    )
 }
 
 impl std::fmt::Debug for AtioSchema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AtioSchema").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("AtioSchema")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

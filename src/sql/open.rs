@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionContext;
@@ -35,13 +36,29 @@ impl OpenTables {
                 return Ok(Arc::clone(table));
             }
         }
-        let table = Arc::new(Table::new(store, location.path.clone(), location.shown().to_owned()));
+        let table = Arc::new(Table::new(
+            store,
+            location.path.clone(),
+            location.shown().to_owned(),
+            location.local.clone(),
+        ));
         tables.insert(location.shown().to_owned(), Arc::clone(&table));
         Ok(table)
     }
 
+    /// The table at `location` without looking at it: its columns are not known.
+    pub(super) fn unread(&self, runtime: &RuntimeEnv, location: &Location) -> Result<AtioTable> {
+        let table = self.handle(runtime, location)?;
+        let schema = Arc::new(Schema::empty());
+        Ok(AtioTable::newest(table, location.store.clone(), schema))
+    }
+
     /// Opens the table at `location`, following its newest version.
-    pub(super) async fn open(&self, runtime: &RuntimeEnv, location: &Location) -> Result<AtioTable> {
+    pub(super) async fn open(
+        &self,
+        runtime: &RuntimeEnv,
+        location: &Location,
+    ) -> Result<AtioTable> {
         let table = self.handle(runtime, location)?;
         let newest = table.newest().await?;
         let schema = Arc::clone(&newest.arrow);
@@ -66,6 +83,8 @@ impl AtioTable {
     pub async fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
         let location = Location::parse(location)?;
         let state = ctx.state();
-        OpenTables::of(&state).open(&ctx.runtime_env(), &location).await
+        OpenTables::of(&state)
+            .open(&ctx.runtime_env(), &location)
+            .await
     }
 }

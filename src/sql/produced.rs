@@ -31,8 +31,15 @@ pub(super) fn provider(
     schema: SchemaRef,
     produce: impl Fn() -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
-    let produced = Produced { name, schema: Arc::clone(&schema), produce: Arc::new(produce) };
-    Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(produced)])?))
+    let produced = Produced {
+        name,
+        schema: Arc::clone(&schema),
+        produce: Arc::new(produce),
+    };
+    Ok(Arc::new(StreamingTable::try_new(
+        schema,
+        vec![Arc::new(produced)],
+    )?))
 }
 
 impl PartitionStream for Produced {
@@ -43,7 +50,10 @@ impl PartitionStream for Produced {
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let produce = Arc::clone(&self.produce);
         let rows = futures::stream::once(async move { Ok(produce().await?) });
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
     }
 }
 

@@ -24,7 +24,8 @@ const STORED_AS: &str = "ATIO";
 ///
 /// Fails if the session takes no relation planners.
 pub fn register(ctx: &SessionContext) -> Result<()> {
-    if ctx.state().config().get_extension::<OpenTables>().is_some() {
+    // Not told by the configuration, which another context may have copied.
+    if ctx.state().table_factories().contains_key(STORED_AS) {
         return Ok(());
     }
     let tables = Arc::new(OpenTables::default());
@@ -33,8 +34,10 @@ pub fn register(ctx: &SessionContext) -> Result<()> {
         let mut state = state.write();
         state.config_mut().set_extension(Arc::clone(&tables));
         state.config_mut().options_mut().catalog.information_schema = true;
-        let factory = Arc::new(AtioTableFactory::default());
-        state.table_factories_mut().insert(STORED_AS.to_owned(), factory);
+        let factory = Arc::new(AtioTableFactory);
+        state
+            .table_factories_mut()
+            .insert(STORED_AS.to_owned(), factory);
     }
     ctx.register_relation_planner(Arc::new(AtioRelations::new(ctx.state_weak_ref())))?;
     ctx.add_analyzer_rule(Arc::new(PinVersions));

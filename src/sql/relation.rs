@@ -8,10 +8,13 @@ use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TableAlias, TableFactor, TableVersion,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TableAlias,
+    TableFactor, TableVersion,
 };
 use parking_lot::RwLock;
 
@@ -41,15 +44,23 @@ impl AtioRelations {
         arguments: Vec<FunctionArg>,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<LogicalPlan> {
-        let arguments = Arguments::evaluate(function.name(), function.parameters(), arguments, context)?;
-        let table = self.resolve(function, arguments.table()?)?;
+        let arguments =
+            Arguments::evaluate(function.name(), function.parameters(), arguments, context)?;
+        let table = self.resolve(
+            function,
+            arguments.table()?,
+            function.needs_newest(&arguments),
+        )?;
         let provider = function.provider(&table, &arguments)?;
         scan(TableReference::bare(function.name()), provider)
     }
 
     /// The table that a function is told of: a registered name, or else a path or URL.
-    fn resolve(&self, function: Function, text: &str) -> Result<AtioTable> {
-        let session = self.session.upgrade().ok_or_else(|| Error::invalid("the session has ended"))?;
+    fn resolve(&self, function: Function, text: &str, needs_newest: bool) -> Result<AtioTable> {
+        let session = self
+            .session
+            .upgrade()
+            .ok_or_else(|| Error::invalid("the session has ended"))?;
         let state = session.read().clone();
         let place = text.contains('/') || text.contains('\\');
         if !place {
@@ -62,56 +73,110 @@ impl AtioRelations {
                 ))
             })?;
             if let Some(damaged) = DamagedTable::downcast(provider.as_ref()) {
-                return Err(damaged.error().into());
+                return match needs_newest {
+                    true => Err(damaged.error().into()),
+                    false => Ok(damaged.table().clone()),
+                };
             }
-            return AtioTable::downcast(provider.as_ref()).cloned().ok_or_else(|| {
-                Error::invalid(format!("{}: '{reference}' is not an atio table", function.name())).into()
-            });
+            return AtioTable::downcast(provider.as_ref())
+                .cloned()
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "{}: '{reference}' is not an atio table",
+                        function.name()
+                    ))
+                    .into()
+                });
         }
         let location = Location::parse(text)?;
         let tables = OpenTables::of(&state);
         let runtime = Arc::clone(state.runtime_env());
+        if !needs_newest {
+            return Ok(tables.unread(&runtime, &location)?);
+        }
         Ok(wait(async move { tables.open(&runtime, &location).await })?)
     }
 
-    fn find(&self, state: &SessionState, reference: &TableReference) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Ok(schema) = state.schema_for_ref(reference.clone()) else { return Ok(None) };
+    fn find(
+        &self,
+        state: &SessionState,
+        reference: &TableReference,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Ok(schema) = state.schema_for_ref(reference.clone()) else {
+            return Ok(None);
+        };
         let name = reference.table().to_owned();
         let found = wait(async move {
             let found = schema.table(&name).await;
-            found.map_err(|error| Error::invalid(format!("table '{name}' cannot be opened")).with_source(error))
+            found.map_err(|error| {
+                Error::invalid(format!("table '{name}' cannot be opened")).with_source(error)
+            })
         })?;
         Ok(found)
     }
 }
 
 impl RelationPlanner for AtioRelations {
-    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
         match &relation {
-            TableFactor::Table { name, args: Some(call), version, alias, .. } => {
+            TableFactor::Table {
+                name,
+                args: Some(call),
+                version,
+                alias,
+                sample,
+                ..
+            } => {
                 let Some(function) = function(name, context) else {
                     refuse_version(version.as_ref(), name)?;
                     return Ok(RelationPlanning::Original(Box::new(relation)));
                 };
                 refuse_version(version.as_ref(), name)?;
+                if sample.is_some() {
+                    return Err(Error::unsupported(format!(
+                        "{name}: TABLESAMPLE is not supported"
+                    ))
+                    .into());
+                }
                 let plan = self.plan_function(function, call.args.clone(), context)?;
                 Ok(planned(plan, alias))
             }
-            TableFactor::Function { name, args, alias, .. } => match function(name, context) {
+            TableFactor::Function {
+                name, args, alias, ..
+            } => match function(name, context) {
                 Some(function) => {
                     let plan = self.plan_function(function, args.clone(), context)?;
                     Ok(planned(plan, alias))
                 }
                 None => Ok(RelationPlanning::Original(Box::new(relation))),
             },
-            TableFactor::Table { name, args: None, version: Some(version), alias, sample, .. } => {
+            TableFactor::Table {
+                name,
+                args: None,
+                version: Some(version),
+                alias,
+                sample,
+                ..
+            } => {
                 if sample.is_some() {
-                    return Err(Error::unsupported(format!("{name}: TABLESAMPLE cannot be combined with AS OF")).into());
+                    return Err(Error::unsupported(format!(
+                        "{name}: TABLESAMPLE cannot be combined with AS OF"
+                    ))
+                    .into());
                 }
                 let plan = plan_as_of(name, version, context)?;
                 Ok(planned(plan, alias))
             }
-            TableFactor::Table { name, args: None, version: None, .. } => {
+            TableFactor::Table {
+                name,
+                args: None,
+                version: None,
+                ..
+            } => {
                 refuse_damaged(name, context)?;
                 Ok(RelationPlanning::Original(Box::new(relation)))
             }
@@ -129,34 +194,50 @@ fn scan(name: TableReference, provider: Arc<dyn TableProvider>) -> Result<Logica
 }
 
 fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Function> {
-    let [part] = name.0.as_slice() else { return None };
+    let [part] = name.0.as_slice() else {
+        return None;
+    };
     Function::of(&context.normalize_ident(part.as_ident()?.clone()))
 }
 
 fn refuse_version(version: Option<&TableVersion>, name: &ObjectName) -> AtioResult<()> {
     match version {
         None => Ok(()),
-        Some(_) => Err(Error::unsupported(format!("{name}: AS OF cannot follow a function call"))),
+        Some(_) => Err(Error::unsupported(format!(
+            "{name}: AS OF cannot follow a function call"
+        ))),
     }
 }
 
 /// A table of a catalog that cannot be opened says why, not that it has no columns.
 fn refuse_damaged(name: &ObjectName, context: &dyn RelationPlannerContext) -> Result<()> {
     let reference = context.object_name_to_table_reference(name.clone())?;
-    let Ok(source) = context.context_provider().get_table_source(reference) else { return Ok(()) };
-    let Ok(provider) = source_as_provider(&source) else { return Ok(()) };
+    let Ok(source) = context.context_provider().get_table_source(reference) else {
+        return Ok(());
+    };
+    let Ok(provider) = source_as_provider(&source) else {
+        return Ok(());
+    };
     match DamagedTable::downcast(provider.as_ref()) {
         Some(damaged) => Err(damaged.error().into()),
         None => Ok(()),
     }
 }
 
-fn plan_as_of(name: &ObjectName, version: &TableVersion, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+fn plan_as_of(
+    name: &ObjectName,
+    version: &TableVersion,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlan> {
     refuse_damaged(name, context)?;
     let reference = context.object_name_to_table_reference(name.clone())?;
-    let source = context.context_provider().get_table_source(reference.clone())?;
+    let source = context
+        .context_provider()
+        .get_table_source(reference.clone())?;
     let provider = source_as_provider(&source)?;
-    let Some(table) = AtioTable::downcast(provider.as_ref()).filter(|table| table.fixed().is_none()) else {
+    let Some(table) =
+        AtioTable::downcast(provider.as_ref()).filter(|table| table.fixed().is_none())
+    else {
         return Err(Error::unsupported(format!(
             "'{reference}' has no versions to go back to: only atio tables can be read AS OF"
         ))
@@ -169,7 +250,10 @@ fn plan_as_of(name: &ObjectName, version: &TableVersion, context: &mut dyn Relat
         }
         At::Time(expr) => {
             let value = constant(name, expr, context)?;
-            functions::at_time(table, arguments::timestamp(&name.to_string(), "AS OF", &value)?)?
+            functions::at_time(
+                table,
+                arguments::timestamp(&name.to_string(), "AS OF", &value)?,
+            )?
         }
     };
     scan(reference, Arc::new(selected))
@@ -189,13 +273,27 @@ fn at(name: &ObjectName, version: &TableVersion) -> AtioResult<At> {
     };
     match version {
         TableVersion::VersionAsOf(expr) => Ok(At::Version(expr.clone())),
-        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => Ok(At::Time(expr.clone())),
+        TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => {
+            Ok(At::Time(expr.clone()))
+        }
         TableVersion::Function(SqlExpr::Function(call)) => {
-            let FunctionArguments::List(list) = &call.args else { return Err(refused()) };
-            let [argument] = list.args.as_slice() else { return Err(refused()) };
+            let FunctionArguments::List(list) = &call.args else {
+                return Err(refused());
+            };
+            let [argument] = list.args.as_slice() else {
+                return Err(refused());
+            };
             let (key, value) = match argument {
-                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (name.value.to_lowercase(), value),
-                FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (name.to_string().to_lowercase(), value),
+                FunctionArg::Named {
+                    name,
+                    arg: FunctionArgExpr::Expr(value),
+                    ..
+                } => (name.value.to_lowercase(), value),
+                FunctionArg::ExprNamed {
+                    name,
+                    arg: FunctionArgExpr::Expr(value),
+                    ..
+                } => (name.to_string().to_lowercase(), value),
                 _ => return Err(refused()),
             };
             match (call.name.to_string().to_lowercase().as_str(), key.as_str()) {

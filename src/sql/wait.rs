@@ -16,12 +16,27 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::new(ErrorKind::Storage, "cannot start a runtime to reach the storage").with_source(error))?;
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Storage,
+                "cannot start a runtime to reach the storage",
+            )
+            .with_source(error)
+        })?;
     let thread = std::thread::Builder::new()
         .name("atio".to_owned())
         .spawn(move || runtime.block_on(future))
-        .map_err(|error| Error::new(ErrorKind::Storage, "cannot start a thread to reach the storage").with_source(error))?;
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Storage, "reaching the storage failed by a panic")))
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Storage,
+                "cannot start a thread to reach the storage",
+            )
+            .with_source(error)
+        })?;
+    thread.join().unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Storage,
+            "reaching the storage failed by a panic",
+        ))
+    })
 }

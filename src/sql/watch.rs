@@ -28,10 +28,13 @@ impl Watches {
         watch
     }
 
-    /// True while a DROP TABLE of `name` is under way.
+    /// True while a DROP TABLE of `name` is under way: by the provider that was handed out
+    /// last, and on its thread, for DROP asks and deregisters without a pause.
     pub(super) fn is_dropping(&self, name: &str) -> bool {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut watches = by_name.get(name).into_iter().flatten();
-        watches.any(|watch| watch.upgrade().is_some_and(|watch| watch.is_drop()))
+        let newest = by_name.get(name).and_then(|watches| watches.last());
+        newest
+            .and_then(Weak::upgrade)
+            .is_some_and(|watch| watch.is_drop())
     }
 }

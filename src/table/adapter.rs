@@ -31,7 +31,12 @@ impl FieldIdAdapterFactory {
 
     /// The table's name for each column of a file; None for a column that it has not.
     fn names(&self, file: &Schema) -> Vec<Option<&str>> {
-        let id = |field: &Field| field.metadata().get(FIELD_ID).and_then(|id| id.parse::<i32>().ok());
+        let id = |field: &Field| {
+            field
+                .metadata()
+                .get(FIELD_ID)
+                .and_then(|id| id.parse::<i32>().ok())
+        };
         // Ids that some library put into a file of Python's are not this table's.
         let python = file.metadata().contains_key(PANDAS);
         let with_ids = !python && file.fields().iter().any(|field| id(field).is_some());
@@ -49,13 +54,21 @@ impl FieldIdAdapterFactory {
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
     fn create(&self, table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let names = self.names(&file);
-        let renamed = file.fields().iter().zip(&names).enumerate().map(|(i, (field, name))| {
-            // A name that no table has hides a column that is not the table's.
-            let name = name.map_or_else(|| format!("\0{i}"), str::to_owned);
-            Field::new(name, field.data_type().clone(), field.is_nullable())
-        });
+        let renamed = file
+            .fields()
+            .iter()
+            .zip(&names)
+            .enumerate()
+            .map(|(i, (field, name))| {
+                // A name that no table has hides a column that is not the table's.
+                let name = name.map_or_else(|| format!("\0{i}"), str::to_owned);
+                Field::new(name, field.data_type().clone(), field.is_nullable())
+            });
         let renamed: SchemaRef = Arc::new(Schema::new(renamed.collect::<Vec<_>>()));
-        let same = names.iter().zip(file.fields()).all(|(name, field)| *name == Some(field.name().as_str()));
+        let same = names
+            .iter()
+            .zip(file.fields())
+            .all(|(name, field)| *name == Some(field.name().as_str()));
         let inner = DefaultPhysicalExprAdapterFactory.create(table, renamed)?;
         if same {
             return Ok(inner);
@@ -78,7 +91,9 @@ impl PhysicalExprAdapter for FieldIdAdapter {
                 return Ok(Transformed::no(expr));
             };
             let name = self.file.field(column.index()).name();
-            Ok(Transformed::yes(Arc::new(Column::new(name, column.index())) as _))
+            Ok(Transformed::yes(
+                Arc::new(Column::new(name, column.index())) as _,
+            ))
         });
         rewritten.data()
     }
@@ -93,7 +108,10 @@ mod tests {
     use std::collections::HashMap;
 
     fn table(names: &[&str]) -> (Arc<TableSchema>, SchemaRef) {
-        let fields: Vec<_> = names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
+        let fields: Vec<_> = names
+            .iter()
+            .map(|name| Field::new(*name, DataType::Int64, true))
+            .collect();
         let arrow = Arc::new(Schema::new(fields));
         let schema = TableSchema::from_arrow(1, &arrow, &mut FieldIds { next: 1 }).unwrap();
         (Arc::new(schema), arrow)
@@ -107,7 +125,12 @@ mod tests {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    fn rewrite(schema: &Arc<TableSchema>, arrow: &SchemaRef, file: &SchemaRef, name: &str) -> Arc<dyn PhysicalExpr> {
+    fn rewrite(
+        schema: &Arc<TableSchema>,
+        arrow: &SchemaRef,
+        file: &SchemaRef,
+        name: &str,
+    ) -> Arc<dyn PhysicalExpr> {
         let factory = FieldIdAdapterFactory::new(Arc::clone(schema));
         let adapter = factory.create(Arc::clone(arrow), Arc::clone(file)).unwrap();
         adapter.rewrite(col(name, arrow).unwrap()).unwrap()
@@ -126,7 +149,10 @@ mod tests {
         let (schema, arrow) = table(&["a", "b"]);
         let file = file(&[("a", Some(7)), ("b", Some(2))]);
         let read = rewrite(&schema, &arrow, &file, "a");
-        assert!(read.downcast_ref::<Literal>().is_some_and(|literal| literal.value().is_null()));
+        assert!(
+            read.downcast_ref::<Literal>()
+                .is_some_and(|literal| literal.value().is_null())
+        );
     }
 
     #[test]
@@ -135,6 +161,9 @@ mod tests {
         let mut schema = Arc::unwrap_or_clone(schema);
         schema.fields[0].legacy_name = Some("old".into());
         let file = file(&[("b", None), ("old", None)]);
-        assert_eq!(rewrite(&Arc::new(schema), &arrow, &file, "new").to_string(), "old@1");
+        assert_eq!(
+            rewrite(&Arc::new(schema), &arrow, &file, "new").to_string(),
+            "old@1"
+        );
     }
 }

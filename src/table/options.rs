@@ -46,7 +46,9 @@ impl TableOptions {
     }
 
     /// Takes the options of a CREATE statement: checked, and as a snapshot keeps them.
-    pub(crate) fn of_statement(options: &HashMap<String, String>) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn of_statement(
+        options: &HashMap<String, String>,
+    ) -> Result<BTreeMap<String, String>> {
         let mut parsed = Self::default();
         let mut kept = BTreeMap::new();
         for (key, value) in options {
@@ -62,9 +64,16 @@ impl TableOptions {
 
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let number = || {
-            value.parse::<u64>().ok().filter(|number| *number > 0).ok_or_else(|| {
-                Error::invalid(format!("option '{PREFIX}{name}': '{}' is not a positive number", value.escape_debug()))
-            })
+            value
+                .parse::<u64>()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "option '{PREFIX}{name}': '{}' is not a positive number",
+                        value.escape_debug()
+                    ))
+                })
         };
         match name {
             COMPRESSION => {
@@ -78,11 +87,13 @@ impl TableOptions {
     }
 
     fn check_compression(&self) -> Result<()> {
-        datafusion::common::file_options::parquet_writer::parse_compression_string(&self.compression)
-            .map(drop)
-            .map_err(|error| {
-                Error::invalid(format!("option '{PREFIX}{COMPRESSION}'")).with_source(error)
-            })
+        datafusion::common::file_options::parquet_writer::parse_compression_string(
+            &self.compression,
+        )
+        .map(drop)
+        .map_err(|error| {
+            Error::invalid(format!("option '{PREFIX}{COMPRESSION}'")).with_source(error)
+        })
     }
 
     /// The options of the Parquet writer, on top of those of the session.
@@ -93,11 +104,18 @@ impl TableOptions {
         if let Some(rows) = self.max_row_group_rows {
             global.max_row_group_size = rows;
         }
-        TableParquetOptions { global, ..TableParquetOptions::default() }
+        TableParquetOptions {
+            global,
+            ..TableParquetOptions::default()
+        }
     }
 }
 
 fn unknown(key: &str) -> Error {
     let names = NAMES.map(|name| format!("'{PREFIX}{name}'"));
-    Error::invalid(format!("unknown option '{}'; the options of a table are {}", key.escape_debug(), names.join(", ")))
+    Error::invalid(format!(
+        "unknown option '{}'; the options of a table are {}",
+        key.escape_debug(),
+        names.join(", ")
+    ))
 }

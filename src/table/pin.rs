@@ -45,7 +45,7 @@ impl AnalyzerRule for PinVersions {
         let plan = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => match pinned(&scan.source, &mut pins) {
                 Some(table) => {
-                    table.check_planned(&scan.projected_schema)?;
+                    table.check_planned(scan.projection.as_deref(), &scan.projected_schema)?;
                     scan.source = provider_as_source(Arc::new(table));
                     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
                 }

@@ -45,7 +45,11 @@ enum At {
     /// The newest version; the schema is the last one known.
     Newest(Arc<Mutex<SchemaRef>>),
     /// The newest version when the statement began, planned with this schema.
-    Pinned { pin: Pin, planned: SchemaRef, known: Arc<Mutex<SchemaRef>> },
+    Pinned {
+        pin: Pin,
+        planned: SchemaRef,
+        known: Arc<Mutex<SchemaRef>>,
+    },
     /// One version for ever, read only.
     Version(Arc<Snapshot>),
 }
@@ -53,17 +57,34 @@ enum At {
 impl AtioTable {
     /// The newest version, whatever it is when a statement runs; `schema` is that of now.
     pub(crate) fn newest(table: Arc<Table>, store_url: ObjectStoreUrl, schema: SchemaRef) -> Self {
-        Self { table, store_url, at: At::Newest(Arc::new(Mutex::new(schema))), watch: None }
+        Self {
+            table,
+            store_url,
+            at: At::Newest(Arc::new(Mutex::new(schema))),
+            watch: None,
+        }
     }
 
     /// One version, read only.
-    pub(crate) fn version(table: Arc<Table>, store_url: ObjectStoreUrl, snapshot: Arc<Snapshot>) -> Self {
-        Self { table, store_url, at: At::Version(snapshot), watch: None }
+    pub(crate) fn version(
+        table: Arc<Table>,
+        store_url: ObjectStoreUrl,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        Self {
+            table,
+            store_url,
+            at: At::Version(snapshot),
+            watch: None,
+        }
     }
 
     /// The same table, telling `watch` what it is asked for.
     pub(crate) fn watched(self, watch: Arc<Watch>) -> Self {
-        Self { watch: Some(watch), ..self }
+        Self {
+            watch: Some(watch),
+            ..self
+        }
     }
 
     /// The atio table behind a provider; None for all others.
@@ -99,16 +120,35 @@ impl AtioTable {
             At::Pinned { planned, known, .. } => (Arc::clone(planned), known),
             At::Version(_) => return None,
         };
-        let at = At::Pinned { pin, planned, known: Arc::clone(known) };
-        Some(Self { at, watch: None, ..self.clone() })
+        let at = At::Pinned {
+            pin,
+            planned,
+            known: Arc::clone(known),
+        };
+        Some(Self {
+            at,
+            watch: None,
+            ..self.clone()
+        })
     }
 
     /// Fails if a plan was made with other columns than those known by now.
-    pub(super) fn check_planned(&self, projected: &DFSchema) -> Result<()> {
+    pub(super) fn check_planned(
+        &self,
+        projection: Option<&[usize]>,
+        projected: &DFSchema,
+    ) -> Result<()> {
         let schema = self.schema();
-        let known = |name: &str| schema.field_with_name(name).ok();
-        let same = projected.fields().iter().all(|field| {
-            known(field.name()).is_some_and(|known| known.data_type() == field.data_type())
+        let known = match projection {
+            Some(projection) => schema.project(projection).ok(),
+            None => Some(schema.as_ref().clone()),
+        };
+        let same = known.is_some_and(|known| {
+            let (known, planned) = (known.fields(), projected.fields());
+            known.len() == planned.len()
+                && known.iter().zip(planned).all(|(known, planned)| {
+                    known.name() == planned.name() && known.data_type() == planned.data_type()
+                })
         });
         match same {
             true => Ok(()),
@@ -124,7 +164,11 @@ impl AtioTable {
                 self.check_schema(&newest, &lock(known), known)?;
                 Ok(newest)
             }
-            At::Pinned { pin, planned, known } => {
+            At::Pinned {
+                pin,
+                planned,
+                known,
+            } => {
                 let pinned = pin.get(&self.table).await?;
                 self.check_schema(&pinned, planned, known)?;
                 Ok(pinned)
@@ -134,7 +178,12 @@ impl AtioTable {
 
     /// The statement was planned with `planned`; if that is not the schema any more, the
     /// next statement is planned with the right one.
-    fn check_schema(&self, found: &Snapshot, planned: &SchemaRef, known: &Mutex<SchemaRef>) -> AtioResult<()> {
+    fn check_schema(
+        &self,
+        found: &Snapshot,
+        planned: &SchemaRef,
+        known: &Mutex<SchemaRef>,
+    ) -> AtioResult<()> {
         if found.arrow.fields() == planned.fields() {
             return Ok(());
         }
@@ -145,7 +194,10 @@ impl AtioTable {
     fn schema_changed(&self) -> Error {
         Error::new(
             ErrorKind::SchemaChanged,
-            format!("the schema of '{}' was changed after this statement was planned: run it again", self.table.name()),
+            format!(
+                "the schema of '{}' was changed after this statement was planned: run it again (a prepared one: prepare it again)",
+                self.table.name()
+            ),
         )
     }
 
@@ -185,12 +237,19 @@ impl TableProvider for AtioTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let snapshot = self.snapshot().await?;
-        let request = scan::Request { projection, filters, limit };
+        let request = scan::Request {
+            projection,
+            filters,
+            limit,
+        };
         scan::plan(state, &self.table, &self.store_url, &snapshot, request).await
     }
 
     /// Every filter prunes files and row groups; rows are still filtered above the scan.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -212,10 +271,16 @@ impl TableProvider for AtioTable {
             return Err(self.refuse("REPLACE INTO").into());
         }
         let base = self.snapshot().await?;
-        base.arrow.logically_equivalent_names_and_types(&input.schema())?;
+        base.arrow
+            .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;
         let overwrite = op == InsertOp::Overwrite;
-        let sink = AtioSink::new(Target { table: Arc::clone(&self.table), base, overwrite, options })?;
+        let sink = AtioSink::new(Target {
+            table: Arc::clone(&self.table),
+            base,
+            overwrite,
+            options,
+        })?;
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }
 
@@ -223,7 +288,12 @@ impl TableProvider for AtioTable {
         Err(self.refuse("DELETE").into())
     }
 
-    async fn update(&self, _: &dyn Session, _: Vec<(String, Expr)>, _: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn update(
+        &self,
+        _: &dyn Session,
+        _: Vec<(String, Expr)>,
+        _: Vec<Expr>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Err(self.refuse("UPDATE").into())
     }
 

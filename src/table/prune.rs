@@ -11,10 +11,10 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 use super::statistics::{column, scalar};
-use datafusion::catalog::Session;
 use crate::format::stats::{Bound, ColumnStats};
 use crate::format::{FileEntry, Manifest};
 use crate::log::Snapshot;
+use datafusion::catalog::Session;
 
 /// A data file and the manifest that lists it.
 pub(super) type Listed<'a> = (&'a Manifest, &'a FileEntry);
@@ -42,14 +42,21 @@ pub(super) fn matching<'a>(
         Ok(predicate) if !predicate.always_true() => predicate,
         _ => return Ok(files),
     };
-    let keep = match predicate.prune(&FileStatistics { snapshot, files: &files }) {
+    let keep = match predicate.prune(&FileStatistics {
+        snapshot,
+        files: &files,
+    }) {
         Ok(keep) => keep,
         Err(error) => {
             ::log::debug!("no file was pruned: {error}");
             return Ok(files);
         }
     };
-    Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
+    Ok(files
+        .into_iter()
+        .zip(keep)
+        .filter_map(|(file, keep)| keep.then_some(file))
+        .collect())
 }
 
 struct FileStatistics<'a> {
@@ -58,7 +65,11 @@ struct FileStatistics<'a> {
 }
 
 impl FileStatistics<'_> {
-    fn bounds(&self, name: &Column, bound: impl Fn(&ColumnStats) -> Option<&Bound>) -> Option<ArrayRef> {
+    fn bounds(
+        &self,
+        name: &Column,
+        bound: impl Fn(&ColumnStats) -> Option<&Bound>,
+    ) -> Option<ArrayRef> {
         let at = self.snapshot.arrow.index_of(&name.name).ok()?;
         let data_type = self.snapshot.arrow.field(at).data_type();
         let null = ScalarValue::try_from(data_type).ok()?;
@@ -73,12 +84,13 @@ impl FileStatistics<'_> {
     }
 }
 
+/// NaN is above every number, or below all if its sign is set: where one may occur there
+/// are no bounds.
 impl PruningStatistics for FileStatistics<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |stats| stats.min.as_ref())
+        self.bounds(column, |stats| stats.min.as_ref().filter(|_| !stats.nan))
     }
 
-    /// NaN is above every number, so where one may occur there is no largest value.
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
         self.bounds(column, |stats| stats.max.as_ref().filter(|_| !stats.nan))
     }

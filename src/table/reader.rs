@@ -3,6 +3,7 @@
 //! A file that lost its end, or all of its bytes, must be an error, never fewer rows.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -28,7 +30,10 @@ pub(super) struct CheckedReaderFactory {
 
 impl CheckedReaderFactory {
     pub(super) fn new(inner: CachedParquetFileReaderFactory, version: String) -> Self {
-        Self { inner, version: version.into() }
+        Self {
+            inner,
+            version: version.into(),
+        }
     }
 }
 
@@ -40,14 +45,30 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let rows = match file.statistics.as_ref().map(|statistics| statistics.num_rows) {
+        let rows = match file
+            .statistics
+            .as_ref()
+            .map(|statistics| statistics.num_rows)
+        {
             Some(Precision::Exact(rows)) => Some(rows),
             _ => None,
         };
-        let subject = format!("data file {} of {}", file.object_meta.location, self.version);
-        let expected = Expected { subject, bytes: file.object_meta.size, rows };
-        let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(Box::new(CheckedReader { inner, expected: Arc::new(expected) }))
+        let subject = format!(
+            "data file {} of {}",
+            file.object_meta.location, self.version
+        );
+        let expected = Expected {
+            subject,
+            bytes: file.object_meta.size,
+            rows,
+        };
+        let inner = self
+            .inner
+            .create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(Box::new(CheckedReader {
+            inner,
+            expected: Arc::new(expected),
+        }))
     }
 }
 
@@ -64,7 +85,9 @@ impl Expected {
             "{} cannot be read; its manifest says {} bytes: it is missing, cut short or damaged, or its version has just expired",
             self.subject, self.bytes
         );
-        ParquetError::External(Box::new(crate::error::Error::damaged(message).with_source(error)))
+        ParquetError::External(Box::new(
+            crate::error::Error::damaged(message).with_source(error),
+        ))
     }
 
     fn check(&self, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
@@ -76,7 +99,9 @@ impl Expected {
                     self.subject,
                     metadata.file_metadata().num_rows()
                 );
-                Err(ParquetError::External(Box::new(crate::error::Error::damaged(message))))
+                Err(ParquetError::External(Box::new(
+                    crate::error::Error::damaged(message),
+                )))
             }
             _ => Ok(()),
         }
@@ -96,7 +121,10 @@ impl AsyncFileReader for CheckedReader {
         })
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         Box::pin(async move {
             let bytes = self.inner.get_byte_ranges(ranges).await;
             bytes.map_err(|error| self.expected.explain(error))
@@ -108,7 +136,12 @@ impl AsyncFileReader for CheckedReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         Box::pin(async move {
-            let metadata = self.inner.get_metadata(options).await;
+            // A footer that lies about its length can make the decoder overflow.
+            let metadata = AssertUnwindSafe(self.inner.get_metadata(options))
+                .catch_unwind()
+                .await;
+            let metadata = metadata
+                .unwrap_or_else(|_| Err(ParquetError::General("the footer is not one".to_owned())));
             let metadata = metadata.map_err(|error| self.expected.explain(error))?;
             self.expected.check(&metadata)?;
             Ok(metadata)

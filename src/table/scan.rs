@@ -8,11 +8,14 @@ use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::{MetricBuilder, MetricType};
 use object_store::ObjectMeta;
 
@@ -50,6 +53,15 @@ pub(super) async fn plan(
         limit_files(&mut files, request.limit);
     }
 
+    if files.is_empty() {
+        // A scan of no files has no partitions, which most plans above it cannot use.
+        let schema = match request.projection {
+            Some(projection) => Arc::new(snapshot.arrow.project(projection)?),
+            None => Arc::clone(&snapshot.arrow),
+        };
+        return Ok(Arc::new(EmptyExec::new(schema)));
+    }
+
     let options = state.config_options();
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
@@ -69,14 +81,19 @@ pub(super) async fn plan(
         .with_statistics(statistics)
         .with_projection_indices(request.projection.cloned())?
         .with_limit(request.limit)
-        .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory::new(Arc::clone(&snapshot.schema)))))
+        .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory::new(Arc::clone(
+            &snapshot.schema,
+        )))))
         .build();
     Ok(DataSourceExec::from_data_source(config))
 }
 
 fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Result<()> {
     let mut seen = HashSet::with_capacity(files.len());
-    match files.iter().find(|(_, file)| !seen.insert(file.path.as_str())) {
+    match files
+        .iter()
+        .find(|(_, file)| !seen.insert(file.path.as_str()))
+    {
         None => Ok(()),
         Some((_, file)) => Err(Error::damaged(format!(
             "version {} of '{}' lists data file {} twice",
@@ -90,7 +107,9 @@ fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Res
 
 /// Leaves the first files that together have `limit` rows.
 fn limit_files(files: &mut Vec<Listed<'_>>, limit: Option<usize>) {
-    let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else { return };
+    let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else {
+        return;
+    };
     let mut rows: u64 = 0;
     let enough = files.iter().position(|(_, file)| {
         rows = rows.saturating_add(file.rows.unwrap_or_default());
@@ -120,28 +139,19 @@ fn partitioned_files(
         let (_, size) = file.known()?;
         // Names are never reused, so any fixed time marks the content for the footer cache.
         let meta = ObjectMeta {
-            location: table.key(&file.path)?,
+            location: table.data_key(&file.path)?,
             last_modified: DateTime::UNIX_EPOCH,
             size,
             e_tag: None,
             version: None,
         };
         let statistics = statistics::of_file(manifest, file, &snapshot.schema, &snapshot.arrow);
-        partitioned.push(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)));
+        partitioned
+            .push(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)));
     }
-    let statistics = match partitioned.as_slice() {
-        [] => empty(snapshot),
-        files => {
-            let statistics = files.iter().filter_map(|file| file.statistics.as_deref());
-            Statistics::try_merge_iter(statistics, &snapshot.arrow)?
-        }
-    };
+    let of_files = partitioned
+        .iter()
+        .filter_map(|file| file.statistics.as_deref());
+    let statistics = Statistics::try_merge_iter(of_files, &snapshot.arrow)?;
     Ok((partitioned, statistics))
-}
-
-fn empty(snapshot: &Snapshot) -> Statistics {
-    let mut statistics = Statistics::new_unknown(&snapshot.arrow);
-    statistics.num_rows = datafusion::common::stats::Precision::Exact(0);
-    statistics.total_byte_size = datafusion::common::stats::Precision::Exact(0);
-    statistics
 }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, SchemaRef};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::datasource::file_format::parquet::ParquetSink;
@@ -22,8 +21,9 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
+use super::nan::{NanWatch, with_positive_nan};
 use super::options::TableOptions;
-use crate::error::{Error, Result as AtioResult};
+use crate::error::Error;
 use crate::format::FileEntry;
 use crate::log::{Change, Footer, Snapshot, Table, Transaction, stats_columns};
 
@@ -48,15 +48,22 @@ pub(crate) async fn append_rows(
     table: &Arc<Table>,
     batches: Vec<RecordBatch>,
     context: Arc<TaskContext>,
-) -> AtioResult<()> {
-    let failed = |error| Error::invalid("cannot write the rows").with_source(error);
+) -> Result<()> {
     let base = table.newest().await?;
     let options = TableOptions::of_table(&base.state.options)?;
     let schema = Arc::clone(&base.arrow);
-    let sink = AtioSink::new(Target { table: Arc::clone(table), base, overwrite: false, options }).map_err(failed)?;
+    let target = Target {
+        table: Arc::clone(table),
+        base,
+        overwrite: false,
+        options,
+    };
     let batches = futures::stream::iter(batches.into_iter().map(Ok));
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
-    sink.write_all(rows, &context).await.map(drop).map_err(failed)
+    AtioSink::new(target)?
+        .write_all(rows, &context)
+        .await
+        .map(drop)
 }
 
 /// Writes a stream of rows into data files and commits them as one version.
@@ -74,7 +81,10 @@ pub(super) struct AtioSink {
 impl AtioSink {
     pub(super) fn new(target: Target) -> Result<Self> {
         let file_schema = target.base.schema.to_arrow_with_ids()?;
-        Ok(Self { target, file_schema })
+        Ok(Self {
+            target,
+            file_schema,
+        })
     }
 
     async fn write_files(
@@ -109,7 +119,7 @@ impl AtioSink {
             let mut next = Some(first);
             while let Some(batch) = next {
                 rows += batch.num_rows() as u64;
-                nan.look(&batch);
+                nan.look(batch.columns());
                 if sender.send(Ok(batch)).await.is_err() {
                     // The encoder failed; its error is the one to tell.
                     break;
@@ -126,7 +136,10 @@ impl AtioSink {
         let batches = futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|batch| (batch, receiver))
         });
-        let batches = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.target.base.arrow), batches));
+        let batches = Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.target.base.arrow),
+            batches,
+        ));
         // An error on either side drops the other: an encoder that saw its input end would
         // finish the file as if it were whole.
         let (rows, _) = futures::try_join!(produce, sink.write_all(batches, context))?;
@@ -134,7 +147,14 @@ impl AtioSink {
     }
 
     /// The entry of a finished file: from its footer, and from what was seen being written.
-    fn entry(&self, txn: &Transaction, path: String, sink: &ParquetSink, rows: u64, nan: &NanWatch) -> Result<FileEntry> {
+    fn entry(
+        &self,
+        txn: &Transaction,
+        path: String,
+        sink: &ParquetSink,
+        rows: u64,
+        nan: &NanWatch,
+    ) -> Result<FileEntry> {
         let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
         let incomplete = || Error::damaged(format!("{path} was not written completely"));
         let metadata = sink.written().remove(&key).ok_or_else(incomplete)?;
@@ -162,13 +182,17 @@ impl AtioSink {
                 continue;
             }
             let schema = &self.target.base.arrow;
-            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
-                match column.data_type() == field.data_type() {
-                    true => Ok(Arc::clone(column)),
-                    false => cast(column, field.data_type()),
-                }
+            // A value that does not fit is an error, never NULL.
+            let options = CastOptions {
+                safe: false,
+                ..CastOptions::default()
+            };
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| {
+                let column = cast_with_options(column, field.data_type(), &options)?;
+                Ok(with_positive_nan(&column))
             });
-            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let columns = columns.collect::<Result<Vec<_>>>()?;
             return Ok(Some(RecordBatch::try_new(Arc::clone(schema), columns)?));
         }
         Ok(None)
@@ -205,8 +229,17 @@ impl DataSink for AtioSink {
     /// Commits all rows of `data` as one version, or none of them.
     ///
     /// Appending no rows makes no version; overwriting with no rows does.
-    async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> Result<u64> {
-        let Target { table, base, overwrite, .. } = &self.target;
+    async fn write_all(
+        &self,
+        data: SendableRecordBatchStream,
+        context: &Arc<TaskContext>,
+    ) -> Result<u64> {
+        let Target {
+            table,
+            base,
+            overwrite,
+            ..
+        } = &self.target;
         let txn = Transaction::begin(table);
         let write = self.write_files(&txn, data, context);
         let merges = async {
@@ -239,9 +272,19 @@ impl DataSink for AtioSink {
 
 impl DisplayAs for AtioSink {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { table, base, overwrite, .. } = &self.target;
+        let Target {
+            table,
+            base,
+            overwrite,
+            ..
+        } = &self.target;
         let operation = if *overwrite { "overwrite" } else { "append" };
-        write!(f, "AtioSink(table={}, operation={operation}, base={})", table.name(), base.version)
+        write!(
+            f,
+            "AtioSink(table={}, operation={operation}, base={})",
+            table.name(),
+            base.version
+        )
     }
 }
 
@@ -258,35 +301,4 @@ fn staging_context(txn: &Transaction, context: &Arc<TaskContext>) -> Result<Arc<
         .with_session_config(context.session_config().clone())
         .with_runtime(runtime);
     Ok(Arc::new(context))
-}
-
-/// Watches floating-point columns for NaN, which a Parquet footer does not tell.
-struct NanWatch {
-    schema: SchemaRef,
-    found: Vec<bool>,
-}
-
-impl NanWatch {
-    fn new(schema: &SchemaRef) -> Self {
-        Self { schema: Arc::clone(schema), found: vec![false; schema.fields().len()] }
-    }
-
-    fn look(&mut self, batch: &RecordBatch) {
-        for (found, column) in self.found.iter_mut().zip(batch.columns()) {
-            *found = *found || has_nan(column);
-        }
-    }
-
-    fn is_free(&self, name: &str) -> bool {
-        self.schema.index_of(name).is_ok_and(|at| !self.found[at])
-    }
-}
-
-fn has_nan(column: &dyn Array) -> bool {
-    match column.data_type() {
-        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
-        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
-        DataType::Float16 => column.as_primitive::<Float16Type>().values().iter().any(|value| value.is_nan()),
-        _ => false,
-    }
 }

@@ -8,13 +8,26 @@ use crate::format::stats::{Bound, ColumnStats, Value, from_hex};
 use crate::format::{FileEntry, Manifest, TableSchema};
 
 /// The statistics of one file, column by column of the table.
-pub(super) fn of_file(manifest: &Manifest, file: &FileEntry, schema: &TableSchema, arrow: &SchemaRef) -> Statistics {
-    let columns = schema.fields.iter().zip(arrow.fields()).map(|(field, arrow)| {
-        column(manifest, file, field.id, schema)
-            .map_or_else(ColumnStatistics::new_unknown, |stats| of_column(stats, arrow.data_type()))
-    });
+pub(super) fn of_file(
+    manifest: &Manifest,
+    file: &FileEntry,
+    schema: &TableSchema,
+    arrow: &SchemaRef,
+) -> Statistics {
+    let columns = schema
+        .fields
+        .iter()
+        .zip(arrow.fields())
+        .map(|(field, arrow)| {
+            column(manifest, file, field.id, schema)
+                .map_or_else(ColumnStatistics::new_unknown, |stats| {
+                    of_column(stats, arrow.data_type())
+                })
+        });
     let count = |number: Option<u64>| {
-        number.and_then(|number| usize::try_from(number).ok()).map_or(Precision::Absent, Precision::Exact)
+        number
+            .and_then(|number| usize::try_from(number).ok())
+            .map_or(Precision::Absent, Precision::Exact)
     };
     Statistics {
         num_rows: count(file.rows),
@@ -43,20 +56,24 @@ fn of_column(stats: &ColumnStats, data_type: &DataType) -> ColumnStatistics {
         column.null_count = Precision::Exact(nulls);
     }
     let precision = |bound: &Option<Bound>| {
-        let Some(bound) = bound else { return Precision::Absent };
-        let Some(value) = scalar(&bound.value, data_type) else { return Precision::Absent };
+        let Some(bound) = bound else {
+            return Precision::Absent;
+        };
+        let Some(value) = scalar(&bound.value, data_type) else {
+            return Precision::Absent;
+        };
         // Either zero stands for both, so which one occurs is not known.
         let zero = matches!(bound.value, Value::Float(0.0));
-        match bound.cut || stats.nan || zero {
+        match bound.cut || zero {
             true => Precision::Inexact(value),
             false => Precision::Exact(value),
         }
     };
-    column.min_value = precision(&stats.min);
-    column.max_value = match stats.nan {
-        true => Precision::Absent,
-        false => precision(&stats.max),
-    };
+    // NaN is above every number, or below if its sign is set: then there are no bounds.
+    if !stats.nan {
+        column.min_value = precision(&stats.min);
+        column.max_value = precision(&stats.max);
+    }
     column
 }
 
@@ -107,8 +124,12 @@ pub(super) fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue>
         DataType::Time64(TimeUnit::Microsecond) => int!(Time64Microsecond),
         DataType::Time64(_) => int!(Time64Nanosecond),
         DataType::Timestamp(TimeUnit::Second, zone) => int!(TimestampSecond, zone.clone()),
-        DataType::Timestamp(TimeUnit::Millisecond, zone) => int!(TimestampMillisecond, zone.clone()),
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => int!(TimestampMicrosecond, zone.clone()),
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            int!(TimestampMillisecond, zone.clone())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            int!(TimestampMicrosecond, zone.clone())
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => int!(TimestampNanosecond, zone.clone()),
         DataType::Decimal32(precision, scale) => int!(Decimal32, *precision, *scale),
         DataType::Decimal64(precision, scale) => int!(Decimal64, *precision, *scale),

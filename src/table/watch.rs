@@ -1,12 +1,15 @@
 //! What a provider that a catalog handed out was asked for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 
 /// What one provider was asked for so far.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     schema: AtomicBool,
-    table_type: AtomicBool,
+    /// The thread that asked for the kind of table last.
+    table_type: Mutex<Option<ThreadId>>,
 }
 
 impl Watch {
@@ -15,11 +18,19 @@ impl Watch {
     }
 
     pub(crate) fn asked_for_type(&self) {
-        self.table_type.store(true, Ordering::Release);
+        let mut thread = self
+            .table_type
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *thread = Some(std::thread::current().id());
     }
 
-    /// True if nothing but the kind of table was asked.
+    /// True if nothing but the kind of table was asked, by this thread.
     pub(crate) fn is_drop(&self) -> bool {
-        self.table_type.load(Ordering::Acquire) && !self.schema.load(Ordering::Acquire)
+        let thread = self
+            .table_type
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *thread == Some(std::thread::current().id()) && !self.schema.load(Ordering::Acquire)
     }
 }

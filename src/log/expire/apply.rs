@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::super::adopt;
 use super::super::commit::{Draft, announce};
 use super::super::resolve::{Outcome, create_record};
 use super::super::snapshot::Snapshot;
 use super::super::table::Table;
 use super::super::transaction::Transaction;
-use super::super::adopt;
 use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::Result;
@@ -34,15 +34,16 @@ pub(super) async fn fence(
         // A fence on a table that Python made takes it over.
         _ => {
             let state = adopt::stage(table, txn, base, true).await?;
-            table.record_of_state(txn, base, &state, draft, attempt).await?
+            table
+                .record_of_state(txn, base, &state, draft, attempt)
+                .await?
         }
     };
     record.last_expire = Some(record.version_id);
     record.expired = plan.expired.clone();
     record.revoked = plan.revoked.clone();
-    let bytes = record.to_bytes()?.into();
     ::log::info!("'{}': {}", table.name(), plan.words());
-    match create_record(table, record.version_id, txn.id(), bytes).await? {
+    match create_record(table, txn, &record).await? {
         Outcome::Committed => Ok(Some(record)),
         Outcome::Conflict(_) => Ok(None),
     }
@@ -65,6 +66,10 @@ pub(super) async fn delete(
     for paths in plan.before_tombstones() {
         let deleted = table.objects.delete_all(&paths).await;
         outcomes.extend(paths.into_iter().zip(deleted));
+        // What names a file that is still there must stay, so that it is found again.
+        if !outcomes.values().all(Result::is_ok) {
+            break;
+        }
     }
     if outcomes.values().all(Result::is_ok) {
         bury(table, inventory, plan, fence).await?;
@@ -76,7 +81,9 @@ pub(super) async fn delete(
     for row in &mut rows {
         match outcomes.get(&row.path) {
             Some(Ok(())) => row.deleted = true,
-            Some(Err(error)) => row.reason = format!("{}; could not be deleted: {error}", row.reason),
+            Some(Err(error)) => {
+                row.reason = format!("{}; could not be deleted: {error}", row.reason)
+            }
             None => row.reason = format!("{}; left for the next expiry", row.reason),
         }
     }
@@ -89,13 +96,20 @@ async fn bury(
     plan: &ExpirePlan,
     fence: Option<&CommitRecord>,
 ) -> Result<()> {
-    let by = fence.map(|fence| fence.version_id).or(inventory.base.record.last_expire());
+    let by = fence
+        .map(|fence| fence.version_id)
+        .or(inventory.base.record.last_expire());
     let uuid = fence.map_or(inventory.base.table, |fence| fence.table);
     for version in &plan.bury {
-        let (Some(by), Some(record)) = (by, inventory.records.get(version)) else { continue };
+        let (Some(by), Some(record)) = (by, inventory.records.get(version)) else {
+            continue;
+        };
         let at_us = inventory.times.get(version).copied().unwrap_or_default();
         if let Some(tombstone) = Tombstone::replacing(record, "expired", by, uuid, at_us) {
-            table.objects.replace(&layout::record(*version), tombstone.to_bytes()?.into()).await?;
+            table
+                .objects
+                .replace(&layout::record(*version), tombstone.to_bytes()?.into())
+                .await?;
         }
     }
     Ok(())

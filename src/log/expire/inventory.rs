@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
+use super::super::adopt;
 use super::super::history::PARALLEL;
 use super::super::objects::Listed;
 use super::super::snapshot::Snapshot;
@@ -45,7 +46,11 @@ impl Table {
 }
 
 /// Reads all versions up to `base`, decides which stay, and collects what each names.
-pub(super) async fn take(table: &Table, base: &Arc<Snapshot>, expiry: &Expiry) -> Result<Inventory> {
+pub(super) async fn take(
+    table: &Table,
+    base: &Arc<Snapshot>,
+    expiry: &Expiry,
+) -> Result<Inventory> {
     let first = table.first_version().await?;
     let mut inventory = Inventory {
         base: Arc::clone(base),
@@ -67,27 +72,33 @@ pub(super) async fn take(table: &Table, base: &Arc<Snapshot>, expiry: &Expiry) -
 
 impl Inventory {
     async fn read_records(&mut self, table: &Table) -> Result<()> {
-        let base = &self.base;
-        let versions = self.first.through(base.version);
-        let reads = versions.map(|version| async move {
-            let read = async {
-                let record = table.record(version).await?;
+        let base = Arc::clone(&self.base);
+        let python = adopt::python_times(table, base.version).await?;
+        let versions = table.versions(base.version).await?;
+        let read = futures::stream::iter(versions).map(|version| {
+            let (base, python) = (&base, &python);
+            async move {
+                let record = match table.record(version).await {
+                    Ok(record) => record,
+                    // Of a version that has expired already, what is left does no harm.
+                    Err(_) if base.has_expired(version) => return Ok(None),
+                    Err(error) => return Err(refuse(version, error)),
+                };
                 let time = match &record.record {
                     Record::Live(live) => live.committed_at_us,
                     Record::Tombstone(tombstone) => tombstone.committed_at_us,
-                    Record::Python(_) => table.committed_at_us(version).await?,
+                    Record::Python(_) => match python.get(&version) {
+                        Some(time) => *time,
+                        None => {
+                            let lost = Error::damaged("its snapshot is lost, and with it its time");
+                            return Err(refuse(version, lost));
+                        }
+                    },
                 };
-                Ok((record, time))
-            };
-            match read.await {
-                Ok(read) => Ok(Some(read)),
-                // Of a version that has expired already, whatever is left does no harm.
-                Err(_) if base.has_expired(version) => Ok(None),
-                Err(error) => Err(refuse(version, error)),
+                Ok(Some((record, time)))
             }
         });
-        let reads: Vec<_> = reads.collect();
-        let read: Vec<_> = futures::stream::iter(reads).buffered(PARALLEL).try_collect().await?;
+        let read: Vec<_> = read.buffered(PARALLEL).try_collect().await?;
         for (record, time) in read.into_iter().flatten() {
             self.committed.extend(record.txn());
             self.times.insert(record.version(), time);
@@ -99,19 +110,34 @@ impl Inventory {
     /// The versions that stay: the newest, the youngest, the last ones, the tagged.
     fn decide(&self, expiry: &Expiry, tagged: &HashSet<Version>) -> BTreeSet<Version> {
         let newest = self.base.version;
-        let readable: Vec<_> = self.first.through(newest).filter(|version| !self.base.has_expired(*version)).collect();
+        let readable: Vec<_> = self
+            .first
+            .through(newest)
+            .filter(|version| !self.base.has_expired(*version))
+            .collect();
         let changed = |version: &&Version| {
-            self.records.get(version).is_some_and(|record| record.operation().changes_state())
+            self.records
+                .get(version)
+                .is_some_and(|record| record.operation().changes_state())
         };
         let wanted = usize::try_from(expiry.retain_last.max(1)).unwrap_or(usize::MAX);
-        let last = readable.iter().rev().filter(changed).take(wanted).last().copied();
+        let last = readable
+            .iter()
+            .rev()
+            .filter(changed)
+            .take(wanted)
+            .last()
+            .copied();
         let limit = expiry.now_us.saturating_sub(expiry.keep_for_us);
         let young = |version: Version| {
             let superseded = version.next().ok().and_then(|next| self.times.get(&next));
             superseded.is_none_or(|at| *at > limit)
         };
         let stays = |version: &Version| {
-            *version == newest || young(*version) || tagged.contains(version) || last.is_some_and(|last| *version >= last)
+            *version == newest
+                || young(*version)
+                || tagged.contains(version)
+                || last.is_some_and(|last| *version >= last)
         };
         readable.into_iter().filter(stays).collect()
     }
@@ -119,9 +145,15 @@ impl Inventory {
     async fn collect_live(&mut self, table: &Table) -> Result<()> {
         let mut manifests = HashSet::new();
         for version in &self.retained {
-            let Some(record) = self.records.get(version) else { continue };
-            let snapshot = table.load(record.clone()).await.map_err(|error| refuse(*version, error))?;
-            self.live.extend(named_by_record(record).map(|(path, _)| path));
+            let Some(record) = self.records.get(version) else {
+                continue;
+            };
+            let snapshot = table
+                .load(record.clone())
+                .await
+                .map_err(|error| refuse(*version, error))?;
+            self.live
+                .extend(named_by_record(record).map(|(path, _)| path));
             self.live.insert(snapshot.state.schema.object.path.clone());
             let mut unseen = Vec::new();
             for manifest in &snapshot.state.manifests {
@@ -129,14 +161,22 @@ impl Inventory {
                     unseen.push(manifest.clone());
                 }
             }
-            let mut loaded = table.load_manifests(&unseen).await.map_err(|error| refuse(*version, error))?;
+            let mut loaded = table
+                .load_manifests(&unseen)
+                .await
+                .map_err(|error| refuse(*version, error))?;
             loaded.extend(snapshot.python.iter().flatten().cloned());
             for manifest in loaded {
-                self.live.extend(manifest.files.iter().map(|file| file.path.clone()));
+                self.live
+                    .extend(manifest.files.iter().map(|file| file.path.clone()));
             }
             if let Record::Python(python) = &record.record {
                 self.live.insert(python.snapshot.clone());
-                let bytes = table.objects.get_named(&python.snapshot).await.map_err(|error| refuse(*version, error))?;
+                let bytes = table
+                    .objects
+                    .get_named(&python.snapshot)
+                    .await
+                    .map_err(|error| refuse(*version, error))?;
                 let manifests = PythonSnapshot::parse(&python.snapshot, &bytes)?.manifests;
                 self.live.extend(manifests);
             }
@@ -186,9 +226,15 @@ fn named_by_record(record: &StoredRecord) -> impl Iterator<Item = (String, Optio
     };
     let objects = live.into_iter().flat_map(|live| {
         let changes = &live.changes;
-        live.snapshot.iter().chain(&live.refs).chain(&changes.added).chain(&changes.removed)
+        live.snapshot
+            .iter()
+            .chain(&live.refs)
+            .chain(&changes.added)
+            .chain(&changes.removed)
     });
-    let objects: Vec<_> = objects.map(|object| (object.path.clone(), Some(object.size))).collect();
+    let objects: Vec<_> = objects
+        .map(|object| (object.path.clone(), Some(object.size)))
+        .collect();
     objects.into_iter().chain(python)
 }
 
@@ -198,18 +244,29 @@ async fn state_of(table: &Table, record: &StoredRecord) -> Result<Vec<(String, O
         Record::Tombstone(_) => Ok(Vec::new()),
         Record::Python(python) => {
             let bytes = table.objects.get(&python.snapshot).await?;
-            let parsed = bytes.and_then(|bytes| PythonSnapshot::parse(&python.snapshot, &bytes).ok());
-            Ok(parsed.into_iter().flat_map(|snapshot| snapshot.manifests).map(|path| (path, None)).collect())
+            let parsed =
+                bytes.and_then(|bytes| PythonSnapshot::parse(&python.snapshot, &bytes).ok());
+            Ok(parsed
+                .into_iter()
+                .flat_map(|snapshot| snapshot.manifests)
+                .map(|path| (path, None))
+                .collect())
         }
         Record::Live(live) => {
-            let Some(object) = &live.snapshot else { return Ok(Vec::new()) };
+            let Some(object) = &live.snapshot else {
+                return Ok(Vec::new());
+            };
             let bytes = table.objects.get(&object.path).await?;
-            let Some(state) = bytes.and_then(|bytes| SnapshotFile::parse(&object.path, &bytes).ok()) else {
+            let Some(state) =
+                bytes.and_then(|bytes| SnapshotFile::parse(&object.path, &bytes).ok())
+            else {
                 return Ok(Vec::new());
             };
             let objects = state.manifests.into_iter().map(|manifest| manifest.object);
             let objects = objects.chain([state.schema.object]);
-            Ok(objects.map(|object| (object.path, Some(object.size))).collect())
+            Ok(objects
+                .map(|object| (object.path, Some(object.size)))
+                .collect())
         }
     }
 }
@@ -221,8 +278,12 @@ async fn files_of(table: &Table, manifest: &str, python: bool) -> Result<Vec<Fil
 }
 
 async fn tagged(table: &Table, base: &Snapshot) -> Result<HashSet<Version>> {
-    let Record::Live(live) = &base.record.record else { return Ok(HashSet::new()) };
-    let Some(refs) = &live.refs else { return Ok(HashSet::new()) };
+    let Record::Live(live) = &base.record.record else {
+        return Ok(HashSet::new());
+    };
+    let Some(refs) = &live.refs else {
+        return Ok(HashSet::new());
+    };
     let bytes = table.objects.get_named(&refs.path).await?;
     refs.verify(&bytes)?;
     let refs = RefsFile::parse(&refs.path, &bytes)?;
@@ -232,6 +293,8 @@ async fn tagged(table: &Table, base: &Snapshot) -> Result<HashSet<Version>> {
 fn refuse(version: Version, error: Error) -> Error {
     Error::new(
         ErrorKind::Damaged,
-        format!("refusing to expire: version {version} cannot be read, so what it needs is not known; nothing was deleted ({error})"),
+        format!(
+            "refusing to expire: version {version} cannot be read, so what it needs is not known; nothing was deleted ({error})"
+        ),
     )
 }

@@ -75,7 +75,10 @@ impl Table {
         txn.abort().await;
         Err(Error::new(
             ErrorKind::Conflict,
-            format!("cannot expire '{}': other writers kept coming first; nothing was deleted", self.name()),
+            format!(
+                "cannot expire '{}': other writers kept coming first; nothing was deleted",
+                self.name()
+            ),
         ))
     }
 }

@@ -60,8 +60,13 @@ impl ExpirePlan {
         let new = |version: &Version| !in_ranges(&inventory.base.expired, *version);
         let mut frees = false;
         for (version, named) in &inventory.expired {
-            for (path, bytes) in named.iter().filter(|(path, _)| !inventory.live.contains(path)) {
-                let Some(object) = layout::parse(path) else { continue };
+            for (path, bytes) in named
+                .iter()
+                .filter(|(path, _)| !inventory.live.contains(path))
+            {
+                let Some(object) = layout::parse(path) else {
+                    continue;
+                };
                 let doomed = self.doomed.entry(path.clone()).or_insert(Doomed {
                     kind: object.kind,
                     bytes: *bytes,
@@ -72,11 +77,19 @@ impl ExpirePlan {
             }
         }
         // Versions that share everything with one that stays cost nothing: leave them.
-        let buried = inventory.expired.keys().filter(|version| frees || !new(version));
+        let buried = inventory
+            .expired
+            .keys()
+            .filter(|version| frees || !new(version));
         self.bury = buried.copied().collect();
         if frees {
-            let gone = |version: Version| version < inventory.first || self.bury.contains(&version) || in_ranges(&inventory.base.expired, version);
-            self.expired = super::super::snapshot::without(inventory.base.version, |version| !gone(version));
+            let gone = |version: Version| {
+                version < inventory.first
+                    || self.bury.contains(&version)
+                    || in_ranges(&inventory.base.expired, version)
+            };
+            self.expired =
+                super::super::snapshot::without(inventory.base.version, |version| !gone(version));
             self.fence = true;
         }
     }
@@ -85,7 +98,9 @@ impl ExpirePlan {
     fn add_orphans(&mut self, inventory: &Inventory, listing: &[Listed], expiry: &Expiry) {
         let mut abandoned: HashMap<Txn, (DateTime<Utc>, Vec<&Listed>)> = HashMap::new();
         for object in listing {
-            let Some(Some(txn)) = layout::parse(&object.path).map(|object| object.txn) else { continue };
+            let Some(Some(txn)) = layout::parse(&object.path).map(|object| object.txn) else {
+                continue;
+            };
             if inventory.live.contains(&object.path) || self.doomed.contains_key(&object.path) {
                 continue;
             }
@@ -94,7 +109,9 @@ impl ExpirePlan {
                 self.doom(object, reason.to_owned());
                 continue;
             }
-            let (youngest, objects) = abandoned.entry(txn).or_insert((object.modified, Vec::new()));
+            let (youngest, objects) = abandoned
+                .entry(txn)
+                .or_insert((object.modified, Vec::new()));
             *youngest = object.modified.max(*youngest);
             objects.push(object);
         }
@@ -108,14 +125,23 @@ impl ExpirePlan {
             self.revoked.push(txn);
             self.fence = true;
             for object in objects {
-                self.doom(object, format!("no version names it; its transaction {txn} never committed"));
+                self.doom(
+                    object,
+                    format!("no version names it; its transaction {txn} never committed"),
+                );
             }
         }
     }
 
     fn doom(&mut self, object: &Listed, reason: String) {
-        let Some(parsed) = layout::parse(&object.path) else { return };
-        let doomed = Doomed { kind: parsed.kind, bytes: Some(object.size), reason };
+        let Some(parsed) = layout::parse(&object.path) else {
+            return;
+        };
+        let doomed = Doomed {
+            kind: parsed.kind,
+            bytes: Some(object.size),
+            reason,
+        };
         self.doomed.insert(object.path.clone(), doomed);
     }
 
@@ -138,7 +164,10 @@ impl ExpirePlan {
 
     /// Snapshots go last: until then a crashed expiry finds the rest through them.
     pub(super) fn after_tombstones(&self) -> Vec<String> {
-        let snapshots = self.doomed.iter().filter(|(_, doomed)| doomed.kind == Kind::Snapshot);
+        let snapshots = self
+            .doomed
+            .iter()
+            .filter(|(_, doomed)| doomed.kind == Kind::Snapshot);
         snapshots.map(|(path, _)| path.clone()).collect()
     }
 

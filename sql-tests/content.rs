@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::object_store::ObjectStoreExt;
+use datafusion::object_store::{Error, ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
@@ -52,18 +53,17 @@ pub(crate) async fn objects(place: &Place) -> Objects {
     match place {
         Place::Memory(store) => {
             let mut found = Objects::new();
-            for meta in datafusion::object_store::ObjectStore::list(store.as_ref(), None)
+            for meta in ObjectStore::list(store.as_ref(), None)
                 .try_collect::<Vec<_>>()
                 .await
                 .unwrap()
             {
-                let bytes = store
-                    .get(&meta.location)
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap();
+                let object = match store.get(&meta.location).await {
+                    // Deleted since it was listed.
+                    Err(Error::NotFound { .. }) => continue,
+                    object => object.unwrap(),
+                };
+                let bytes = object.bytes().await.unwrap();
                 found.insert(meta.location.to_string(), bytes.to_vec());
             }
             found
@@ -89,7 +89,11 @@ pub(crate) fn files(root: &Path) -> Objects {
                 .to_str()
                 .unwrap()
                 .to_owned();
-            found.insert(name, fs::read(&path).unwrap());
+            match fs::read(&path) {
+                // Deleted since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                bytes => drop(found.insert(name, bytes.unwrap())),
+            }
         }
     }
     found
@@ -144,16 +148,10 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 /// The rows of a statement that must succeed.
-#[track_caller]
-pub(crate) fn rows<'a>(
-    ctx: &'a SessionContext,
-    sql: &'a str,
-) -> impl Future<Output = Vec<String>> + 'a {
-    async move {
-        match run(ctx, sql).await {
-            Ok(batches) => texts(&batches),
-            Err(error) => panic!("{sql}: {error}"),
-        }
+pub(crate) async fn rows(ctx: &SessionContext, sql: &str) -> Vec<String> {
+    match run(ctx, sql).await {
+        Ok(batches) => texts(&batches),
+        Err(error) => panic!("{sql}: {error}"),
     }
 }
 

@@ -7,10 +7,7 @@ mod source;
 
 use std::time::Duration;
 
-use datafusion::error::Result;
-use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
-use tokio::task::JoinSet;
 
 use crate::content::{
     Objects, assert_same, failure, in_t, objects, on_every_place, open, row, rows,

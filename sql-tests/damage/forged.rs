@@ -4,14 +4,17 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::forge::{Broken, NEWEST, POINTER, ROWS, file_name, record};
+use super::forge::{Broken, NEWEST, POINTER, ROWS, SUCCESS, file_name, record};
 use crate::content::{assert_same, files};
+
+/// What is said wrongly, and the change that says it.
+type Lie = (&'static str, fn(&mut Value));
 
 /// Every change is made to version 4, and everything that names the changed object is right.
 #[tokio::test]
 async fn manifest_that_lies_is_refused_or_read_right() {
     let template = Broken::fresh().await;
-    let lies: &[(&str, fn(&mut Value))] = &[
+    let lies: &[Lie] = &[
         ("the same file twice", |manifest| {
             let entry = manifest["files"][0].clone();
             manifest["files"].as_array_mut().unwrap().push(entry);
@@ -119,7 +122,7 @@ async fn malformed_statistics_lose_no_row() {
 #[tokio::test]
 async fn snapshot_that_lies_is_refused_or_read_right() {
     let template = Broken::fresh().await;
-    let lies: &[(&str, fn(&mut Value))] = &[
+    let lies: &[Lie] = &[
         ("one manifest twice", |snapshot| {
             snapshot["manifests"][1] = snapshot["manifests"][0].clone();
             snapshot["manifest_info"][1] = snapshot["manifest_info"][0].clone();
@@ -270,46 +273,71 @@ async fn record_that_is_not_of_its_place_is_refused() {
         record["previous"]["checksum"] = json!("crc32c:00000000")
     })
     .await;
-    assert_record_refused(&template, "version 4", |record| {
-        record["table"] = json!("0190a0b0-c0d0-7e0f-8a1b-2c3d4e5f6071");
-    })
-    .await;
     assert_record_refused(&template, name, |record| record["snapshot"] = json!(null)).await;
     assert_record_refused(&template, name, |record| record["version_id"] = json!("4")).await;
 }
 
 #[tokio::test]
-async fn record_of_another_table_is_refused() {
-    let (template, other) = (Broken::fresh().await, Broken::fresh().await);
-    for version in [NEWEST, 1] {
-        let table = template.copy();
-        // With everything that it names, so that only the record itself is out of place.
-        for (name, bytes) in files(&other.root()) {
-            let foreign_record =
-                name.ends_with(".metadata.json") || name == POINTER || name == "_SUCCESS";
-            if !foreign_record || name == record(version) {
-                fs::create_dir_all(table.path(&name).parent().unwrap()).unwrap();
-                fs::write(table.path(&name), bytes).unwrap();
-            }
+async fn record_that_continues_this_table_under_the_name_of_another_is_refused() {
+    assert_record_refused(&Broken::fresh().await, "version 4", |record| {
+        record["table"] = json!("0190a0b0-c0d0-7e0f-8a1b-2c3d4e5f6071");
+    })
+    .await;
+}
+
+/// A table in which the record of `version` is that of another table, with everything that
+/// it names beside it.
+async fn with_record_of_another_table(version: usize) -> Broken {
+    let (table, other) = (Broken::fresh().await, Broken::fresh().await);
+    for (name, bytes) in files(&other.root()) {
+        let identity = name.ends_with(".metadata.json") || name == POINTER || name == SUCCESS;
+        if !identity || name == record(version) {
+            fs::create_dir_all(table.path(&name).parent().unwrap()).unwrap();
+            fs::write(table.path(&name), bytes).unwrap();
         }
-        let before = files(&table.root());
-        let error = table.version(version).await.expect_err("read by number");
-        assert!(
-            error.contains(&format!("v{version}")) || error.contains(&format!("version {version}")),
-            "{error}"
-        );
-        let error = table.expire().await.expect_err("expired");
-        assert!(
-            error.contains(&format!("v{version}")) || error.contains(&format!("version {version}")),
-            "{error}"
-        );
-        if version == NEWEST {
-            table.newest().await.expect_err("read as the newest");
-            table.append().await.expect_err("appended to");
-        }
-        assert_same(&before, &files(&table.root()), "refused statements");
-        table.assert_version(3, "beside a foreign record").await;
     }
+    table
+}
+
+fn assert_says_version(error: &str, version: usize) {
+    let names = [format!("v{version}"), format!("version {version}")];
+    assert!(names.iter().any(|name| error.contains(name)), "{error}");
+}
+
+#[tokio::test]
+async fn record_of_another_table_is_not_read_written_on_or_expired() {
+    let table = with_record_of_another_table(NEWEST).await;
+    let before = files(&table.root());
+    assert_says_version(&table.newest().await.unwrap_err(), NEWEST);
+    assert_says_version(&table.append().await.unwrap_err(), NEWEST);
+    assert_says_version(&table.expire().await.unwrap_err(), NEWEST);
+    assert_same(&before, &files(&table.root()), "refused statements");
+    table.assert_version(3, "below a foreign record").await;
+}
+
+#[tokio::test]
+async fn record_of_another_table_is_not_read_by_number() {
+    let mut read = Vec::new();
+    for version in [NEWEST, 2, 1] {
+        let table = with_record_of_another_table(version).await;
+        match table.version(version).await {
+            Ok(rows) => read.push((version, rows)),
+            Err(error) => assert_says_version(&error, version),
+        }
+    }
+    assert!(read.is_empty(), "versions of another table: {read:?}");
+}
+
+#[tokio::test]
+async fn expiry_of_a_record_of_another_table_keeps_what_is_retained() {
+    let table = with_record_of_another_table(1).await;
+    let before = files(&table.root());
+    if let Err(error) = table.expire().await {
+        assert_says_version(&error, 1);
+        assert_same(&before, &files(&table.root()), "a refused expiry");
+    }
+    assert_eq!(table.newest().await.unwrap(), ROWS[NEWEST]);
+    table.assert_version(3, "above a foreign record").await;
 }
 
 /// What Python atio 2.0 leaves behind when it renames its own commit over one of atio.

@@ -163,6 +163,11 @@ impl FileEntry {
         Ok(())
     }
 
+    /// False for a file that Python wrote.
+    pub(crate) fn is_of_atio(&self) -> bool {
+        layout::parse(&self.path).is_some_and(|object| object.txn.is_some())
+    }
+
     /// Rows and bytes.
     pub(crate) fn known(&self) -> Result<(u64, u64)> {
         self.rows

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::checksum::{Checksum, ObjectRef, has_seal, seal, verify_seal};
+use super::layout::Kind;
 use super::tombstone::Tombstone;
 use super::{FORMAT_VERSION, Txn, Version, layout, parse_json, to_json};
 use crate::error::{Error, Result};
@@ -261,17 +262,18 @@ impl CommitRecord {
         if self.snapshot.is_none() && self.operation != Operation::Drop {
             return Err(Error::damaged(format!("{path} names no snapshot")));
         }
-        let named = self
-            .snapshot
-            .iter()
-            .chain(&self.refs)
-            .chain(&self.changes.added)
-            .chain(&self.changes.removed);
-        for object in named {
-            if layout::parse(&object.path).is_none_or(|o| o.txn.is_none()) {
+        let changes = &self.changes;
+        let named = (self.snapshot.iter().map(|object| (Kind::Snapshot, object)))
+            .chain(self.refs.iter().map(|object| (Kind::Refs, object)))
+            .chain(changes.added.iter().map(|object| (Kind::Manifest, object)))
+            .chain(changes.removed.iter().map(|object| (Kind::Removed, object)));
+        for (kind, object) in named {
+            let parsed = layout::parse(&object.path);
+            if parsed.is_none_or(|parsed| parsed.kind != kind || parsed.txn.is_none()) {
                 return Err(Error::damaged(format!(
-                    "{path} names '{}', which is not an object of this table",
-                    object.path.escape_debug()
+                    "{path} names '{}', which is not a {} of this table",
+                    object.path.escape_debug(),
+                    kind.word()
                 )));
             }
         }
@@ -399,6 +401,15 @@ impl StoredRecord {
                 _ => Err(foreign_write(above)),
             };
         };
+        let tables = self.table().zip(next.table());
+        let dropped = self.operation() == Operation::Drop || self.record.is_python();
+        if let (Some((ours, other)), false) = (tables, dropped)
+            && ours != other
+        {
+            return Err(Error::damaged(format!(
+                "version {above} belongs to another table ({other}) than version {below} ({ours})"
+            )));
+        }
         let same = link.version == below
             && link.txn == self.txn()
             && link.checksum == self.original_checksum();

@@ -195,9 +195,12 @@ fn union(files: &[PythonFile]) -> Result<ArrowSchema> {
     for file in files.iter().rev() {
         for field in file.footer.schema().fields() {
             let field = Field::new(field.name(), field.data_type().clone(), true);
-            match fields.iter().find(|known| known.name() == field.name()) {
+            match fields.iter_mut().find(|known| known.name() == field.name()) {
                 None => fields.push(field),
                 Some(known) if known.data_type() == field.data_type() => {}
+                // A column in which a file has nothing but None is of any type.
+                Some(_) if field.data_type().is_null() => {}
+                Some(known) if known.data_type().is_null() => *known = field,
                 Some(known) => {
                     return Err(Error::unsupported(format!(
                         "data file {} has column '{}' of type {}, but another file of the same version has {}: rewrite the table in Python with one type",
@@ -222,11 +225,10 @@ fn union(files: &[PythonFile]) -> Result<ArrowSchema> {
 fn fill(files: &[PythonFile], schema: &TableSchema) -> Result<Vec<Manifest>> {
     let arrow = schema.to_arrow()?;
     let (ids, names) = stats_columns(schema, &arrow);
-    let columns = |schema: &Schema| -> Vec<String> {
-        schema
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
+    let columns = |schema: &Schema| -> Vec<_> {
+        let fields = schema.fields().iter();
+        fields
+            .map(|field| (field.name().clone(), field.data_type().clone()))
             .collect()
     };
     let mut manifests = Vec::new();

@@ -45,6 +45,7 @@ impl Table {
             None => None,
         };
         self.check_nothing_else_is_here().await?;
+        self.objects.make_folders()?;
         let txn = Transaction::begin(self);
         let created = self.create_first(&txn, new, schema, ids, below).await;
         match &created {

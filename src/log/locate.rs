@@ -87,7 +87,7 @@ pub(super) async fn listed(objects: &Objects) -> Result<Vec<Version>> {
 
 fn ahead(pointer: Version, newest: Option<Version>) -> Error {
     let found = newest.map_or("there is no commit record".to_owned(), |newest| {
-        format!("the newest commit record is version {newest}; it stays readable by number")
+        format!("the newest commit record is version {newest}, which stays readable by number")
     });
     Error::damaged(format!(
         "{} names version {pointer}, but {found}: the directory looks partly copied or restored",

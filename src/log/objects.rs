@@ -13,6 +13,7 @@ use object_store::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout;
 
 /// No metadata object is larger, in bytes.
 const METADATA_LIMIT: u64 = 256 * 1024 * 1024;
@@ -62,6 +63,23 @@ impl Objects {
 
     pub(super) fn is_local(&self) -> bool {
         self.local.is_some()
+    }
+
+    /// Makes the directories of a new table where there are such things.
+    pub(super) fn make_folders(&self) -> Result<()> {
+        let Some(root) = &self.local else {
+            return Ok(());
+        };
+        for folder in [layout::METADATA, layout::DATA] {
+            std::fs::create_dir_all(root.join(folder)).map_err(|error| {
+                Error::new(
+                    ErrorKind::Storage,
+                    format!("cannot make the directory '{folder}' of the table"),
+                )
+                .with_source(error)
+            })?;
+        }
+        Ok(())
     }
 
     /// Fails if `name` or a directory on the way to it is a symbolic link: it could lead out
@@ -181,8 +199,22 @@ impl Objects {
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         self.check_no_link(name)?;
         match self.store.delete(&self.key(name)?).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(StoreError::NotFound { .. }) => {
+                self.remove_empty_folder(name);
+                Ok(())
+            }
             Err(error) => Err(cannot("delete", name, error)),
+        }
+    }
+
+    /// Removes the directory that a transaction had for its data files, once it is empty.
+    fn remove_empty_folder(&self, name: &str) {
+        let Some((folder, _)) = name.rsplit_once('/') else {
+            return;
+        };
+        if let (Some(root), true) = (&self.local, folder.contains('/')) {
+            // It is not empty until the last file is gone, and then nobody needs it.
+            std::fs::remove_dir(root.join(folder)).ok();
         }
     }
 

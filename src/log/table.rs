@@ -70,6 +70,14 @@ impl Table {
         }
     }
 
+    /// The same table under the name that people know it by.
+    pub(crate) fn called(self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self
+        }
+    }
+
     pub(crate) fn location(&self) -> &str {
         &self.location
     }
@@ -299,30 +307,28 @@ impl Table {
 
     async fn load_newest(&self, version: Version) -> Result<Arc<Snapshot>> {
         let path = layout::record(version);
-        let below = async {
-            match version.previous() {
-                Some(below) => Ok(self
-                    .objects
-                    .get(&layout::record(below))
-                    .await?
-                    .map(|bytes| (below, bytes))),
-                None => Ok(None),
-            }
-        };
-        let (stamp, record, below) =
-            futures::try_join!(self.objects.stamp(&path), self.record(version), below)?;
-        // A version below that cannot be read is no reason not to read this one.
-        let below = below.and_then(|(below, bytes)| Record::parse(below, &bytes).ok());
-        if let Some(below) = &below {
-            below
-                .check_next(&record)
-                .map_err(|error| self.explain(error))?;
-        }
+        let (stamp, record) = futures::try_join!(self.objects.stamp(&path), self.record(version))?;
+        self.check_below(&record).await?;
         let snapshot = self.load(record).await?;
         if let Some(stamp) = stamp {
             self.remember(Arc::clone(&snapshot), stamp);
         }
         Ok(snapshot)
+    }
+
+    /// Fails if `record` was not written on the one below it: then either is not of this
+    /// table. One below that cannot be read is no reason not to read this one.
+    async fn check_below(&self, record: &StoredRecord) -> Result<()> {
+        let Some(below) = record.version().previous() else {
+            return Ok(());
+        };
+        let bytes = self.objects.get(&layout::record(below)).await?;
+        match bytes.and_then(|bytes| Record::parse(below, &bytes).ok()) {
+            Some(below) => below
+                .check_next(record)
+                .map_err(|error| self.explain(error)),
+            None => Ok(()),
+        }
     }
 
     fn remember(&self, snapshot: Arc<Snapshot>, stamp: Stamp) {
@@ -348,6 +354,7 @@ impl Table {
             return Err(self.has_expired(version, newest, expired));
         }
         let record = self.record(version).await?;
+        self.check_below(&record).await?;
         self.load(record).await
     }
 

@@ -1,7 +1,10 @@
 //! Arguments of table functions: by position, `name => value` or `name := value`.
 
+use std::fmt;
+
 use chrono::{DateTime, Months, Utc};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
@@ -58,7 +61,7 @@ impl Arguments {
                 }
                 None => values.get_mut(position).ok_or_else(|| {
                     Error::invalid(format!(
-                        "{function} takes at most {} arguments: {}",
+                        "{function} takes no more than {} argument(s): {}",
                         names.len(),
                         list()
                     ))
@@ -170,6 +173,18 @@ impl Arguments {
     }
 }
 
+impl fmt::Display for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = self.values.iter().filter(|(name, _)| *name != "table");
+        let given = given.filter_map(|(name, value)| {
+            value
+                .as_ref()
+                .map(|value| format!("{name} => {}", shown(value)))
+        });
+        f.write_str(&given.collect::<Vec<_>>().join(", "))
+    }
+}
+
 fn constant(
     function: &str,
     name: &str,
@@ -182,12 +197,17 @@ fn constant(
             "{function}: argument '{name}' must be a constant, not {text}"
         ))
     };
+    let no_value = || {
+        Error::invalid(format!(
+            "{function}: argument '{name}' has no value: {text}"
+        ))
+    };
     let schema = DFSchema::empty();
     let expr = context
         .sql_to_expr(value, &schema)
         .map_err(|error| not_constant().with_source(error))?;
     fold(expr)
-        .map_err(|error| not_constant().with_source(error))?
+        .map_err(|error| no_value().with_source(error))?
         .ok_or_else(|| not_constant().into())
 }
 
@@ -213,7 +233,7 @@ pub(super) fn version(subject: &str, value: &ScalarValue) -> AtioResult<Version>
         .and_then(Version::new);
     version.ok_or_else(|| {
         Error::invalid(format!(
-            "{subject}: version must be a whole number from 0 up, not {}",
+            "{subject}: version must be a whole number from 0 to 2^53 - 1, not {}",
             shown(value)
         ))
     })
@@ -279,7 +299,10 @@ fn shown(value: &ScalarValue) -> String {
         ScalarValue::IntervalMonthDayNano(_)
         | ScalarValue::IntervalDayTime(_)
         | ScalarValue::IntervalYearMonth(_) => {
-            format!("INTERVAL '{value}'")
+            let text = value
+                .to_array()
+                .and_then(|array| Ok(array_value_to_string(&array, 0)?));
+            text.map_or_else(|_| value.to_string(), |text| format!("INTERVAL '{text}'"))
         }
         value => match value.try_as_str().flatten() {
             Some(text) => format!("'{}'", text.escape_debug()),
@@ -332,7 +355,7 @@ mod tests {
         ] {
             let error = version("f", &wrong).unwrap_err().to_string();
             assert!(
-                error.starts_with("f: version must be a whole number from 0 up, not "),
+                error.starts_with("f: version must be a whole number from 0 to 2^53 - 1, not "),
                 "{error}"
             );
         }

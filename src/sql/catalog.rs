@@ -144,6 +144,12 @@ impl CatalogProvider for AtioCatalog {
                     tables.join(", ")
                 )));
             }
+            warehouse
+                .check_schema_holds_only(namespace.name(), &tables)
+                .await?;
+            for table in &tables {
+                namespace.check_droppable(table).await?;
+            }
             for table in &tables {
                 namespace.drop_table(table).await?;
             }

@@ -108,7 +108,9 @@ impl Location {
     pub(super) fn child(&self, name: &str) -> Self {
         Self {
             store: self.store.clone(),
-            path: self.path.clone().join(name),
+            // Not joined: that would escape letters beyond ASCII, which the disk has as they are.
+            path: Path::parse(format!("{}/{name}", self.path))
+                .unwrap_or_else(|_| self.path.clone().join(name)),
             local: self.local.as_ref().map(|path| path.join(name)),
             shown: format!("{}/{name}", self.shown.trim_end_matches('/')),
         }

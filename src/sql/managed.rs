@@ -165,11 +165,30 @@ impl Warehouse {
     }
 
     pub(super) async fn schemas(&self) -> Result<Vec<String>> {
-        let folders = self.folders(&self.location).await?;
-        Ok(folders
-            .into_iter()
-            .filter(|name| check_name("schema", name).is_ok())
-            .collect())
+        let mut schemas = Vec::new();
+        for name in self.folders(&self.location).await? {
+            if check_name("schema", &name).is_ok() && self.is_schema(&name).await? {
+                schemas.push(name);
+            }
+        }
+        Ok(schemas)
+    }
+
+    /// A directory is a schema. Where there are none, a marker makes one, or a table: what a
+    /// dropped table leaves behind does not.
+    async fn is_schema(&self, schema: &str) -> Result<bool> {
+        let place = self.location.child(schema);
+        if place.local.is_some() || !self.tables(schema).await?.is_empty() {
+            return Ok(true);
+        }
+        let marker = place.path.clone().join(SCHEMA_MARKER);
+        let listed = self.store.list_with_delimiter(Some(&place.path)).await;
+        let listed =
+            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
+        Ok(listed
+            .objects
+            .iter()
+            .any(|object| object.location == marker))
     }
 
     pub(super) async fn has_schema(&self, schema: &str) -> Result<bool> {
@@ -181,6 +200,38 @@ impl Warehouse {
         let put = self.store.put(&marker, Vec::new().into()).await;
         put.map(drop)
             .map_err(|error| storage(format!("cannot create schema '{schema}'"), error))
+    }
+
+    /// Fails if the directory of a schema holds anything but these tables.
+    pub(super) async fn check_schema_holds_only(
+        &self,
+        schema: &str,
+        tables: &[String],
+    ) -> Result<()> {
+        let place = self.location.child(schema);
+        let listed = self.store.list_with_delimiter(Some(&place.path)).await;
+        let listed =
+            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
+        let hidden = |name: &str| name.starts_with(CREATING) || name.starts_with(DROPPING);
+        let folders = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename());
+        let foreign = folders.filter(|name| {
+            place.local.is_some() && !hidden(name) && !tables.iter().any(|table| table == name)
+        });
+        let files = listed
+            .objects
+            .iter()
+            .filter_map(|object| object.location.filename());
+        let files = files.filter(|name| *name != SCHEMA_MARKER);
+        match foreign.chain(files).next() {
+            None => Ok(()),
+            Some(name) => Err(Error::invalid(format!(
+                "schema '{schema}' is not dropped: its directory holds '{}', which is not an atio table; move it away first",
+                name.escape_debug()
+            ))),
+        }
     }
 
     /// Removes the directory of a schema that has no tables.
@@ -219,13 +270,21 @@ impl Warehouse {
             return Err(exists(name));
         }
         let Some(path) = &place.local else {
-            return self.build(&place, name, rows).await;
+            return self.build(&place, self.handle(&place)?, name, rows).await;
         };
         let building = self
             .location
             .child(schema)
             .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
-        let built = self.build(&building, name, rows).await;
+        let table = Table::new(
+            Arc::clone(&self.store),
+            building.path.clone(),
+            building.shown().to_owned(),
+            building.local.clone(),
+        );
+        let built = self
+            .build(&building, Arc::new(table.called(name)), name, rows)
+            .await;
         let built = built.and_then(|()| match &building.local {
             Some(from) => rename_into(from, path, name),
             None => Ok(()),
@@ -236,8 +295,13 @@ impl Warehouse {
         built
     }
 
-    async fn build(&self, place: &Location, name: &str, rows: NewRows) -> Result<()> {
-        let table = self.handle(place)?;
+    async fn build(
+        &self,
+        place: &Location,
+        table: Arc<Table>,
+        name: &str,
+        rows: NewRows,
+    ) -> Result<()> {
         let new = NewTable {
             schema: Arc::clone(&rows.schema),
             options: Default::default(),
@@ -268,18 +332,31 @@ impl Warehouse {
         Err(error)
     }
 
-    /// Removes a table and its files; refuses if others' files are among them.
-    pub(super) async fn drop_table(&self, schema: &str, name: &str) -> Result<()> {
+    /// Fails if there is no such table, or if it is not only atio's.
+    pub(super) async fn check_droppable(&self, schema: &str, name: &str) -> Result<()> {
         check_name("table", name)?;
         let place = self.place(schema, name);
-        let table = self.handle(&place)?;
         if !self.has_table(schema, name).await? {
             return Err(Error::new(
                 ErrorKind::TableNotFound,
                 format!("there is no table '{name}' in schema '{schema}'"),
             ));
         }
-        table.check_only_ours().await?;
+        let link =
+            |path| fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_symlink());
+        if place.local.as_ref().is_some_and(link) {
+            return Err(Error::invalid(format!(
+                "table '{name}' is a symbolic link: remove it by hand"
+            )));
+        }
+        self.handle(&place)?.check_only_ours().await
+    }
+
+    /// Removes a table and its files; refuses if others' files are among them.
+    pub(super) async fn drop_table(&self, schema: &str, name: &str) -> Result<()> {
+        self.check_droppable(schema, name).await?;
+        let place = self.place(schema, name);
+        let table = self.handle(&place)?;
         let Some(path) = &place.local else {
             return table.drop_log().await;
         };
@@ -290,12 +367,6 @@ impl Warehouse {
         let Some(aside) = aside.local else {
             return table.drop_log().await;
         };
-        let link = fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_symlink());
-        if link {
-            return Err(Error::invalid(format!(
-                "table '{name}' is a symbolic link: remove it by hand"
-            )));
-        }
         // One rename: a writer that is under way finds nothing to commit to (A9).
         fs::rename(path, &aside)
             .map_err(|error| storage(format!("cannot drop table '{name}'"), error))?;

@@ -41,6 +41,11 @@ impl AtioSchema {
         self.warehouse.tables(&self.name).await
     }
 
+    /// Fails if dropping a managed table would.
+    pub(super) async fn check_droppable(&self, table: &str) -> AtioResult<()> {
+        self.warehouse.check_droppable(&self.name, table).await
+    }
+
     /// Drops a managed table, or takes a registration out of the session.
     pub(super) async fn drop_table(&self, table: &str) -> AtioResult<()> {
         let registered = self

@@ -52,7 +52,8 @@ impl AtioRelations {
             function.needs_newest(&arguments),
         )?;
         let provider = function.provider(&table, &arguments)?;
-        scan(TableReference::bare(function.name()), provider)
+        let scanned = format!("{}({}, {arguments})", function.name(), table.location());
+        scan(scanned, TableReference::bare(function.name()), provider)
     }
 
     /// The table that a function is told of: a registered name, or else a path or URL.
@@ -189,8 +190,20 @@ fn planned(plan: LogicalPlan, alias: &Option<TableAlias>) -> RelationPlanning {
     RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone())))
 }
 
-fn scan(name: TableReference, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?.build()
+/// A scan that the plan calls `name`. DataFusion takes two scans of one name and one set of
+/// columns for the same, so each is named by what it reads first.
+fn scan(
+    scanned: String,
+    name: TableReference,
+    provider: Arc<dyn TableProvider>,
+) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::scan(
+        TableReference::bare(scanned),
+        provider_as_source(provider),
+        None,
+    )?
+    .alias(name)?
+    .build()
 }
 
 fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Function> {
@@ -246,17 +259,25 @@ fn plan_as_of(
     let selected = match at(name, version)? {
         At::Version(expr) => {
             let value = constant(name, expr, context)?;
-            functions::at_version(table, arguments::version(&name.to_string(), &value)?)?
+            functions::at_version(table, arguments::version(&format!("'{name}'"), &value)?)?
         }
         At::Time(expr) => {
             let value = constant(name, expr, context)?;
             functions::at_time(
                 table,
-                arguments::timestamp(&name.to_string(), "AS OF", &value)?,
+                arguments::timestamp(&format!("'{name}'"), "AS OF", &value)?,
             )?
         }
     };
-    scan(reference, Arc::new(selected))
+    let version = selected
+        .fixed()
+        .map_or(String::new(), |snapshot| snapshot.version.to_string());
+    let scanned = format!(
+        "{}({}, {version})",
+        Function::Table.name(),
+        selected.location()
+    );
+    scan(scanned, reference, Arc::new(selected))
 }
 
 enum At {
@@ -312,7 +333,7 @@ fn constant(
     context: &mut dyn RelationPlannerContext,
 ) -> Result<datafusion::common::ScalarValue> {
     let text = expr.to_string();
-    let not_constant = || Error::invalid(format!("{name}: AS OF needs a constant, not {text}"));
+    let not_constant = || Error::invalid(format!("'{name}': AS OF needs a constant, not {text}"));
     let expr = context
         .sql_to_expr(expr, &DFSchema::empty())
         .map_err(|error| not_constant().with_source(error))?;

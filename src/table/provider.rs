@@ -158,7 +158,10 @@ impl AtioTable {
 
     async fn snapshot(&self) -> AtioResult<Arc<Snapshot>> {
         match &self.at {
-            At::Version(snapshot) => Ok(Arc::clone(snapshot)),
+            At::Version(snapshot) => {
+                self.check_still_there(snapshot).await?;
+                Ok(Arc::clone(snapshot))
+            }
             At::Newest(known) => {
                 let newest = self.table.newest().await?;
                 self.check_schema(&newest, &lock(known), known)?;
@@ -173,6 +176,23 @@ impl AtioTable {
                 self.check_schema(&pinned, planned, known)?;
                 Ok(pinned)
             }
+        }
+    }
+
+    /// A version that a view or a prepared statement holds may have expired since.
+    async fn check_still_there(&self, snapshot: &Snapshot) -> AtioResult<()> {
+        // If the newest version cannot be read, an older one may be all the same.
+        let Ok(newest) = self.table.newest().await else {
+            return Ok(());
+        };
+        if newest.table != snapshot.table && !snapshot.table.is_nil() {
+            return Err(self.schema_changed());
+        }
+        match newest.has_expired(snapshot.version) {
+            true => Err(self
+                .table
+                .has_expired(snapshot.version, newest.version, &newest.expired)),
+            false => Ok(()),
         }
     }
 

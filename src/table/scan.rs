@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
+use datafusion::config::{ConfigOptions, TableParquetOptions};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{
@@ -67,10 +68,7 @@ pub(super) async fn plan(
     let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
     let version = format!("version {} of '{}'", snapshot.version, table.name());
     let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
-        .with_table_parquet_options(datafusion::config::TableParquetOptions {
-            global: options.execution.parquet.clone(),
-            ..Default::default()
-        })
+        .with_table_parquet_options(parquet_options(options, snapshot, &request, &files))
         .with_parquet_file_reader_factory(Arc::new(CheckedReaderFactory::new(readers, version)));
     count_files(&source, files.len(), all);
 
@@ -86,6 +84,50 @@ pub(super) async fn plan(
         )))))
         .build();
     Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The session's options, but for columns that may hold NaN: Parquet's statistics leave NaN
+/// out, and DataFusion prunes by them as if it were not there.
+fn parquet_options(
+    session: &ConfigOptions,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    files: &[Listed<'_>],
+) -> TableParquetOptions {
+    let mut global = session.execution.parquet.clone();
+    let mut used: HashSet<&str> = request
+        .filters
+        .iter()
+        .flat_map(Expr::column_refs)
+        .map(|column| column.name())
+        .collect();
+    let fields = snapshot.arrow.fields();
+    match request.projection {
+        Some(projection) => used.extend(projection.iter().map(|at| fields[*at].name().as_str())),
+        None => used.extend(fields.iter().map(|field| field.name().as_str())),
+    }
+    let mut floats = snapshot
+        .schema
+        .fields
+        .iter()
+        .zip(fields)
+        .filter(|(field, arrow)| {
+            arrow.data_type().is_floating() && used.contains(field.name.as_str())
+        });
+    let may_hold_nan = floats.any(|(field, _)| {
+        files.iter().any(|(manifest, file)| {
+            statistics::column(manifest, file, field.id, &snapshot.schema)
+                .is_none_or(|stats| stats.nan)
+        })
+    });
+    if may_hold_nan {
+        global.pruning = false;
+        global.enable_page_index = false;
+    }
+    TableParquetOptions {
+        global,
+        ..Default::default()
+    }
 }
 
 fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Result<()> {
@@ -134,6 +176,7 @@ fn partitioned_files(
     snapshot: &Snapshot,
     files: &[Listed<'_>],
 ) -> Result<(Vec<PartitionedFile>, Statistics)> {
+    let file_schema = snapshot.schema.to_arrow_with_ids()?;
     let mut partitioned = Vec::with_capacity(files.len());
     for (manifest, file) in files {
         let (_, size) = file.known()?;
@@ -146,8 +189,12 @@ fn partitioned_files(
             version: None,
         };
         let statistics = statistics::of_file(manifest, file, &snapshot.schema, &snapshot.arrow);
-        partitioned
-            .push(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)));
+        let mut part = PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics));
+        if manifest.schema == snapshot.schema.id && file.is_of_atio() {
+            // Known, so the one that is embedded in the file need not be decoded.
+            part = part.with_arrow_schema(Arc::clone(&file_schema));
+        }
+        partitioned.push(part);
     }
     let of_files = partitioned
         .iter()

@@ -7,6 +7,7 @@ mod golden;
 mod provider;
 mod python;
 mod racing;
+mod readme;
 mod session;
 mod slt;
 mod writers;

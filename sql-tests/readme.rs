@@ -1,5 +1,9 @@
 //! The SQL of README.md, run as it stands: each block's last statement gives the text below it.
 
+#![cfg(test)]
+
+use std::path::Path;
+
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::SessionContext;
 
@@ -31,14 +35,63 @@ async fn every_statement_of_the_readme_gives_the_result_that_it_shows() {
             continue;
         }
         let mut last = Vec::new();
-        for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
-            let frame = ctx.sql(&place(statement)).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-            last = frame.collect().await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        for statement in sql
+            .split(';')
+            .filter(|statement| !statement.trim().is_empty())
+        {
+            let frame = ctx
+                .sql(&place(statement))
+                .await
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
+            last = frame
+                .collect()
+                .await
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
-        if let Some(("text", shown)) = blocks.get(at + 1).map(|(language, text)| (*language, text)) {
-            assert_eq!(&pretty_format_batches(&last).unwrap().to_string(), shown, "{sql}");
+        if let Some(("text", shown)) = blocks.get(at + 1).map(|(language, text)| (*language, text))
+        {
+            assert_eq!(
+                &pretty_format_batches(&last).unwrap().to_string(),
+                shown,
+                "{sql}"
+            );
             compared += 1;
         }
     }
     assert!(compared >= 3, "the README shows {compared} results");
+}
+
+/// All test sources of this directory, as one text.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_promise_of_the_readme_is_a_test() {
+    let section = README
+        .split("## ")
+        .find(|section| section.starts_with("What holds"));
+    let names = section
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'));
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests"));
+    let mut promises = 0;
+    for name in names {
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "there is no test {name}"
+        );
+        promises += 1;
+    }
+    assert!(promises > 10);
 }

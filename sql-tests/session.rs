@@ -1,5 +1,7 @@
 //! Sessions for tests: atio in a plain context, over memory or over a directory.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -6,6 +6,8 @@
 //! own, like another process. `UPDATE_SLT=1` with one test, as in `cargo test create::on_disk`,
 //! writes results into the file: read the difference before you keep it.
 
+#![cfg(test)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -15,8 +15,9 @@ pub(crate) mod refs;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
+pub(crate) mod stored;
 pub(crate) mod tombstone;
-pub(crate) mod types;
+pub(crate) mod type_json;
 pub(crate) mod version;
 
 pub(crate) use checksum::{Checksum, ObjectRef};
@@ -24,6 +25,7 @@ pub(crate) use manifest::{FileEntry, Manifest};
 pub(crate) use record::{Changes, CommitRecord, Operation, PythonRecord, Record, Totals};
 pub(crate) use schema::TableSchema;
 pub(crate) use snapshot::ManifestRef;
+pub(crate) use stored::StoredRecord;
 pub use version::{Txn, Version};
 
 /// The format version that this release writes and the newest one that it reads.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use super::types::{DictionaryJson, TypeJson};
+use super::type_json::{DictionaryJson, TypeJson};
 use super::{parse_json, to_json};
 use crate::error::{Error, Result};
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checksum::{Checksum, seal};
-use super::record::{Features, Operation, Previous, Record, StoredRecord};
+use super::record::{Features, Operation, Previous, Record};
+use super::stored::StoredRecord;
 use super::{FORMAT_VERSION, Totals, Txn, Version, to_json};
 use crate::error::Result;
 

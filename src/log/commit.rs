@@ -1,13 +1,12 @@
 //! Committing a change: stage what names it, create the record, and if another came first,
 //! build anew on it or say who won.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::time::Instant;
 
+use super::draft::Draft;
 use super::merge::{self, StagedMerge};
 use super::resolve::{Outcome, create_record};
 use super::snapshot::Snapshot;
@@ -15,16 +14,14 @@ use super::table::Table;
 use super::transaction::Transaction;
 use super::{adopt, objects::Objects};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::{Features, Previous};
 use crate::format::snapshot::State;
 use crate::format::{
-    Changes, CommitRecord, FORMAT_VERSION, FileEntry, Manifest, ManifestRef, ObjectRef, Operation,
-    Record, Totals, Txn, Version, layout, pointer,
+    Changes, CommitRecord, FileEntry, Manifest, ManifestRef, ObjectRef, Operation, Totals, Txn,
+    Version, layout, pointer,
 };
 
 /// An append that keeps losing races gives up after this long.
 const RETRY_FOR: Duration = Duration::from_secs(120);
-const WRITER: &str = concat!("atio ", env!("CARGO_PKG_VERSION"));
 
 /// What a statement does to the rows of a table.
 #[derive(Debug, Clone)]
@@ -263,83 +260,6 @@ impl Table {
         Ok((record, unused))
     }
 
-    pub(super) async fn record_of_state(
-        &self,
-        txn: &Transaction,
-        base: &Snapshot,
-        state: &State,
-        draft: Draft,
-        attempt: u32,
-    ) -> Result<CommitRecord> {
-        let mut record = self.next_record(txn.id(), base, draft)?;
-        let bytes = state.to_bytes(record.committed_at_us)?;
-        let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
-        record.snapshot_filename = state.python_may_read(&base.schema).then(|| path.clone());
-        record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
-        txn.stage(path, bytes.into()).await?;
-        Ok(record)
-    }
-
-    /// The record one above `base`, complete but for its snapshot.
-    pub(super) fn next_record(
-        &self,
-        txn: Txn,
-        base: &Snapshot,
-        draft: Draft,
-    ) -> Result<CommitRecord> {
-        check_features(base)?;
-        let now = Utc::now().timestamp_micros();
-        if now <= base.committed_at_us {
-            ::log::warn!(
-                "'{}': this computer's clock is behind version {}",
-                self.name(),
-                base.version
-            );
-        }
-        let after_base = base.committed_at_us.checked_add(1).ok_or_else(|| {
-            self.explain(Error::damaged(format!(
-                "version {} says that it is from the end of time",
-                base.version
-            )))
-        })?;
-        let refs = match &base.record.record {
-            Record::Live(live) => live.refs.clone(),
-            _ => None,
-        };
-        let table = match base.python {
-            Some(_) => uuid::Uuid::now_v7(),
-            None => base.table,
-        };
-        Ok(CommitRecord {
-            version_id: base.version.next()?,
-            snapshot_filename: None,
-            format_version: FORMAT_VERSION,
-            features: Features::default(),
-            table,
-            txn,
-            previous: Some(Previous {
-                version: base.version,
-                txn: base.txn(),
-                checksum: base.record.checksum,
-            }),
-            parent: Some(base.version),
-            committed_at_us: now.max(after_base),
-            operation: draft.operation,
-            snapshot: None,
-            refs,
-            last_expire: base.record.last_expire(),
-            changes: draft.changes,
-            added: draft.added,
-            removed: draft.removed,
-            message: None,
-            properties: BTreeMap::new(),
-            key: None,
-            writer: WRITER.to_owned(),
-            expired: Vec::new(),
-            revoked: Vec::new(),
-        })
-    }
-
     /// Checks that `change` still holds on `newest`, by what was committed since `base`.
     async fn rebase(
         &self,
@@ -417,41 +337,6 @@ struct Staged {
     totals: Totals,
     merges: Vec<StagedMerge>,
     adopted: Option<State>,
-}
-
-/// The part of a record that tells what changed.
-pub(super) struct Draft {
-    pub(super) operation: Operation,
-    pub(super) changes: Changes,
-    pub(super) added: Totals,
-    pub(super) removed: Totals,
-}
-
-impl Draft {
-    /// A version of the same rows.
-    pub(super) fn same_state(operation: Operation) -> Self {
-        Self {
-            operation,
-            changes: Changes::default(),
-            added: Totals::default(),
-            removed: Totals::default(),
-        }
-    }
-}
-
-/// Refuses to commit on a version whose features this release could break (B2).
-pub(super) fn check_features(base: &Snapshot) -> Result<()> {
-    let Record::Live(live) = &base.record.record else {
-        return Ok(());
-    };
-    match live.features.write.first() {
-        None => Ok(()),
-        Some(feature) => Err(Error::unsupported(format!(
-            "version {} needs writers to know the feature '{}', which this release does not: upgrade to write",
-            base.version,
-            feature.escape_debug()
-        ))),
-    }
 }
 
 /// Moves the pointer and the marker, which are hints: failing costs others a look-up.

@@ -7,7 +7,8 @@ use arrow::datatypes::Schema;
 use chrono::Utc;
 use uuid::Uuid;
 
-use super::commit::{Draft, announce};
+use super::commit::announce;
+use super::draft::Draft;
 use super::locate;
 use super::resolve::{Outcome, create_record};
 use super::table::Table;
@@ -130,7 +131,7 @@ impl Table {
             message: None,
             properties: BTreeMap::new(),
             key: None,
-            writer: concat!("atio ", env!("CARGO_PKG_VERSION")).to_owned(),
+            writer: super::draft::WRITER.to_owned(),
             expired: Vec::new(),
             revoked: Vec::new(),
         };

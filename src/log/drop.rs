@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::commit::{Draft, announce};
+use super::commit::announce;
+use super::draft::Draft;
 use super::resolve::{Outcome, create_record};
 use super::snapshot::Snapshot;
 use super::table::Table;

@@ -7,7 +7,7 @@ use super::adopt;
 use super::snapshot::in_ranges;
 use super::table::Table;
 use crate::error::Result;
-use crate::format::record::StoredRecord;
+use crate::format::StoredRecord;
 use crate::format::{Operation, Record, Totals, Txn, Version};
 
 /// How many records are read at once.

@@ -6,10 +6,12 @@
 mod adopt;
 mod commit;
 mod create;
+mod draft;
 mod drop;
 mod expire;
 mod footer;
 mod history;
+mod load;
 mod locate;
 mod merge;
 mod objects;

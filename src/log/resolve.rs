@@ -12,7 +12,7 @@ use super::objects::Created;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::StoredRecord;
+use crate::format::StoredRecord;
 use crate::format::{CommitRecord, Record, Txn, Version, layout};
 
 /// After this long without a definite answer the outcome is unknown.

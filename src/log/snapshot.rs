@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use uuid::Uuid;
 
-use crate::format::record::StoredRecord;
+use crate::format::StoredRecord;
 use crate::format::snapshot::State;
 use crate::format::{Manifest, TableSchema, Totals, Txn, Version};
 

@@ -12,14 +12,13 @@ use super::objects::{Objects, Stamp};
 use super::snapshot::{Snapshot, complement, in_ranges, words};
 use super::{adopt, locate};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::StoredRecord;
-use crate::format::snapshot::SnapshotFile;
-use crate::format::{Manifest, ManifestRef, Record, TableSchema, Version, layout};
+use crate::format::StoredRecord;
+use crate::format::{Manifest, Record, TableSchema, Version, layout};
 
 /// Up to so many versions nobody counts the records.
 const COUNTED_VERSIONS: u64 = 100_000;
 /// How many bytes of manifests (as JSON) are kept in memory.
-const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
+pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
 pub(crate) struct Table {
@@ -27,8 +26,8 @@ pub(crate) struct Table {
     location: String,
     name: String,
     newest: Mutex<Option<Known>>,
-    manifests: Mutex<ManifestCache>,
-    schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    pub(super) manifests: Mutex<ManifestCache>,
+    pub(super) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
     /// Commits of this process queue here instead of racing each other.
     pub(super) queue: tokio::sync::Mutex<()>,
 }
@@ -41,9 +40,9 @@ struct Known {
 }
 
 #[derive(Default)]
-struct ManifestCache {
-    entries: HashMap<String, Arc<Manifest>>,
-    bytes: u64,
+pub(super) struct ManifestCache {
+    pub(super) entries: HashMap<String, Arc<Manifest>>,
+    pub(super) bytes: u64,
 }
 
 impl Table {
@@ -189,64 +188,14 @@ impl Table {
         }
     }
 
-    /// Loads the manifests that `snapshot` lists, in its order.
-    pub(crate) async fn manifests(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Manifest>>> {
-        if let Some(python) = &snapshot.python {
-            return Ok(python.clone());
-        }
-        match self.load_manifests(&snapshot.state.manifests).await {
-            Err(error) => {
-                let error =
-                    error.context(format!("version {} of '{}'", snapshot.version, self.name));
-                Err(self.or_expired(snapshot.version, error).await)
-            }
-            loaded => loaded,
-        }
-    }
-
     /// What a reader found missing may have expired while it read (A5).
-    async fn or_expired(&self, version: Version, error: Error) -> Error {
+    pub(super) async fn or_expired(&self, version: Version, error: Error) -> Error {
         match self.newest().await {
             Ok(newest) if error.kind() == ErrorKind::Damaged && newest.has_expired(version) => {
                 self.has_expired(version, newest.version, &newest.expired)
             }
             _ => error,
         }
-    }
-
-    pub(super) async fn load_manifests(&self, named: &[ManifestRef]) -> Result<Vec<Arc<Manifest>>> {
-        use futures::{StreamExt, TryStreamExt};
-        let loads: Vec<_> = named
-            .iter()
-            .map(|manifest| self.manifest(manifest))
-            .collect();
-        futures::stream::iter(loads)
-            .buffered(32)
-            .try_collect()
-            .await
-    }
-
-    async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
-        let path = &named.object.path;
-        if let Some(found) = lock(&self.manifests).entries.get(path) {
-            return Ok(Arc::clone(found));
-        }
-        let bytes = self.objects.get_named(path).await?;
-        named.object.verify(&bytes)?;
-        let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
-        let totals = manifest.totals().map_err(|error| error.context(path))?;
-        if (totals.files, totals.rows) != (named.files, named.rows) {
-            return Err(Error::damaged(format!(
-                "{path} does not hold what its snapshot says"
-            )));
-        }
-        let mut cache = lock(&self.manifests);
-        if cache.bytes + named.object.size > CACHE_LIMIT {
-            *cache = ManifestCache::default();
-        }
-        cache.bytes += named.object.size;
-        cache.entries.insert(path.clone(), Arc::clone(&manifest));
-        Ok(manifest)
     }
 
     /// Reads the record of `version`; its absence is damage.
@@ -373,92 +322,6 @@ impl Table {
             }
         }
         Ok(None)
-    }
-
-    /// The versions that had expired when `record` was committed.
-    pub(super) async fn expired_at(
-        &self,
-        record: &StoredRecord,
-    ) -> Result<Arc<[(Version, Version)]>> {
-        match record.last_expire() {
-            None => Ok(Arc::new([])),
-            Some(fence) if fence == record.version() => Ok(record.expired().into()),
-            Some(fence) => Ok(self.record(fence).await?.expired().into()),
-        }
-    }
-
-    /// Loads the state that `record` names.
-    pub(super) async fn load(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
-        let version = record.version();
-        self.load_state(record)
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::TableNotFound | ErrorKind::VersionExpired => error,
-                _ => error.context(format!("version {version} of '{}'", self.name)),
-            })
-    }
-
-    async fn load_state(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
-        let version = record.version();
-        let (table, committed_at_us, object) = match &record.record {
-            Record::Live(live) => match &live.snapshot {
-                Some(object) => (live.table, live.committed_at_us, object.clone()),
-                None => return Err(self.not_found()),
-            },
-            Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => {
-                return Err(self.not_found());
-            }
-            Record::Tombstone(tombstone) => {
-                return Err(Error::new(
-                    ErrorKind::VersionExpired,
-                    format!(
-                        "version {version} of '{}' has expired: it was removed by version {}",
-                        self.name, tombstone.by
-                    ),
-                ));
-            }
-            Record::Python(python) => return adopt::load(self, version, python, &record).await,
-        };
-        let expired = self.expired_at(&record);
-        let state = async {
-            let bytes = self.objects.get_named(&object.path).await?;
-            object.verify(&bytes)?;
-            SnapshotFile::parse(&object.path, &bytes)
-        };
-        let (expired, state) = futures::try_join!(expired, state)?;
-        let schema = self.schema(&state.schema.object.path, &state).await?;
-        Ok(Arc::new(Snapshot {
-            version,
-            arrow: schema.to_arrow()?,
-            schema,
-            record,
-            state,
-            table,
-            committed_at_us,
-            python: None,
-            expired,
-        }))
-    }
-
-    async fn schema(
-        &self,
-        path: &str,
-        state: &crate::format::snapshot::State,
-    ) -> Result<Arc<TableSchema>> {
-        if let Some(found) = lock(&self.schemas).get(path) {
-            return Ok(Arc::clone(found));
-        }
-        let bytes = self.objects.get_named(path).await?;
-        state.schema.object.verify(&bytes)?;
-        let schema = Arc::new(TableSchema::parse(path, &bytes)?);
-        if schema.id != state.schema.id {
-            return Err(Error::damaged(format!(
-                "{path} holds schema {}, not {}",
-                schema.id, state.schema.id
-            )));
-        }
-        lock(&self.schemas).insert(path.to_owned(), Arc::clone(&schema));
-        Ok(schema)
     }
 
     /// Forgets what may be wrong after the table was dropped.

@@ -5,94 +5,32 @@ use std::fs;
 use std::path::Path as LocalPath;
 use std::sync::{Arc, Weak};
 
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::MemTable;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::location::Location;
+use super::new_rows::NewRows;
 use super::open::OpenTables;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
 use crate::log::{NewTable, Table};
 use crate::table::{AtioTable, append_rows};
 
-/// Marks a directory as a schema where a store has no directories.
-const SCHEMA_MARKER: &str = ".atio_schema";
 /// A table that is being made has this before a random name, one being dropped the next.
-const CREATING: &str = ".atio-create-";
-const DROPPING: &str = ".atio-drop-";
+pub(super) const CREATING: &str = ".atio-create-";
+pub(super) const DROPPING: &str = ".atio-drop-";
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;
 
 /// The directory of a catalog.
 pub(super) struct Warehouse {
     session: Weak<RwLock<SessionState>>,
-    location: Location,
+    pub(super) location: Location,
     tables: Arc<OpenTables>,
-    store: Arc<dyn ObjectStore>,
-}
-
-/// Columns and rows of a table that is to be made.
-pub(super) struct NewRows {
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-}
-
-impl NewRows {
-    /// Takes what CREATE TABLE hands over; refuses what a table does not store.
-    ///
-    /// The columns of CREATE TABLE .. AS SELECT may all be null: that a literal is not is no
-    /// promise about later rows.
-    pub(super) fn of(name: &str, table: &MemTable) -> Result<Self> {
-        use datafusion::catalog::TableProvider;
-        let schema = table.schema();
-        let clause = if table
-            .constraints()
-            .is_some_and(|constraints| !constraints.is_empty())
-        {
-            Some("a PRIMARY KEY or UNIQUE constraint")
-        } else if schema
-            .fields()
-            .iter()
-            .any(|field| table.get_column_default(field.name()).is_some())
-        {
-            Some("DEFAULT")
-        } else {
-            None
-        };
-        if let Some(clause) = clause {
-            return Err(Error::unsupported(format!(
-                "cannot create table '{name}': atio tables do not store {clause} yet"
-            )));
-        }
-        let mut batches = Vec::new();
-        for partition in &table.batches {
-            let partition = partition
-                .try_read()
-                .map_err(|_| Error::invalid("the rows of the new table are in use"))?;
-            batches.extend(partition.iter().cloned());
-        }
-        if batches.is_empty() {
-            return Ok(Self { schema, batches });
-        }
-        let fields = schema
-            .fields()
-            .iter()
-            .map(|field| Field::clone(field).with_nullable(true));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let batches = batches
-            .into_iter()
-            .map(|batch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()));
-        let batches = batches.collect::<Result<_, _>>().map_err(|error| {
-            Error::invalid("the rows of the new table do not fit its columns").with_source(error)
-        })?;
-        Ok(Self { schema, batches })
-    }
+    pub(super) store: Arc<dyn ObjectStore>,
 }
 
 impl Warehouse {
@@ -162,102 +100,6 @@ impl Warehouse {
             }
         }
         Ok(tables)
-    }
-
-    pub(super) async fn schemas(&self) -> Result<Vec<String>> {
-        let mut schemas = Vec::new();
-        for name in self.folders(&self.location).await? {
-            if check_name("schema", &name).is_ok() && self.is_schema(&name).await? {
-                schemas.push(name);
-            }
-        }
-        Ok(schemas)
-    }
-
-    /// A directory is a schema. Where there are none, a marker makes one, or a table: what a
-    /// dropped table leaves behind does not.
-    async fn is_schema(&self, schema: &str) -> Result<bool> {
-        let place = self.location.child(schema);
-        if place.local.is_some() || !self.tables(schema).await?.is_empty() {
-            return Ok(true);
-        }
-        let marker = place.path.clone().join(SCHEMA_MARKER);
-        let listed = self.store.list_with_delimiter(Some(&place.path)).await;
-        let listed =
-            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
-        Ok(listed
-            .objects
-            .iter()
-            .any(|object| object.location == marker))
-    }
-
-    pub(super) async fn has_schema(&self, schema: &str) -> Result<bool> {
-        Ok(self.schemas().await?.iter().any(|name| name == schema))
-    }
-
-    pub(super) async fn create_schema(&self, schema: &str) -> Result<()> {
-        let marker = self.location.child(schema).path.join(SCHEMA_MARKER);
-        let put = self.store.put(&marker, Vec::new().into()).await;
-        put.map(drop)
-            .map_err(|error| storage(format!("cannot create schema '{schema}'"), error))
-    }
-
-    /// Fails if the directory of a schema holds anything but these tables.
-    pub(super) async fn check_schema_holds_only(
-        &self,
-        schema: &str,
-        tables: &[String],
-    ) -> Result<()> {
-        let place = self.location.child(schema);
-        let listed = self.store.list_with_delimiter(Some(&place.path)).await;
-        let listed =
-            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
-        let hidden = |name: &str| name.starts_with(CREATING) || name.starts_with(DROPPING);
-        let folders = listed
-            .common_prefixes
-            .iter()
-            .filter_map(|path| path.filename());
-        let foreign = folders.filter(|name| {
-            place.local.is_some() && !hidden(name) && !tables.iter().any(|table| table == name)
-        });
-        let files = listed
-            .objects
-            .iter()
-            .filter_map(|object| object.location.filename());
-        let files = files.filter(|name| *name != SCHEMA_MARKER);
-        match foreign.chain(files).next() {
-            None => Ok(()),
-            Some(name) => Err(Error::invalid(format!(
-                "schema '{schema}' is not dropped: its directory holds '{}', which is not an atio table; move it away first",
-                name.escape_debug()
-            ))),
-        }
-    }
-
-    /// Removes the directory of a schema that has no tables.
-    pub(super) async fn drop_schema(&self, schema: &str) -> Result<()> {
-        let place = self.location.child(schema);
-        let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Storage, format!("cannot drop schema '{schema}'"))
-                .with_source(error)
-        };
-        match &place.local {
-            Some(path) => {
-                remove_leftovers(path);
-                let marker = path.join(SCHEMA_MARKER);
-                if marker.exists() {
-                    fs::remove_file(marker).map_err(|error| cannot(error.into()))?;
-                }
-                fs::remove_dir(path).map_err(|error| cannot(error.into()))
-            }
-            None => {
-                let marker = place.path.join(SCHEMA_MARKER);
-                self.store
-                    .delete(&marker)
-                    .await
-                    .map_err(|error| cannot(error.into()))
-            }
-        }
     }
 
     /// Makes a table with these rows; nothing is there until all is.
@@ -375,7 +217,7 @@ impl Warehouse {
         Ok(())
     }
 
-    async fn folders(&self, place: &Location) -> Result<Vec<String>> {
+    pub(super) async fn folders(&self, place: &Location) -> Result<Vec<String>> {
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
             listed.map_err(|error| storage(format!("cannot list {}", place.shown()), error))?;
@@ -411,28 +253,17 @@ fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
     })
 }
 
-/// Removes what a crash left of tables that were being made or dropped.
-fn remove_leftovers(schema: &LocalPath) {
-    let entries = fs::read_dir(schema).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let hidden = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(CREATING) || name.starts_with(DROPPING));
-        if hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_aside(&entry.path());
-        }
-    }
-}
-
 /// The table is gone already; what stays under the hidden name is in nobody's way.
-fn remove_aside(path: &LocalPath) {
+pub(super) fn remove_aside(path: &LocalPath) {
     if let Err(error) = fs::remove_dir_all(path) {
         log::warn!("{} stays behind: {error}", path.display());
     }
 }
 
-fn storage(what: String, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn storage(
+    what: String,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
     Error::new(ErrorKind::Storage, what).with_source(error)
 }
 

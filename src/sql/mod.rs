@@ -8,10 +8,12 @@ mod functions;
 mod location;
 mod managed;
 mod namespace;
+mod new_rows;
 mod open;
 mod produced;
 mod register;
 mod relation;
+mod schemas;
 mod wait;
 mod watch;
 

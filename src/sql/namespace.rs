@@ -10,7 +10,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
 
 use super::damaged::DamagedTable;
-use super::managed::{NewRows, Warehouse, check_name};
+use super::managed::{Warehouse, check_name};
+use super::new_rows::NewRows;
 use super::wait::wait;
 use super::watch::Watches;
 use crate::error::{Error, ErrorKind, Result as AtioResult};

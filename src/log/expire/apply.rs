@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::adopt;
-use super::super::commit::{Draft, announce};
+use super::super::commit::announce;
+use super::super::draft::Draft;
 use super::super::resolve::{Outcome, create_record};
 use super::super::snapshot::Snapshot;
 use super::super::table::Table;

@@ -12,7 +12,7 @@ use super::super::snapshot::Snapshot;
 use super::super::table::Table;
 use super::Expiry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::record::StoredRecord;
+use crate::format::StoredRecord;
 use crate::format::refs::RefsFile;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
 use crate::format::{FileEntry, Manifest, Record, Txn, Version, layout};

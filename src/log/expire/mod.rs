@@ -45,7 +45,7 @@ impl Table {
         let txn = Transaction::begin(self);
         for attempt in 0..ATTEMPTS {
             let base = self.newest().await?;
-            super::commit::check_features(&base)?;
+            super::draft::check_features(&base)?;
             let inventory = inventory::take(self, &base, expiry).await?;
             let plan = plan::ExpirePlan::new(&inventory, &listing, expiry);
             if expiry.dry_run {

@@ -1,0 +1,134 @@
+//! A record as it lies on the store, and how it is chained to its neighbours.
+
+use uuid::Uuid;
+
+use super::checksum::Checksum;
+use super::record::{Operation, Previous, Record};
+use super::{Txn, Version};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A record and the checksum by which the next one names it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRecord {
+    pub(crate) record: Record,
+    pub(crate) checksum: Checksum,
+}
+
+impl StoredRecord {
+    pub(crate) fn version(&self) -> Version {
+        match &self.record {
+            Record::Live(record) => record.version_id,
+            Record::Tombstone(tombstone) => tombstone.version_id,
+            Record::Python(python) => python.version,
+        }
+    }
+
+    pub(crate) fn txn(&self) -> Option<Txn> {
+        match &self.record {
+            Record::Live(record) => Some(record.txn),
+            Record::Tombstone(tombstone) => tombstone.txn,
+            Record::Python(_) => None,
+        }
+    }
+
+    /// The checksum that the record had when it was committed: a tombstone remembers it.
+    pub(crate) fn original_checksum(&self) -> Checksum {
+        match &self.record {
+            Record::Tombstone(tombstone) => tombstone.was,
+            _ => self.checksum,
+        }
+    }
+
+    pub(crate) fn previous(&self) -> Option<&Previous> {
+        match &self.record {
+            Record::Live(record) => record.previous.as_ref(),
+            Record::Tombstone(tombstone) => tombstone.previous.as_ref(),
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn table(&self) -> Option<Uuid> {
+        match &self.record {
+            Record::Live(record) => Some(record.table),
+            Record::Tombstone(tombstone) => Some(tombstone.table),
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn revoked(&self) -> &[Txn] {
+        match &self.record {
+            Record::Live(record) => &record.revoked,
+            Record::Tombstone(tombstone) => &tombstone.revoked,
+            Record::Python(_) => &[],
+        }
+    }
+
+    pub(crate) fn expired(&self) -> &[(Version, Version)] {
+        match &self.record {
+            Record::Live(record) => &record.expired,
+            Record::Tombstone(tombstone) => &tombstone.expired,
+            Record::Python(_) => &[],
+        }
+    }
+
+    pub(crate) fn last_expire(&self) -> Option<Version> {
+        match &self.record {
+            Record::Live(record) => record.last_expire,
+            Record::Tombstone(tombstone) => tombstone.last_expire,
+            Record::Python(_) => None,
+        }
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        match &self.record {
+            Record::Live(record) => record.operation.clone(),
+            Record::Tombstone(tombstone) => tombstone.operation.clone(),
+            Record::Python(_) => Operation::Other("python".to_owned()),
+        }
+    }
+
+    pub(crate) fn is_tombstone(&self) -> bool {
+        matches!(self.record, Record::Tombstone(_))
+    }
+
+    /// Checks the chain: `self` must be the record that `next` was written on (A2, B4).
+    pub(crate) fn check_next(&self, next: &StoredRecord) -> Result<()> {
+        let (below, above) = (self.version(), next.version());
+        let Some(link) = next.previous() else {
+            return match (&self.record, &next.record) {
+                // A tombstone of a Python record cannot tell what it followed.
+                (_, Record::Tombstone(_)) => Ok(()),
+                (below, Record::Python(_)) if below.is_python() => Ok(()),
+                _ => Err(foreign_write(above)),
+            };
+        };
+        let tables = self.table().zip(next.table());
+        let dropped = self.operation() == Operation::Drop || self.record.is_python();
+        if let (Some((ours, other)), false) = (tables, dropped)
+            && ours != other
+        {
+            return Err(Error::damaged(format!(
+                "version {above} belongs to another table ({other}) than version {below} ({ours})"
+            )));
+        }
+        let same = link.version == below
+            && link.txn == self.txn()
+            && link.checksum == self.original_checksum();
+        if same {
+            Ok(())
+        } else {
+            Err(Error::damaged(format!(
+                "the history is broken between version {below} and version {above}: version {above} was written on another version {below}"
+            )))
+        }
+    }
+}
+
+pub(crate) fn foreign_write(version: Version) -> Error {
+    Error::new(
+        ErrorKind::ForeignWrite,
+        format!(
+            "version {version} was overwritten by a program that does not know this table's format (Python atio); older versions stay readable by number"
+        ),
+    )
+}

@@ -1,0 +1,132 @@
+//! The next commit record, before it is committed.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+
+use super::snapshot::Snapshot;
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::error::{Error, Result};
+use crate::format::record::{Features, Previous};
+use crate::format::snapshot::State;
+use crate::format::{
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, Totals, Txn, layout,
+};
+
+/// The program that wrote a record, for people.
+pub(super) const WRITER: &str = concat!("atio ", env!("CARGO_PKG_VERSION"));
+
+/// The part of a record that tells what changed.
+pub(super) struct Draft {
+    pub(super) operation: Operation,
+    pub(super) changes: Changes,
+    pub(super) added: Totals,
+    pub(super) removed: Totals,
+}
+
+impl Draft {
+    /// A version of the same rows.
+    pub(super) fn same_state(operation: Operation) -> Self {
+        Self {
+            operation,
+            changes: Changes::default(),
+            added: Totals::default(),
+            removed: Totals::default(),
+        }
+    }
+}
+
+impl Table {
+    pub(super) async fn record_of_state(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        state: &State,
+        draft: Draft,
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let mut record = self.next_record(txn.id(), base, draft)?;
+        let bytes = state.to_bytes(record.committed_at_us)?;
+        let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
+        record.snapshot_filename = state.python_may_read(&base.schema).then(|| path.clone());
+        record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
+        txn.stage(path, bytes.into()).await?;
+        Ok(record)
+    }
+
+    /// The record one above `base`, complete but for its snapshot.
+    pub(super) fn next_record(
+        &self,
+        txn: Txn,
+        base: &Snapshot,
+        draft: Draft,
+    ) -> Result<CommitRecord> {
+        check_features(base)?;
+        let now = Utc::now().timestamp_micros();
+        if now <= base.committed_at_us {
+            ::log::warn!(
+                "'{}': this computer's clock is behind version {}",
+                self.name(),
+                base.version
+            );
+        }
+        let after_base = base.committed_at_us.checked_add(1).ok_or_else(|| {
+            self.explain(Error::damaged(format!(
+                "version {} says that it is from the end of time",
+                base.version
+            )))
+        })?;
+        let refs = match &base.record.record {
+            Record::Live(live) => live.refs.clone(),
+            _ => None,
+        };
+        let table = match base.python {
+            Some(_) => uuid::Uuid::now_v7(),
+            None => base.table,
+        };
+        Ok(CommitRecord {
+            version_id: base.version.next()?,
+            snapshot_filename: None,
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table,
+            txn,
+            previous: Some(Previous {
+                version: base.version,
+                txn: base.txn(),
+                checksum: base.record.checksum,
+            }),
+            parent: Some(base.version),
+            committed_at_us: now.max(after_base),
+            operation: draft.operation,
+            snapshot: None,
+            refs,
+            last_expire: base.record.last_expire(),
+            changes: draft.changes,
+            added: draft.added,
+            removed: draft.removed,
+            message: None,
+            properties: BTreeMap::new(),
+            key: None,
+            writer: WRITER.to_owned(),
+            expired: Vec::new(),
+            revoked: Vec::new(),
+        })
+    }
+}
+
+/// Refuses to commit on a version whose features this release could break (B2).
+pub(super) fn check_features(base: &Snapshot) -> Result<()> {
+    let Record::Live(live) = &base.record.record else {
+        return Ok(());
+    };
+    match live.features.write.first() {
+        None => Ok(()),
+        Some(feature) => Err(Error::unsupported(format!(
+            "version {} needs writers to know the feature '{}', which this release does not: upgrade to write",
+            base.version,
+            feature.escape_debug()
+        ))),
+    }
+}

@@ -128,7 +128,7 @@ fn compare(
 ) -> Result<Samples> {
     let mut samples = Samples::default();
     let mut failed = None;
-    let mut group = criterion.benchmark_group("scan");
+    let mut group = criterion.benchmark_group(format!("scan, scale factor {}", sides.scale_factor));
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|iterations| {
@@ -149,6 +149,7 @@ fn compare(
 
 /// The two ways to read the same Parquet files, each in a session of its own.
 struct Sides {
+    scale_factor: f64,
     atio: SessionContext,
     listing: SessionContext,
 }
@@ -174,7 +175,11 @@ impl Sides {
             directory.display()
         );
         run(&listing, &create).await?;
-        Ok(Self { atio, listing })
+        Ok(Self {
+            scale_factor,
+            atio,
+            listing,
+        })
     }
 
     async fn check_same_answer(&self, name: &str, sql: &str) -> Result<()> {

@@ -13,6 +13,8 @@ use super::{Txn, Version};
 pub(crate) const POINTER: &str = "_current_version.json";
 /// Exists once a version is committed.
 pub(crate) const SUCCESS: &str = "_SUCCESS";
+/// A transaction numbers its data files with five digits.
+pub(crate) const DATA_FILES_LIMIT: u32 = 100_000;
 /// Where records, snapshots, manifests and schemas are.
 pub(crate) const METADATA: &str = "metadata";
 /// Where data files are.

@@ -56,15 +56,20 @@ impl Bound {
 
     /// A text of about the limit that is not below `text`; None if there is none.
     pub(crate) fn text_max(text: &str, exact: bool) -> Option<Self> {
-        let cut = floor(text);
+        let mut cut = floor(text);
         if cut.len() == text.len() {
             let value = Value::Text(text.to_owned());
             return Some(Self { value, cut: !exact });
         }
-        let (at, last) = cut.char_indices().next_back()?;
-        let next = char::from_u32(last as u32 + 1)?;
-        let value = Value::Text(format!("{}{next}", &cut[..at]));
-        Some(Self { value, cut: true })
+        // The last character that has a successor which fits is replaced by it.
+        while let Some((at, last)) = cut.char_indices().next_back() {
+            cut = &cut[..at];
+            if let Some(next) = successor(last).filter(|next| at + next.len_utf8() <= BOUND_LIMIT) {
+                let value = Value::Text(format!("{cut}{next}"));
+                return Some(Self { value, cut: true });
+            }
+        }
+        None
     }
 
     /// Like [`Bound::text_min`] for bytes, written in hexadecimal.
@@ -176,6 +181,14 @@ impl<'de> Deserialize<'de> for ColumnStats {
     }
 }
 
+/// The next character; surrogates are none.
+fn successor(c: char) -> Option<char> {
+    match c {
+        '\u{d7ff}' => Some('\u{e000}'),
+        c => char::from_u32(c as u32 + 1),
+    }
+}
+
 /// The longest prefix of at most the limit that ends at a character.
 fn floor(text: &str) -> &str {
     let mut end = text.len().min(BOUND_LIMIT);
@@ -268,6 +281,11 @@ mod tests {
         assert!(min.cut && max.cut && low.len() <= BOUND_LIMIT && high.len() <= BOUND_LIMIT);
         assert!(low.as_str() < long.as_str() && high.as_str() > long.as_str());
         assert_eq!(Bound::text_max(&"\u{10ffff}".repeat(20), true), None);
+        let grows = format!("{}a{}", "x".repeat(62), "\u{7f}".repeat(9));
+        let Value::Text(high) = Bound::text_max(&grows, true).unwrap().value else {
+            panic!()
+        };
+        assert!(high.len() <= BOUND_LIMIT && high.as_str() > grows.as_str());
         assert_eq!(Bound::binary_max(&[0xff; 65], true), None);
         let Value::Text(high) = Bound::binary_max(&[[1; 63].as_slice(), &[0xff; 9]].concat(), true)
             .unwrap()

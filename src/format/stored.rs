@@ -32,10 +32,10 @@ impl StoredRecord {
     }
 
     /// The checksum that the record had when it was committed: a tombstone remembers it.
-    pub(crate) fn original_checksum(&self) -> Checksum {
+    pub(crate) fn original_checksum(&self) -> Option<Checksum> {
         match &self.record {
             Record::Tombstone(tombstone) => tombstone.was,
-            _ => self.checksum,
+            _ => Some(self.checksum),
         }
     }
 
@@ -112,8 +112,10 @@ impl StoredRecord {
             )));
         }
         let same = link.version == below
-            && link.txn == self.txn()
-            && link.checksum == self.original_checksum();
+            && (link.txn == self.txn() || self.original_checksum().is_none())
+            && self
+                .original_checksum()
+                .is_none_or(|checksum| link.checksum == checksum);
         if same {
             Ok(())
         } else {

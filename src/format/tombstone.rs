@@ -24,8 +24,8 @@ pub(crate) struct Tombstone {
     pub(crate) tombstone: String,
     /// The version whose commit made it so.
     pub(crate) by: Version,
-    /// The checksum of the record that was here.
-    pub(crate) was: Checksum,
+    /// The checksum of the record that was here; null where it was lost.
+    pub(crate) was: Option<Checksum>,
     format_version: u32,
     features: Features,
     pub(crate) table: Uuid,
@@ -65,7 +65,7 @@ impl Tombstone {
             snapshot_filename: None,
             tombstone: reason.to_owned(),
             by,
-            was: record.checksum,
+            was: Some(record.checksum),
             format_version: FORMAT_VERSION,
             features: Features::default(),
             table,

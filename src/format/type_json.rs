@@ -135,6 +135,11 @@ impl TypeJson {
                 "type {data_type} cannot be stored: Parquet needs a scale from 0 to the precision"
             )));
         }
+        if !can_be_read_back(data_type) {
+            return Err(Error::invalid(format!(
+                "type {data_type} cannot be stored: it would not read back from Parquet as it was"
+            )));
+        }
         Ok(match data_type {
             DataType::Null => TypeJson::Null,
             DataType::Boolean => TypeJson::Bool,
@@ -352,6 +357,20 @@ impl TypeJson {
             } => DataType::Interval(IntervalUnit::DayTime),
             _ => return None,
         })
+    }
+}
+
+/// False for dictionaries of views or of nested values, and for maps whose key may be null.
+fn can_be_read_back(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => {
+            !values.is_nested() && !matches!(**values, DataType::Utf8View | DataType::BinaryView)
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => fields.len() == 2 && !fields[0].is_nullable(),
+            _ => false,
+        },
+        _ => true,
     }
 }
 

@@ -151,13 +151,9 @@ async fn check_below(table: &Table, version: Version) -> Result<()> {
     let Some(below) = version.previous() else {
         return Ok(());
     };
-    let reads: Vec<_> = Version::ZERO
-        .next()?
-        .through(below)
-        .map(|below| table.record(below))
-        .collect();
-    let records: Vec<Result<StoredRecord>> =
-        futures::stream::iter(reads).buffered(32).collect().await;
+    let versions = table.versions(below).await?;
+    let reads = futures::stream::iter(versions).map(|below| table.record(below));
+    let records: Vec<Result<StoredRecord>> = reads.buffered(32).collect().await;
     let ours = records
         .iter()
         .flatten()

@@ -186,7 +186,17 @@ impl Table {
 
     /// Writes down every file of `base`, which the change removes; None if there is none.
     async fn stage_removed(&self, txn: &Transaction, base: &Snapshot) -> Result<Option<ObjectRef>> {
-        let manifests = self.manifests(base).await?;
+        let manifests = match self.manifests(base).await {
+            Ok(manifests) => manifests,
+            Err(error) => {
+                // To replace all rows must work where not all of them can be read.
+                ::log::warn!(
+                    "'{}': the files that an overwrite removes are not known: {error}",
+                    self.name()
+                );
+                return Ok(None);
+            }
+        };
         let files = manifests.iter().flat_map(|manifest| &manifest.files);
         let files: Vec<_> = files
             .map(|file| FileEntry {

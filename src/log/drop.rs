@@ -23,8 +23,10 @@ impl Table {
     /// The log stays as tombstones, so that its numbers are never used twice. If deleting
     /// fails half way the table is gone all the same; what is left is swept by the expiry of
     /// a table that is made here later.
-    pub(crate) async fn drop_log(&self) -> Result<()> {
-        let record = self.commit_drop().await?;
+    ///
+    /// With `only_at`, nothing is dropped if that is not the newest version any more.
+    pub(crate) async fn drop_log_at(&self, only_at: Option<Version>) -> Result<()> {
+        let record = self.commit_drop(only_at).await?;
         announce(&self.objects, &record).await;
         self.forget();
         let mut objects = Vec::new();
@@ -46,10 +48,13 @@ impl Table {
         deleted
     }
 
-    async fn commit_drop(&self) -> Result<CommitRecord> {
+    async fn commit_drop(&self, only_at: Option<Version>) -> Result<CommitRecord> {
         let txn = Transaction::begin(self);
         for attempt in 0..ATTEMPTS {
             let base: Arc<Snapshot> = self.newest().await?;
+            if only_at.is_some_and(|version| version != base.version) {
+                break;
+            }
             let mut record =
                 self.next_record(txn.id(), &base, Draft::same_state(Operation::Drop))?;
             record.refs = None;

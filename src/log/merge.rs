@@ -28,7 +28,14 @@ pub(super) async fn stage(
     let mut staged = Vec::new();
     for group in merge::plan(listed) {
         let inputs: Vec<_> = group.into_iter().map(|at| listed[at].clone()).collect();
-        let manifests = table.load_manifests(&inputs).await?;
+        let manifests = match table.load_manifests(&inputs).await {
+            Ok(manifests) => manifests,
+            Err(error) => {
+                // Whoever reads it is told; an append has no need of it.
+                ::log::warn!("manifests of '{}' are not merged: {error}", table.name());
+                continue;
+            }
+        };
         let output = stage_manifest(txn, &Manifest::merge(&manifests)).await?;
         staged.push(StagedMerge { inputs, output });
     }

@@ -97,17 +97,28 @@ async fn check_not_dropped(table: &Table, record: &CommitRecord) -> Result<()> {
     else {
         return Ok(());
     };
-    let Ok(below) = table.objects.get(&layout::record(previous.version)).await else {
-        return Ok(());
+    let dropped = match table.objects.get(&layout::record(previous.version)).await {
+        Ok(None) => true,
+        Ok(Some(bytes)) => match Record::parse(previous.version, &bytes) {
+            Ok(below) => below
+                .original_checksum()
+                .is_some_and(|found| found != previous.checksum),
+            Err(_) => false,
+        },
+        Err(_) => false,
     };
-    let below = below.and_then(|bytes| Record::parse(previous.version, &bytes).ok());
-    if below.is_some_and(|below| below.original_checksum() == previous.checksum) {
+    if !dropped {
         return Ok(());
     }
-    table
-        .objects
-        .delete(&layout::record(record.version_id))
-        .await?;
+    // Another table may have been made there since, with a record under the same name.
+    let path = layout::record(record.version_id);
+    let ours = table.objects.get(&path).await;
+    if let Ok(Some(found)) = ours
+        && found == record.to_bytes()?
+        && let Err(error) = table.objects.delete(&path).await
+    {
+        return Err(unknown(table, record.version_id, record.txn).with_source(error));
+    }
     Err(Error::new(
         ErrorKind::Conflict,
         format!(

@@ -217,7 +217,14 @@ impl Table {
             return Ok(Version::ZERO);
         }
         let first = locate::start_of_run(&self.objects).await?;
-        first.ok_or_else(|| self.not_found())
+        let first = first.ok_or_else(|| self.not_found())?;
+        // Only Python leaves gaps: below a record of atio's every number is taken.
+        match self.record(first).await?.record.is_python() {
+            true => Ok(first),
+            false => Err(self.explain(Error::damaged(format!(
+                "the commit records below version {first} are missing: restore them from a copy"
+            )))),
+        }
     }
 
     /// Every version up to `newest`; fails if a number is so large that most are missing.
@@ -296,7 +303,9 @@ impl Table {
         newest: Version,
         expired: &[(Version, Version)],
     ) -> Result<Arc<Snapshot>> {
-        if version < self.first_version().await? {
+        let exists = self.objects.exists(&layout::record(version)).await?;
+        // Where Python began there may be no version 0, and gaps that its own expiry left.
+        if !exists && !self.objects.exists(&layout::record(Version::ZERO)).await? {
             return Err(self.never_existed(version, newest));
         }
         if in_ranges(expired, version) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::objects::Objects;
 use super::staging::StagingStore;
 use super::table::{Table, lock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{Txn, layout};
 
 /// Names and remembers what is staged, and removes it unless it was committed.
@@ -51,12 +51,18 @@ impl Transaction {
     }
 
     /// A fresh name for a data file, which counts as staged from here on.
-    pub(crate) fn data_file(&self) -> String {
+    pub(crate) fn data_file(&self) -> Result<String> {
         let seq = self.data_files.fetch_add(1, Ordering::Relaxed);
+        if seq >= layout::DATA_FILES_LIMIT {
+            return Err(Error::invalid(format!(
+                "one statement makes at most {} data files: choose a larger atio.target_file_size",
+                layout::DATA_FILES_LIMIT
+            )));
+        }
         let (_, random) = Uuid::new_v4().as_u64_pair();
         let name = layout::data_file(self.id, seq, random);
         lock(&self.staged).push(name.clone());
-        name
+        Ok(name)
     }
 
     /// The next number for a metadata object of this transaction.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path as LocalPath;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::location::Location;
 use super::new_rows::NewRows;
-use super::open::OpenTables;
+use super::open::{OpenTables, no_store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
 use crate::log::{NewTable, Table};
@@ -22,6 +23,8 @@ use crate::table::{AtioTable, append_rows};
 /// A table that is being made has this before a random name, one being dropped the next.
 pub(super) const CREATING: &str = ".atio-create-";
 pub(super) const DROPPING: &str = ".atio-drop-";
+/// What a crash left of a table that was being made or dropped goes after a day.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;
 
@@ -38,10 +41,7 @@ impl Warehouse {
         let store = ctx
             .runtime_env()
             .object_store(&location.store)
-            .map_err(|error| {
-                Error::invalid(format!("there is no store for {}", location.shown()))
-                    .with_source(error)
-            })?;
+            .map_err(|_| no_store(&location))?;
         let tables = OpenTables::of(&ctx.state());
         Ok(Self {
             session: ctx.state_weak_ref(),
@@ -66,6 +66,11 @@ impl Warehouse {
 
     fn place(&self, schema: &str, table: &str) -> Location {
         self.location.child(schema).child(table)
+    }
+
+    /// Where a table is or would be, as messages show it.
+    pub(super) fn location_of(&self, schema: &str, table: &str) -> String {
+        self.place(schema, table).shown().to_owned()
     }
 
     fn handle(&self, place: &Location) -> Result<Arc<Table>> {
@@ -114,6 +119,9 @@ impl Warehouse {
         let Some(path) = &place.local else {
             return self.build(&place, self.handle(&place)?, name, rows).await;
         };
+        if let Some(schema) = path.parent() {
+            super::schemas::remove_leftovers(schema, LEFTOVER_AGE);
+        }
         let building = self
             .location
             .child(schema)
@@ -164,12 +172,10 @@ impl Warehouse {
         // Elsewhere than on the local disk others may see the empty table, and use it.
         let untouched = place.local.is_none() && error.kind() != ErrorKind::CommitUnknown;
         if untouched
-            && table
-                .newest()
-                .await
-                .is_ok_and(|newest| newest.record.operation() == Operation::Create)
+            && let Ok(newest) = table.newest().await
+            && newest.record.operation() == Operation::Create
         {
-            table.drop_log().await?;
+            table.drop_log_at(Some(newest.version)).await?;
         }
         Err(error)
     }
@@ -200,14 +206,14 @@ impl Warehouse {
         let place = self.place(schema, name);
         let table = self.handle(&place)?;
         let Some(path) = &place.local else {
-            return table.drop_log().await;
+            return table.drop_log_at(None).await;
         };
         let aside = self
             .location
             .child(schema)
             .child(&format!("{DROPPING}{}", Uuid::new_v4().simple()));
         let Some(aside) = aside.local else {
-            return table.drop_log().await;
+            return table.drop_log_at(None).await;
         };
         // One rename: a writer that is under way finds nothing to commit to (A9).
         fs::rename(path, &aside)
@@ -246,6 +252,10 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
+    // What a writer made anew that outlived a DROP: empty directories, else this fails.
+    for folder in ["metadata", "data"] {
+        fs::remove_dir(to.join(folder)).ok();
+    }
     // rename(2) replaces an empty directory and nothing else.
     fs::rename(from, to).map_err(|error| match to.exists() {
         true => exists(name),

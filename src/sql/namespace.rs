@@ -15,6 +15,7 @@ use super::new_rows::NewRows;
 use super::wait::wait;
 use super::watch::Watches;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
+use crate::table::AtioTable;
 
 pub(super) struct AtioSchema {
     warehouse: Arc<Warehouse>,
@@ -106,8 +107,9 @@ impl SchemaProvider for AtioSchema {
         if check_name("table", name).is_err() {
             return Ok(None);
         }
+        let opened = self.warehouse.open(&self.name, name).await;
         let watch = self.watches.hand_out(name);
-        Ok(match self.warehouse.open(&self.name, name).await {
+        Ok(match opened {
             Ok(table) => Some(Arc::new(table.watched(watch))),
             Err(error) if error.kind() == ErrorKind::TableNotFound => None,
             Err(error) => {
@@ -136,6 +138,11 @@ impl SchemaProvider for AtioSchema {
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         check_name("table", &name)?;
         let Some(rows) = (provider.as_ref() as &dyn Any).downcast_ref::<MemTable>() else {
+            let own = self.warehouse.location_of(&self.name, &name);
+            if AtioTable::downcast(provider.as_ref()).is_some_and(|table| table.location() == own) {
+                // CREATE EXTERNAL TABLE in the table's own place: it is there already.
+                return Ok(None);
+            }
             if self.table_exist(&name) {
                 return Err(exists(&name).into());
             }

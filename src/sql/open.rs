@@ -67,9 +67,18 @@ impl OpenTables {
 }
 
 fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn ObjectStore>> {
-    runtime.object_store(&location.store).map_err(|error| {
-        Error::invalid(format!("there is no store for {}", location.shown())).with_source(error)
-    })
+    runtime
+        .object_store(&location.store)
+        .map_err(|_| no_store(location))
+}
+
+/// The engine's own message calls this a bug of its own, so it is not repeated.
+pub(super) fn no_store(location: &Location) -> Error {
+    Error::invalid(format!(
+        "there is no store for {}: register one for {} in the session, or use a local path",
+        location.shown(),
+        location.store.as_str()
+    ))
 }
 
 impl AtioTable {

@@ -246,7 +246,12 @@ fn plan_as_of(
     let reference = context.object_name_to_table_reference(name.clone())?;
     let source = context
         .context_provider()
-        .get_table_source(reference.clone())?;
+        .get_table_source(reference.clone())
+        .map_err(|_| {
+            Error::unsupported(format!(
+                "'{reference}' is not a table of this session: only atio tables can be read AS OF"
+            ))
+        })?;
     let provider = source_as_provider(&source)?;
     let Some(table) =
         AtioTable::downcast(provider.as_ref()).filter(|table| table.fixed().is_none())

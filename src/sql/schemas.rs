@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path as LocalPath;
+use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -91,7 +92,7 @@ impl Warehouse {
         };
         match &place.local {
             Some(path) => {
-                remove_leftovers(path);
+                remove_leftovers(path, Duration::ZERO);
                 let marker = path.join(SCHEMA_MARKER);
                 if marker.exists() {
                     fs::remove_file(marker).map_err(|error| cannot(error.into()))?;
@@ -109,15 +110,20 @@ impl Warehouse {
     }
 }
 
-/// Removes what a crash left of tables that were being made or dropped.
-fn remove_leftovers(schema: &LocalPath) {
+/// Removes what a crash left, at least `age` ago, of tables that were being made or dropped.
+pub(super) fn remove_leftovers(schema: &LocalPath, age: Duration) {
     let entries = fs::read_dir(schema).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
         let hidden = name
             .to_str()
             .is_some_and(|name| name.starts_with(CREATING) || name.starts_with(DROPPING));
-        if hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        // Not following a link: one that is there is nobody's leftover.
+        let old = entry.metadata().is_ok_and(|meta| {
+            let idle = meta.modified().ok().and_then(|at| at.elapsed().ok());
+            meta.is_dir() && idle.unwrap_or_default() >= age
+        });
+        if hidden && old {
             remove_aside(&entry.path());
         }
     }

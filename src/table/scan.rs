@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
 use datafusion::config::{ConfigOptions, TableParquetOptions};
@@ -112,7 +113,7 @@ fn parquet_options(
         .iter()
         .zip(fields)
         .filter(|(field, arrow)| {
-            arrow.data_type().is_floating() && used.contains(field.name.as_str())
+            is_floating(arrow.data_type()) && used.contains(field.name.as_str())
         });
     let may_hold_nan = floats.any(|(field, _)| {
         files.iter().any(|(manifest, file)| {
@@ -127,6 +128,13 @@ fn parquet_options(
     TableParquetOptions {
         global,
         ..Default::default()
+    }
+}
+
+fn is_floating(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => values.is_floating(),
+        data_type => data_type.is_floating(),
     }
 }
 

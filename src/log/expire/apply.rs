@@ -12,7 +12,7 @@ use super::super::table::Table;
 use super::super::transaction::Transaction;
 use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::tombstone::Tombstone;
 use crate::format::{CommitRecord, Operation, Record, layout};
 
@@ -68,11 +68,11 @@ pub(super) async fn delete(
         let deleted = table.objects.delete_all(&paths).await;
         outcomes.extend(paths.into_iter().zip(deleted));
         // What names a file that is still there must stay, so that it is found again.
-        if !outcomes.values().all(Result::is_ok) {
+        if outcomes.values().any(may_succeed_later) {
             break;
         }
     }
-    if outcomes.values().all(Result::is_ok) {
+    if !outcomes.values().any(may_succeed_later) {
         bury(table, inventory, plan, fence).await?;
         let paths = plan.after_tombstones();
         let deleted = table.objects.delete_all(&paths).await;
@@ -89,6 +89,11 @@ pub(super) async fn delete(
         }
     }
     Ok(rows)
+}
+
+/// A file behind a symbolic link is refused for ever; every other failure may pass.
+fn may_succeed_later(outcome: &Result<()>) -> bool {
+    matches!(outcome, Err(error) if error.kind() != ErrorKind::Damaged)
 }
 
 async fn bury(

@@ -46,7 +46,12 @@ impl Table {
         for attempt in 0..ATTEMPTS {
             let base = self.newest().await?;
             super::draft::check_features(&base)?;
-            let inventory = inventory::take(self, &base, expiry).await?;
+            let inventory = match inventory::take(self, &base, expiry).await {
+                Ok(inventory) => inventory,
+                // Another expiry may have taken away what was just being read.
+                Err(_) if self.newest().await?.version > base.version => continue,
+                Err(error) => return Err(error),
+            };
             let plan = plan::ExpirePlan::new(&inventory, &listing, expiry);
             if expiry.dry_run {
                 return Ok(plan.rows());

@@ -18,20 +18,28 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
 #[derive(Debug)]
 pub(super) struct CheckedReaderFactory {
     inner: CachedParquetFileReaderFactory,
+    page_index: PageIndexPolicy,
     /// What messages call the version: "version 3 of 'sales'".
     version: Arc<str>,
 }
 
 impl CheckedReaderFactory {
-    pub(super) fn new(inner: CachedParquetFileReaderFactory, version: String) -> Self {
+    /// With a `page_index` that is not skipped it is kept with the footer, so that queries
+    /// that filter do not read it again each time.
+    pub(super) fn new(
+        inner: CachedParquetFileReaderFactory,
+        page_index: PageIndexPolicy,
+        version: String,
+    ) -> Self {
         Self {
             inner,
+            page_index,
             version: version.into(),
         }
     }
@@ -67,6 +75,7 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
             .create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(CheckedReader {
             inner,
+            page_index: self.page_index,
             expected: Arc::new(expected),
         }))
     }
@@ -110,6 +119,7 @@ impl Expected {
 
 struct CheckedReader {
     inner: Box<dyn AsyncFileReader + Send>,
+    page_index: PageIndexPolicy,
     expected: Arc<Expected>,
 }
 
@@ -136,8 +146,13 @@ impl AsyncFileReader for CheckedReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         Box::pin(async move {
+            let options = options.cloned().unwrap_or_default();
+            let options = match self.page_index {
+                PageIndexPolicy::Skip => options,
+                wanted => options.with_page_index_policy(wanted),
+            };
             // A footer that lies about its length can make the decoder overflow.
-            let metadata = AssertUnwindSafe(self.inner.get_metadata(options))
+            let metadata = AssertUnwindSafe(self.inner.get_metadata(Some(&options)))
                 .catch_unwind()
                 .await;
             let metadata = metadata

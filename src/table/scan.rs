@@ -20,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::{MetricBuilder, MetricType};
 use object_store::ObjectMeta;
+use parquet::file::metadata::PageIndexPolicy;
 
 use super::adapter::FieldIdAdapterFactory;
 use super::prune::{self, Listed};
@@ -68,9 +69,15 @@ pub(super) async fn plan(
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
     let version = format!("version {} of '{}'", snapshot.version, table.name());
+    let parquet = parquet_options(options, snapshot, &request, &files);
+    let page_index = match !request.filters.is_empty() && parquet.global.enable_page_index {
+        true => PageIndexPolicy::Optional,
+        false => PageIndexPolicy::Skip,
+    };
+    let readers = CheckedReaderFactory::new(readers, page_index, version);
     let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
-        .with_table_parquet_options(parquet_options(options, snapshot, &request, &files))
-        .with_parquet_file_reader_factory(Arc::new(CheckedReaderFactory::new(readers, version)));
+        .with_table_parquet_options(parquet)
+        .with_parquet_file_reader_factory(Arc::new(readers));
     count_files(&source, files.len(), all);
 
     let (partitioned, statistics) = partitioned_files(table, snapshot, &files)?;

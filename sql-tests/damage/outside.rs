@@ -20,7 +20,7 @@ const ESCAPES: &[&str] = &[
     "{outside}/elsewhere/data.parquet",
     "file://{outside}/elsewhere/data.parquet",
     "http://127.0.0.1:1/data.parquet",
-    "memory://test/root/t/data.parquet",
+    "memory://test/elsewhere/data.parquet",
     "data\\..\\..\\elsewhere\\data.parquet",
     "metadata/v4.metadata.json",
     "_current_version.json",

@@ -117,8 +117,20 @@ impl TableSchema {
                 .check(&mut ids, 0)
                 .map_err(|error| error.context(path))?;
         }
-        schema.to_arrow().map_err(|error| error.context(path))?;
+        // What CREATE would refuse cannot have been written: other code need not expect it.
+        let arrow = schema.to_arrow().map_err(|error| error.context(path))?;
+        Self::from_arrow(schema.id, &arrow, &mut FieldIds { next: 1 })
+            .map_err(|error| Error::damaged(format!("{path}: {error}")))?;
         Ok(schema)
+    }
+
+    /// The largest number of any node.
+    pub(crate) fn largest_id(&self) -> i32 {
+        self.fields
+            .iter()
+            .map(SchemaField::largest_id)
+            .max()
+            .unwrap_or_default()
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -194,6 +206,11 @@ impl SchemaField {
         let mut data_type = self.data_type.to_arrow(children)?;
         if let Some(dictionary) = &self.dictionary {
             let index = dictionary.index_type.to_arrow(Vec::new())?;
+            if !index.is_dictionary_key_type() {
+                return Err(Error::damaged(format!(
+                    "a dictionary has keys of type {index}"
+                )));
+            }
             data_type = DataType::Dictionary(Box::new(index), Box::new(data_type));
         }
         let mut metadata: HashMap<_, _> = self.metadata.clone().into_iter().collect();
@@ -219,6 +236,11 @@ impl SchemaField {
         self.children
             .iter()
             .try_for_each(|child| child.check(ids, depth + 1))
+    }
+
+    fn largest_id(&self) -> i32 {
+        let children = self.children.iter().map(Self::largest_id);
+        children.fold(self.id, i32::max)
     }
 
     fn python_may_read(&self) -> bool {
@@ -353,6 +375,29 @@ mod tests {
             table(&twice).unwrap_err().to_string(),
             "duplicate column name: 'a' and 'A'"
         );
+    }
+
+    #[test]
+    fn a_schema_file_that_create_would_refuse_is_damaged() {
+        let field = |kind: &str, children: &str| {
+            format!(
+                r#"{{"id":1,"fields":[{{"id":1,"name":"a","nullable":true,"type":{kind},"children":[{children}]}}]}}"#
+            )
+        };
+        let int = r#"{"name":"int","bitWidth":8,"isSigned":true}"#;
+        let child = format!(r#"{{"id":2,"name":"x","nullable":true,"type":{int}}}"#);
+        TableSchema::parse("s", field(int, "").as_bytes()).unwrap();
+        for bad in [
+            r#"{"id":1,"fields":[]}"#.to_owned(),
+            field(r#"{"name":"fixedsizebinary","byteWidth":-1}"#, ""),
+            field(r#"{"name":"fixedsizelist","listSize":-1}"#, &child),
+            field(r#"{"name":"map","keysSorted":false}"#, &child),
+            field(r#"{"name":"struct"}"#, ""),
+            field(r#"{"name":"int","bitWidth":7,"isSigned":true}"#, ""),
+            field(int, &child),
+        ] {
+            assert!(TableSchema::parse("s", bad.as_bytes()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -135,6 +135,13 @@ impl TypeJson {
                 "type {data_type} cannot be stored: Parquet needs a scale from 0 to the precision"
             )));
         }
+        if let DataType::FixedSizeBinary(size) | DataType::FixedSizeList(_, size) = data_type
+            && *size < 0
+        {
+            return Err(Error::invalid(format!(
+                "type {data_type} has a size below zero"
+            )));
+        }
         if !can_be_read_back(data_type) {
             return Err(Error::invalid(format!(
                 "type {data_type} cannot be stored: it would not read back from Parquet as it was"

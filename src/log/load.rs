@@ -72,6 +72,12 @@ impl Table {
         let bytes = self.objects.get_named(path).await?;
         state.schema.object.verify(&bytes)?;
         let schema = Arc::new(TableSchema::parse(path, &bytes)?);
+        if schema.largest_id() >= state.next_field_id {
+            return Err(Error::damaged(format!(
+                "{path} uses field id {}, which its snapshot holds for unused",
+                schema.largest_id()
+            )));
+        }
         if schema.id != state.schema.id {
             return Err(Error::damaged(format!(
                 "{path} holds schema {}, not {}",

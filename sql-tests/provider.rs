@@ -25,6 +25,7 @@ on_every_place!(
     planned_statement_keeps_its_version_until_it_is_planned_again,
     any_number_of_partitions_gives_the_same_rows_and_one_version,
     frame_written_to_a_table_makes_one_version,
+    frame_with_a_value_that_does_not_fit_is_refused_and_not_made_null,
     table_opened_without_sql_reads_and_writes,
     session_without_atio_scans_an_opened_table,
     table_recreated_with_other_columns_is_seen_by_the_next_statement_of_a_catalog,
@@ -148,6 +149,30 @@ async fn any_number_of_partitions_gives_the_same_rows_and_one_version(place: Pla
         let newest = row(&ctx, "SELECT max(version) FROM atio_history('t')").await;
         assert_eq!(newest, (11 + round).to_string());
     }
+}
+
+async fn frame_with_a_value_that_does_not_fit_is_refused_and_not_made_null(place: Place) {
+    let ctx = place.session();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (a SMALLINT) STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    );
+    rows(&ctx, &create).await;
+    for value in ["'x'", "40000"] {
+        let frame = ctx.sql(&format!("SELECT {value} AS a")).await.unwrap();
+        let written = frame.write_table("t", DataFrameWriteOptions::new()).await;
+        assert!(written.is_err(), "{value} was written");
+    }
+    assert_eq!(
+        rows(&ctx, "SELECT version FROM atio_history('t')").await,
+        ["0"]
+    );
+    let frame = ctx.sql("SELECT '7' AS a").await.unwrap();
+    frame
+        .write_table("t", DataFrameWriteOptions::new())
+        .await
+        .unwrap();
+    assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["7"]);
 }
 
 async fn frame_written_to_a_table_makes_one_version(place: Place) {

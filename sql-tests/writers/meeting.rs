@@ -10,6 +10,7 @@ use crate::content::{failure, objects, on_every_place, open, row, rows};
 use crate::session::{Place, run};
 
 on_every_place!(
+    writer_that_outlives_a_drop_is_told_and_leaves_the_name_free,
     concurrent_appends_are_all_there_exactly_once,
     overwrite_planned_before_an_append_is_a_conflict_and_changes_nothing,
     append_planned_before_an_overwrite_is_added_to_its_rows,
@@ -306,4 +307,33 @@ async fn expiry_beside_appends_loses_no_row(place: Place) {
             found
         );
     }
+}
+
+async fn writer_that_outlives_a_drop_is_told_and_leaves_the_name_free(place: Place) {
+    let (one, two) = (place.session(), place.session());
+    rows(&two, "CREATE TABLE w.public.s (a BIGINT)").await;
+    rows(&two, "INSERT INTO w.public.s VALUES (1)").await;
+    let planned = async |sql: &str| {
+        let frame = one.sql(sql).await.unwrap();
+        frame.create_physical_plan().await.unwrap()
+    };
+    let late = planned("INSERT INTO w.public.s VALUES (2)").await;
+    let later = planned("INSERT INTO w.public.s VALUES (3)").await;
+
+    rows(&two, "DROP TABLE w.public.s").await;
+    assert!(collect(late, one.task_ctx()).await.is_err());
+    let gone = failure(&place.session(), "SELECT * FROM w.public.s").await;
+    assert!(gone.contains("not found"), "{gone}");
+
+    rows(
+        &two,
+        "CREATE TABLE w.public.s AS SELECT CAST(10 AS BIGINT) AS a",
+    )
+    .await;
+    assert!(collect(later, one.task_ctx()).await.is_err());
+    for ctx in [&one, &two, &place.session()] {
+        assert_eq!(rows(ctx, "SELECT a FROM w.public.s").await, ["10"]);
+    }
+    rows(&two, "INSERT INTO w.public.s VALUES (11)").await;
+    assert_eq!(rows(&one, "SELECT a FROM w.public.s").await, ["10", "11"]);
 }

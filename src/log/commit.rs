@@ -52,7 +52,7 @@ impl Change {
 
 impl Table {
     /// Prepares the merges of manifests that are due on `base`: beside the writing of data
-    /// files, so that a commit does not wait for them.
+    /// files, so that only a statement that has written its files sooner waits for them.
     pub(crate) async fn prepare_merges(
         &self,
         txn: &Transaction,

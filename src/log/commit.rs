@@ -188,8 +188,9 @@ impl Table {
     async fn stage_removed(&self, txn: &Transaction, base: &Snapshot) -> Result<Option<ObjectRef>> {
         let manifests = match self.manifests(base).await {
             Ok(manifests) => manifests,
+            Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
             Err(error) => {
-                // To replace all rows must work where not all of them can be read.
+                // To replace all rows must work where not all of them can be read any more.
                 ::log::warn!(
                     "'{}': the files that an overwrite removes are not known: {error}",
                     self.name()

@@ -46,6 +46,16 @@ pub enum ErrorKind {
     /// The commit may or may not have happened, for good, at the version named: read the
     /// history to find out. Nothing was deleted.
     CommitUnknown,
+    /// The version is committed and readers see it, but the disk could not promise to keep
+    /// it through a power failure: do not write the rows again; look after the disk.
+    CommitNotDurable,
+    /// The bucket, container or account does not exist, or these credentials do not see it.
+    StoreNotFound,
+    /// The store lets one writer overwrite the commit of another: use one with conditional
+    /// writes, or declare that there is a single writer.
+    UnsafeStore,
+    /// The host of the session does not allow this place or statement.
+    NotAllowed,
     /// The storage failed: see the source.
     Storage,
 }

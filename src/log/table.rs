@@ -9,6 +9,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::objects::{Objects, Stamp};
+use super::open_options::OpenOptions;
 use super::snapshot::{Snapshot, complement, in_ranges, words};
 use super::{adopt, locate};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +24,7 @@ pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 /// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
 pub(crate) struct Table {
     pub(super) objects: Objects,
+    pub(super) options: OpenOptions,
     location: String,
     name: String,
     newest: Mutex<Option<Known>>,
@@ -56,10 +58,12 @@ impl Table {
         root: Path,
         location: String,
         local: Option<PathBuf>,
+        options: OpenOptions,
     ) -> Self {
         let name = root.filename().unwrap_or(&location).to_owned();
         Self {
             objects: Objects::new(store, root, local),
+            options,
             location,
             name,
             newest: Mutex::default(),

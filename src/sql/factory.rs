@@ -30,7 +30,7 @@ impl TableProviderFactory for AtioTableFactory {
 
 async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioResult<AtioTable> {
     refuse_what_is_not_stored(cmd)?;
-    let options = TableOptions::of_statement(&cmd.options)?;
+    let (options, opening) = TableOptions::of_statement(&cmd.options)?;
     let [location] = cmd.locations.as_slice() else {
         return Err(Error::invalid(format!(
             "table '{}' needs exactly one location",
@@ -41,7 +41,7 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
     let tables = OpenTables::of(state);
     let runtime = state.runtime_env();
     let columns = cmd.schema.as_arrow();
-    let opened = match tables.open(runtime, &location).await {
+    let opened = match tables.open(runtime, &location, opening).await {
         Err(error) if error.kind() == ErrorKind::TableNotFound => {
             if columns.fields().is_empty() {
                 return Err(Error::new(
@@ -53,12 +53,13 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
                 schema: Arc::new(columns.clone()),
                 options: options.clone(),
             };
-            match tables.handle(runtime, &location)?.create(&new).await {
+            let table = tables.handle(runtime, &location, opening)?;
+            match table.create(&new).await {
                 // Somebody else was first: then it is there to be opened.
                 Err(error) if error.kind() == ErrorKind::TableExists => {}
                 created => created?,
             }
-            tables.open(runtime, &location).await?
+            tables.open(runtime, &location, opening).await?
         }
         opened => opened?,
     };

@@ -17,7 +17,7 @@ use super::new_rows::NewRows;
 use super::open::{OpenTables, no_store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
-use crate::log::{NewTable, Table};
+use crate::log::{NewTable, OpenOptions, Table};
 use crate::table::{AtioTable, append_rows};
 
 /// A table that is being made has this before a random name, one being dropped the next.
@@ -74,12 +74,17 @@ impl Warehouse {
     }
 
     fn handle(&self, place: &Location) -> Result<Arc<Table>> {
-        self.tables.handle(self.state()?.runtime_env(), place)
+        let options = OpenOptions::default();
+        self.tables
+            .handle(self.state()?.runtime_env(), place, options)
     }
 
     pub(super) async fn open(&self, schema: &str, table: &str) -> Result<AtioTable> {
         let runtime = Arc::clone(self.state()?.runtime_env());
-        self.tables.open(&runtime, &self.place(schema, table)).await
+        let options = OpenOptions::default();
+        self.tables
+            .open(&runtime, &self.place(schema, table), options)
+            .await
     }
 
     /// The table without looking at it.
@@ -131,6 +136,7 @@ impl Warehouse {
             building.path.clone(),
             building.shown().to_owned(),
             building.local.clone(),
+            OpenOptions::default(),
         );
         let built = self
             .build(&building, Arc::new(table.called(name)), name, rows)

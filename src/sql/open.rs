@@ -11,13 +11,13 @@ use object_store::ObjectStore;
 
 use super::location::Location;
 use crate::error::{Error, Result};
-use crate::log::Table;
+use crate::log::{OpenOptions, Table};
 use crate::table::AtioTable;
 
 /// Shares handles, and so what they remember, between all names of a table.
 #[derive(Debug, Default)]
 pub(super) struct OpenTables {
-    tables: Mutex<HashMap<String, Arc<Table>>>,
+    tables: Mutex<HashMap<(String, OpenOptions), Arc<Table>>>,
 }
 
 impl OpenTables {
@@ -26,11 +26,17 @@ impl OpenTables {
         state.config().get_extension::<Self>().unwrap_or_default()
     }
 
-    /// The handle for `location`; nothing is read.
-    pub(super) fn handle(&self, runtime: &RuntimeEnv, location: &Location) -> Result<Arc<Table>> {
+    /// The handle for `location` that uses it so; nothing is read.
+    pub(super) fn handle(
+        &self,
+        runtime: &RuntimeEnv,
+        location: &Location,
+        options: OpenOptions,
+    ) -> Result<Arc<Table>> {
+        let key = (location.shown().to_owned(), options);
         let store = store(runtime, location)?;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(location.shown()) {
+        if let Some(table) = tables.get(&key) {
             // The store under this URL may have been registered anew.
             if Arc::ptr_eq(table.store(), &store) {
                 return Ok(Arc::clone(table));
@@ -41,14 +47,15 @@ impl OpenTables {
             location.path.clone(),
             location.shown().to_owned(),
             location.local.clone(),
+            options,
         ));
-        tables.insert(location.shown().to_owned(), Arc::clone(&table));
+        tables.insert(key, Arc::clone(&table));
         Ok(table)
     }
 
     /// The table at `location` without looking at it: its columns are not known.
     pub(super) fn unread(&self, runtime: &RuntimeEnv, location: &Location) -> Result<AtioTable> {
-        let table = self.handle(runtime, location)?;
+        let table = self.handle(runtime, location, OpenOptions::default())?;
         let schema = Arc::new(Schema::empty());
         Ok(AtioTable::newest(table, location.store.clone(), schema))
     }
@@ -58,8 +65,9 @@ impl OpenTables {
         &self,
         runtime: &RuntimeEnv,
         location: &Location,
+        options: OpenOptions,
     ) -> Result<AtioTable> {
-        let table = self.handle(runtime, location)?;
+        let table = self.handle(runtime, location, options)?;
         let newest = table.newest().await?;
         let schema = Arc::clone(&newest.arrow);
         Ok(AtioTable::newest(table, location.store.clone(), schema))
@@ -93,7 +101,7 @@ impl AtioTable {
         let location = Location::parse(location)?;
         let state = ctx.state();
         OpenTables::of(&state)
-            .open(&ctx.runtime_env(), &location)
+            .open(&ctx.runtime_env(), &location, OpenOptions::default())
             .await
     }
 }

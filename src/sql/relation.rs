@@ -25,6 +25,7 @@ use super::location::Location;
 use super::open::OpenTables;
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
+use crate::log::OpenOptions;
 use crate::table::AtioTable;
 
 /// Plans atio's functions with named arguments, and every AS OF: honoured for atio tables,
@@ -95,7 +96,10 @@ impl AtioRelations {
         if !needs_newest {
             return Ok(tables.unread(&runtime, &location)?);
         }
-        Ok(wait(async move { tables.open(&runtime, &location).await })?)
+        let options = OpenOptions::default();
+        Ok(wait(async move {
+            tables.open(&runtime, &location, options).await
+        })?)
     }
 
     fn find(

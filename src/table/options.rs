@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use datafusion::config::{ParquetOptions, TableParquetOptions};
 
 use crate::error::{Error, Result};
+use crate::log::OpenOptions;
 
 /// In SQL every option of atio begins with this.
 const PREFIX: &str = "atio.";
@@ -45,21 +46,26 @@ impl TableOptions {
         Ok(parsed)
     }
 
-    /// Takes the options of a CREATE statement: checked, and as a snapshot keeps them.
+    /// Takes the options of a CREATE statement, checked: those that a snapshot keeps, as it
+    /// keeps them, and those of opening the table.
     pub(crate) fn of_statement(
         options: &HashMap<String, String>,
-    ) -> Result<BTreeMap<String, String>> {
+    ) -> Result<(BTreeMap<String, String>, OpenOptions)> {
         let mut parsed = Self::default();
         let mut kept = BTreeMap::new();
+        let mut opening = OpenOptions::default();
         for (key, value) in options {
             let name = key.strip_prefix(PREFIX).unwrap_or_default();
-            if !NAMES.contains(&name) {
+            if NAMES.contains(&name) {
+                parsed.set(name, value)?;
+                kept.insert(name.to_owned(), value.clone());
+            } else if OpenOptions::NAMES.contains(&name) {
+                opening.set(name, value)?;
+            } else {
                 return Err(unknown(key));
             }
-            parsed.set(name, value)?;
-            kept.insert(name.to_owned(), value.clone());
         }
-        Ok(kept)
+        Ok((kept, opening))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
@@ -112,7 +118,8 @@ impl TableOptions {
 }
 
 fn unknown(key: &str) -> Error {
-    let names = NAMES.map(|name| format!("'{PREFIX}{name}'"));
+    let names = NAMES.iter().chain(&OpenOptions::NAMES);
+    let names: Vec<_> = names.map(|name| format!("'{PREFIX}{name}'")).collect();
     Error::invalid(format!(
         "unknown option '{}'; the options of a table are {}",
         key.escape_debug(),

@@ -89,6 +89,10 @@ pub(crate) fn files(root: &Path) -> Objects {
                 .to_str()
                 .unwrap()
                 .to_owned();
+            // Space that is kept for expiry says nothing.
+            if name.contains("_atio_tmp/reserve/") {
+                continue;
+            }
             match fs::read(&path) {
                 // Deleted since it was listed.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -21,6 +21,8 @@ pub(crate) const METADATA: &str = "metadata";
 pub(crate) const DATA: &str = "data";
 /// The only place where half a file can be.
 pub(crate) const STAGING: &str = "_atio_tmp";
+/// Files that only take space, which expiry gives free where a local disk is full.
+pub(crate) const RESERVE: &str = "_atio_tmp/reserve";
 
 pub(crate) fn record(version: Version) -> String {
     format!("{METADATA}/v{version}.metadata.json")
@@ -41,6 +43,11 @@ pub(crate) fn schema(txn: Txn, seq: u32) -> String {
 /// A manifest-shaped list of the files that a version removed.
 pub(crate) fn removed(txn: Txn, seq: u32) -> String {
     format!("{METADATA}/removed-{txn}-{seq}.json")
+}
+
+/// Something that a transaction has for itself alone.
+pub(crate) fn staged(txn: Txn, name: &str) -> String {
+    format!("{STAGING}/{txn}/{name}")
 }
 
 pub(crate) fn data_file(txn: Txn, seq: u32, random: u64) -> String {

@@ -118,12 +118,7 @@ pub(super) async fn python_times(table: &Table, last: Version) -> Result<BTreeMa
 
 /// Stages what atio needs to go on from Python's version `base`; with `keep_files` its data
 /// files are listed, otherwise only the schema is kept.
-pub(super) async fn stage(
-    table: &Table,
-    txn: &Transaction,
-    base: &Snapshot,
-    keep_files: bool,
-) -> Result<State> {
+pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) -> Result<State> {
     let bytes = base.schema.to_bytes()?;
     let path = layout::schema(txn.id(), txn.seq());
     let mut state = base.state.clone();
@@ -135,7 +130,7 @@ pub(super) async fn stage(
     // A pointer that is a string stops Python's writers before they write, so that none of
     // them can take the number that atio is about to commit (A2).
     let hint = pointer::pointer(base.version, Uuid::nil())?;
-    table.objects.replace(layout::POINTER, hint.into()).await?;
+    txn.replace(layout::POINTER, hint.into()).await?;
     if keep_files {
         for manifest in base.python.iter().flatten() {
             state.manifests.push(stage_manifest(txn, manifest).await?);

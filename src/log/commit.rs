@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::adopt;
 use super::draft::Draft;
 use super::merge::{self, StagedMerge};
 use super::resolve::{Outcome, create_record};
 use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
-use super::{adopt, objects::Objects};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::snapshot::State;
 use crate::format::{
@@ -65,9 +65,10 @@ impl Table {
     ///
     /// `merges` are used as far as nothing that they stand for has changed since (A8).
     ///
-    /// Three endings. Ok: the version is there, whole. An error other than
-    /// [`ErrorKind::CommitUnknown`]: it is not and never will be, and what was staged has
-    /// been removed. `CommitUnknown`: nobody can tell yet, and nothing was removed.
+    /// Three endings. Ok: the version is there, whole and durable. An error: it is not and
+    /// never will be, and what was staged has been removed. [`ErrorKind::CommitUnknown`]:
+    /// nobody can tell yet, and nothing was removed. On a failing local disk there is a
+    /// fourth, [`ErrorKind::CommitNotDurable`]: it is there until the power fails.
     /// Runs to its end even if the caller stops waiting.
     pub(crate) async fn commit(
         self: &Arc<Self>,
@@ -79,12 +80,16 @@ impl Table {
         let table = Arc::clone(self);
         let (name, id) = (self.name().to_owned(), txn.id());
         let commit = async move {
-            let committed = table.commit_in_queue(&txn, base, &change, merges).await;
-            match &committed {
-                Ok(_) => txn.settle(),
-                Err(error) if error.kind() == ErrorKind::CommitUnknown => txn.settle(),
-                Err(_) => txn.abort().await,
+            let mut committed = table
+                .commit_in_queue(&txn, Arc::clone(&base), &change, merges)
+                .await;
+            if let Err(error) = &committed
+                && matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict)
+                && let Some(stopped) = txn.stopped(&table, &base).await
+            {
+                committed = Err(stopped);
             }
+            txn.end(&committed).await;
             committed
         };
         match tokio::spawn(commit).await {
@@ -125,7 +130,7 @@ impl Table {
             match create_record(self, txn, &record).await? {
                 Outcome::Committed => {
                     unused.extend(unmerged);
-                    futures::join!(announce(&self.objects, &record), txn.discard(&unused));
+                    futures::join!(announce(txn, &record), txn.discard(&unused));
                     return Ok(version);
                 }
                 Outcome::Conflict(winner) if Instant::now() < give_up => {
@@ -170,9 +175,7 @@ impl Table {
             Change::Overwrite(_) => self.stage_removed(txn, base).await?,
         };
         let adopted = match base.python {
-            Some(_) => {
-                Some(adopt::stage(self, txn, base, matches!(change, Change::Append(_))).await?)
-            }
+            Some(_) => Some(adopt::stage(txn, base, matches!(change, Change::Append(_))).await?),
             None => None,
         };
         Ok(Staged {
@@ -290,13 +293,7 @@ impl Table {
                 .check_next(&record)
                 .map_err(|error| self.explain(error))?;
             if record.revoked().contains(&txn) {
-                return Err(Error::new(
-                    ErrorKind::Revoked,
-                    format!(
-                        "this write to '{}' was revoked by the expiry of version {version}, which took its files for abandoned; nothing was written: run it again",
-                        self.name()
-                    ),
-                ));
+                return Err(self.revoked(&format!("the expiry of version {version}")));
             }
             let operation = record.operation();
             if operation == Operation::Drop || record.table().is_none() {
@@ -330,6 +327,16 @@ impl Table {
         Ok(newest)
     }
 
+    pub(super) fn revoked(&self, by: &str) -> Error {
+        Error::new(
+            ErrorKind::Revoked,
+            format!(
+                "this write to '{}' was revoked by {by}, which took its files for abandoned; nothing was written: run it again",
+                self.name()
+            ),
+        )
+    }
+
     fn conflict(&self, what: &str, version: Version) -> Error {
         Error::new(
             ErrorKind::Conflict,
@@ -351,10 +358,10 @@ struct Staged {
 }
 
 /// Moves the pointer and the marker, which are hints: failing costs others a look-up.
-pub(super) async fn announce(objects: &Objects, record: &CommitRecord) {
+pub(super) async fn announce(txn: &Transaction, record: &CommitRecord) {
     let write = |name: &'static str, bytes: Result<Vec<u8>>| async move {
         let written = match bytes {
-            Ok(bytes) => objects.replace(name, bytes.into()).await,
+            Ok(bytes) => txn.replace(name, bytes.into()).await,
             Err(error) => Err(error),
         };
         if let Err(error) = written {

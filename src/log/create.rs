@@ -46,17 +46,13 @@ impl Table {
             None => None,
         };
         self.check_nothing_else_is_here().await?;
-        self.objects.make_folders()?;
+        self.objects.make_folders().await?;
         let txn = Transaction::begin(self);
         let created = self.create_first(&txn, new, schema, ids, below).await;
-        match &created {
-            Ok(record) => {
-                txn.settle();
-                announce(&self.objects, record).await;
-            }
-            Err(error) if error.kind() == ErrorKind::CommitUnknown => txn.settle(),
-            Err(_) => txn.abort().await,
+        if let Ok(record) = &created {
+            announce(&txn, record).await;
         }
+        txn.end(&created).await;
         created.map(drop)
     }
 
@@ -198,7 +194,9 @@ impl Table {
         for folder in folders {
             let listed = self.objects.list(folder).await?;
             let mut paths = listed.into_iter().map(|object| object.path);
-            if let Some(foreign) = paths.find(|path| layout::parse(path).is_none()) {
+            let ours =
+                |path: &str| path.starts_with(layout::RESERVE) || layout::parse(path).is_some();
+            if let Some(foreign) = paths.find(|path| !ours(path)) {
                 return Ok(Some(foreign));
             }
         }

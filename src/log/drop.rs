@@ -26,8 +26,15 @@ impl Table {
     ///
     /// With `only_at`, nothing is dropped if that is not the newest version any more.
     pub(crate) async fn drop_log_at(&self, only_at: Option<Version>) -> Result<()> {
-        let record = self.commit_drop(only_at).await?;
-        announce(&self.objects, &record).await;
+        let txn = Transaction::begin(self);
+        let dropped = self.drop_log_of(&txn, only_at).await;
+        txn.end(&dropped).await;
+        dropped
+    }
+
+    async fn drop_log_of(&self, txn: &Transaction, only_at: Option<Version>) -> Result<()> {
+        let record = self.commit_drop(txn, only_at).await?;
+        announce(txn, &record).await;
         self.forget();
         let mut objects = Vec::new();
         for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
@@ -44,12 +51,15 @@ impl Table {
             .await
             .into_iter()
             .collect();
-        self.bury(&record).await?;
+        self.bury(txn, &record).await?;
         deleted
     }
 
-    async fn commit_drop(&self, only_at: Option<Version>) -> Result<CommitRecord> {
-        let txn = Transaction::begin(self);
+    async fn commit_drop(
+        &self,
+        txn: &Transaction,
+        only_at: Option<Version>,
+    ) -> Result<CommitRecord> {
         for attempt in 0..ATTEMPTS {
             let base: Arc<Snapshot> = self.newest().await?;
             if only_at.is_some_and(|version| version != base.version) {
@@ -62,11 +72,8 @@ impl Table {
             record.last_expire = Some(record.version_id);
             // Itself too: a table that is made here later begins above it.
             record.expired = vec![(Version::ZERO, record.version_id)];
-            match create_record(self, &txn, &record).await? {
-                Outcome::Committed => {
-                    txn.settle();
-                    return Ok(record);
-                }
+            match create_record(self, txn, &record).await? {
+                Outcome::Committed => return Ok(record),
                 Outcome::Conflict(_) => tokio::time::sleep(super::commit::pause(attempt)).await,
             }
         }
@@ -79,7 +86,7 @@ impl Table {
         ))
     }
 
-    async fn bury(&self, drop: &CommitRecord) -> Result<()> {
+    async fn bury(&self, txn: &Transaction, drop: &CommitRecord) -> Result<()> {
         let Some(last) = drop.version_id.previous() else {
             return Ok(());
         };
@@ -94,8 +101,7 @@ impl Table {
             else {
                 continue;
             };
-            self.objects
-                .replace(&layout::record(version), tombstone.to_bytes()?.into())
+            txn.replace(&layout::record(version), tombstone.to_bytes()?.into())
                 .await?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The objects of one table on its store, by their names relative to the root.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,12 +9,11 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{
-    Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::local::{Disk, blocking};
+use super::open_options::Durability;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout;
 
 /// No metadata object is larger, in bytes.
 const METADATA_LIMIT: u64 = 256 * 1024 * 1024;
@@ -26,7 +26,7 @@ pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     root: Path,
     /// The directory, on the local disk.
-    local: Option<PathBuf>,
+    disk: Option<Disk>,
 }
 
 /// How an attempt to create an object ended.
@@ -34,6 +34,8 @@ pub(crate) struct Objects {
 pub(crate) enum Created {
     /// The object is there with our bytes.
     Yes,
+    /// It was refused before anything could happen: this attempt never lands.
+    Refused(Error),
     /// Anything else: the object may be ours, another's, absent, or still to land.
     Unclear(StoreError),
 }
@@ -50,6 +52,12 @@ pub(crate) struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp(u64, DateTime<Utc>, Option<String>);
 
+impl Stamp {
+    pub(super) fn modified(&self) -> DateTime<Utc> {
+        self.1
+    }
+}
+
 impl From<ObjectMeta> for Stamp {
     fn from(meta: ObjectMeta) -> Self {
         Self(meta.size, meta.last_modified, meta.e_tag)
@@ -57,46 +65,61 @@ impl From<ObjectMeta> for Stamp {
 }
 
 impl Objects {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, local: Option<PathBuf>) -> Self {
-        Self { store, root, local }
+    /// `local` is the directory where the store is the local disk.
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        root: Path,
+        local: Option<PathBuf>,
+        durability: Durability,
+    ) -> Self {
+        let disk = local.map(|root| Disk::new(root, durability));
+        Self { store, root, disk }
     }
 
-    pub(super) fn is_local(&self) -> bool {
-        self.local.is_some()
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
     }
 
     /// Makes the directories of a new table where there are such things.
-    pub(super) fn make_folders(&self) -> Result<()> {
-        let Some(root) = &self.local else {
+    pub(super) async fn make_folders(&self) -> Result<()> {
+        let Some(disk) = self.disk.clone() else {
             return Ok(());
         };
-        for folder in [layout::METADATA, layout::DATA] {
-            std::fs::create_dir_all(root.join(folder)).map_err(|error| {
-                Error::new(
-                    ErrorKind::Storage,
-                    format!("cannot make the directory '{folder}' of the table"),
-                )
-                .with_source(error)
-            })?;
+        blocking(move || disk.make_table()).await.map_err(|error| {
+            Error::new(
+                ErrorKind::Storage,
+                "cannot make the directories of the table",
+            )
+            .with_source(error)
+        })
+    }
+
+    /// Gives the space free that was kept for expiry, on a local disk.
+    pub(super) async fn release_reserve(&self) {
+        if let Some(disk) = self.disk.clone() {
+            blocking(move || disk.release_reserve()).await.ok();
         }
-        Ok(())
+    }
+
+    /// Sets the space aside again.
+    pub(super) async fn keep_reserve(&self) {
+        let Some(disk) = self.disk.clone() else {
+            return;
+        };
+        if let Err(error) = blocking(move || disk.keep_reserve()).await {
+            ::log::debug!("no space is kept in reserve for expiry: {error}");
+        }
     }
 
     /// Fails if `name` or a directory on the way to it is a symbolic link: it could lead out
     /// of the table, and to files of another.
     pub(super) fn check_no_link(&self, name: &str) -> Result<()> {
-        let Some(mut path) = self.local.clone() else {
-            return Ok(());
-        };
-        for part in name.split('/') {
-            path.push(part);
-            if std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_symlink()) {
-                return Err(Error::damaged(format!(
-                    "{name} is or lies behind a symbolic link, which is not followed"
-                )));
-            }
+        match self.disk.as_ref().and_then(|disk| disk.link(name)) {
+            None => Ok(()),
+            Some(_) => Err(Error::damaged(format!(
+                "{name} is or lies behind a symbolic link, which is not followed"
+            ))),
         }
-        Ok(())
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -165,56 +188,21 @@ impl Objects {
         Ok(self.stamp(name).await?.is_some())
     }
 
-    /// Creates the object if it is absent.
-    pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        let options = PutOptions::from(PutMode::Create);
-        let put = self
-            .store
-            .put_opts(&self.key(name)?, bytes.into(), options)
-            .await;
-        Ok(match put {
-            Ok(_) => Created::Yes,
-            Err(error) => Created::Unclear(error),
-        })
-    }
-
-    /// Writes an object under a name that nobody else uses.
-    pub(crate) async fn stage(&self, name: &str, bytes: Bytes) -> Result<()> {
-        match self.create(name, bytes).await? {
-            Created::Yes => Ok(()),
-            Created::Unclear(error) => Err(cannot("write", name, error)),
-        }
-    }
-
-    /// Writes the object, whatever is there.
-    pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
-        self.store
-            .put(&self.key(name)?, bytes.into())
-            .await
-            .map(drop)
-            .map_err(|error| cannot("write", name, error))
-    }
-
     /// Deletes the object; that it is gone already is success.
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         self.check_no_link(name)?;
-        match self.store.delete(&self.key(name)?).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => {
-                self.remove_empty_folder(name);
-                Ok(())
-            }
-            Err(error) => Err(cannot("delete", name, error)),
+        if let Some(disk) = self.disk.clone() {
+            let owned = name.to_owned();
+            return match blocking(move || disk.remove(&owned)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(cannot("delete", name, error))
+                }
+                _ => Ok(()),
+            };
         }
-    }
-
-    /// Removes the directory that a transaction had for its data files, once it is empty.
-    fn remove_empty_folder(&self, name: &str) {
-        let Some((folder, _)) = name.rsplit_once('/') else {
-            return;
-        };
-        if let (Some(root), true) = (&self.local, folder.contains('/')) {
-            // It is not empty until the last file is gone, and then nobody needs it.
-            std::fs::remove_dir(root.join(folder)).ok();
+        match self.store.delete(&self.key(name)?).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(cannot("delete", name, error)),
         }
     }
 
@@ -229,6 +217,17 @@ impl Objects {
 
     /// Everything below `folder`, but nothing behind a symbolic link.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
+        if let Some(disk) = self.disk.clone() {
+            let owned = folder.to_owned();
+            let found = blocking(move || disk.walk(&owned)).await;
+            let found = found.map_err(|error| cannot("list", folder, error))?;
+            let listed = found.into_iter().map(|found| Listed {
+                path: found.name,
+                size: found.size,
+                modified: found.modified.into(),
+            });
+            return Ok(listed.collect());
+        }
         let prefix = self.key(folder)?;
         let skip = match self.root.as_ref() {
             "" => 0,
@@ -245,27 +244,22 @@ impl Objects {
                     modified: meta.last_modified,
                 }))
             });
-        let mut listed: Vec<Listed> = match listing.try_collect().await {
-            Err(StoreError::NotFound { .. }) => Vec::new(),
-            found => found.map_err(|error| cannot("list", folder, error))?,
-        };
-        if self.is_local() {
-            listed.retain(|object| match self.check_no_link(&object.path) {
-                Ok(()) => true,
-                Err(error) => {
-                    ::log::warn!("{error}");
-                    false
-                }
-            });
+        match listing.try_collect().await {
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            found => found.map_err(|error| cannot("list", folder, error)),
         }
-        Ok(listed)
     }
 
     /// What lies in the directory itself: names of objects, and of folders.
     pub(crate) async fn top(&self) -> Result<(Vec<String>, Vec<String>)> {
+        const ROOT: &str = "the directory";
+        if let Some(disk) = self.disk.clone() {
+            let found = blocking(move || disk.top()).await;
+            return found.map_err(|error| cannot("list", ROOT, error));
+        }
         let found = match self.store.list_with_delimiter(Some(&self.root)).await {
             Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), Vec::new())),
-            found => found.map_err(|error| cannot("list", "the directory", error))?,
+            found => found.map_err(|error| cannot("list", ROOT, error))?,
         };
         let name = |path: &Path| path.filename().map(str::to_owned);
         let objects = found
@@ -280,6 +274,10 @@ impl Objects {
     }
 }
 
-fn cannot(verb: &str, name: &str, error: StoreError) -> Error {
+pub(super) fn cannot(
+    verb: &str,
+    name: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
     Error::new(ErrorKind::Storage, format!("cannot {verb} {name}")).with_source(error)
 }

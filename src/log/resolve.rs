@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use object_store::Error as StoreError;
 use tokio::time::Instant;
 
 use super::objects::Created;
@@ -17,6 +18,8 @@ use crate::format::{CommitRecord, Record, Txn, Version, layout};
 
 /// After this long without a definite answer the outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// An answer that takes longer is as good as none: the key is looked at instead.
+const ATTEMPT: Duration = Duration::from_secs(15);
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -32,7 +35,8 @@ pub(super) enum Outcome {
 /// Creates `record` and finds out what became of it.
 ///
 /// Fails with [`ErrorKind::CommitUnknown`] if the store gives no answer until the deadline:
-/// then nothing of the transaction may be deleted. From the first try on until a conflict is
+/// then nothing of the transaction may be deleted; nor may it after
+/// [`ErrorKind::CommitNotDurable`], when the record is there. From the first try on until a conflict is
 /// certain, dropping `txn` removes nothing either.
 pub(super) async fn create_record(
     table: &Table,
@@ -42,90 +46,125 @@ pub(super) async fn create_record(
     let version = record.version_id;
     let path = layout::record(version);
     let bytes = Bytes::from(record.to_bytes()?);
+    check_not_dropped(table, txn, record).await?;
     txn.may_be_committed(true);
-    let outcome = match resolve(table, &path, &bytes).await? {
-        None => return Err(unknown(table, version, record.txn)),
-        Some(found) if found == bytes => Outcome::Committed,
-        Some(found) => match Record::parse(version, &found) {
-            Ok(found) if found.txn() == Some(record.txn) => Outcome::Committed,
-            Ok(found) => Outcome::Conflict(Box::new(found)),
-            // Neither ours nor anybody's: what was read may not be what is there.
-            Err(error) => return Err(unknown(table, version, record.txn).with_source(error)),
-        },
+    let found = match resolve(table, txn, &path, &bytes).await {
+        Resolved::Created => {
+            txn.settle();
+            return Ok(Outcome::Committed);
+        }
+        Resolved::Found(found) => found,
+        Resolved::Never(error) => {
+            txn.may_be_committed(false);
+            return Err(table.explain(error));
+        }
+        Resolved::Unknown(cause) => {
+            return Err(unknown(table, version, record.txn).with_source(cause));
+        }
     };
-    match outcome {
-        Outcome::Committed => check_not_dropped(table, record).await?,
-        Outcome::Conflict(_) => txn.may_be_committed(false),
+    let found = match Record::parse(version, &found) {
+        Ok(found) => found,
+        // Neither ours nor anybody's: what was read may not be what is there.
+        Err(error) => return Err(unknown(table, version, record.txn).with_source(error)),
+    };
+    if found.txn() == Some(record.txn) {
+        // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
+        txn.sync_records().await.map_err(|error| {
+            error.context(format!(
+                "version {version} of '{}' is committed, but",
+                table.name()
+            ))
+        })?;
+        txn.settle();
+        return Ok(Outcome::Committed);
     }
-    Ok(outcome)
+    txn.may_be_committed(false);
+    Ok(Outcome::Conflict(Box::new(found)))
 }
 
-/// Sends the bytes until the key is taken; gives what is under it, None if nobody can tell.
-async fn resolve(table: &Table, path: &str, bytes: &Bytes) -> Result<Option<Bytes>> {
+/// What is known of the key at the end.
+enum Resolved {
+    /// We made it.
+    Created,
+    /// Somebody did: these are the bytes.
+    Found(Bytes),
+    /// Nothing was sent that could still land.
+    Never(Error),
+    /// The key may be taken later by what was sent.
+    Unknown(StoreError),
+}
+
+/// Sends the bytes until the key is taken, or until the deadline.
+async fn resolve(table: &Table, txn: &Transaction, path: &str, bytes: &Bytes) -> Resolved {
     let deadline = Instant::now() + DEADLINE;
     let mut pause = PAUSE;
-    let mut created = table.objects.create(path, bytes.clone()).await?;
+    let mut cause = match create(txn, path, bytes).await {
+        Created::Yes => return Resolved::Created,
+        Created::Refused(error) => return Resolved::Never(error),
+        Created::Unclear(cause) => cause,
+    };
     loop {
-        let Created::Unclear(cause) = created else {
-            return Ok(Some(bytes.clone()));
-        };
         ::log::debug!("the answer to creating {path} settles nothing: {cause}");
-        let found = table.objects.get(path).await;
-        if let Ok(Some(found)) = found {
-            return Ok(Some(found));
+        let found = tokio::time::timeout(ATTEMPT, table.objects.get(path)).await;
+        if let Ok(Ok(Some(found))) = found {
+            return Resolved::Found(found);
         }
         if Instant::now() >= deadline {
-            return Ok(None);
+            return Resolved::Unknown(cause);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        created = match found {
-            // Absent: the same bytes again. Absence proves nothing, an occupied key does.
-            Ok(_) => table.objects.create(path, bytes.clone()).await?,
-            Err(_) => Created::Unclear(cause),
-        };
+        // Absent: the same bytes again. Absence proves nothing, an occupied key does.
+        if let Ok(Ok(None)) = found {
+            match create(txn, path, bytes).await {
+                Created::Yes => return Resolved::Created,
+                // What was sent before may land all the same.
+                Created::Refused(error) => ::log::debug!("creating {path} again: {error}"),
+                Created::Unclear(again) => cause = again,
+            }
+        }
     }
 }
 
-/// A local table that was dropped meanwhile is gone with its directory, and the store has
-/// made a new one for our record: then nothing was committed (A9).
-async fn check_not_dropped(table: &Table, record: &CommitRecord) -> Result<()> {
+/// Sends the bytes once. What is given up may still land.
+async fn create(txn: &Transaction, path: &str, bytes: &Bytes) -> Created {
+    match tokio::time::timeout(ATTEMPT, txn.create(path, bytes.clone())).await {
+        Ok(created) => created,
+        Err(elapsed) => Created::Unclear(StoreError::Generic {
+            store: "atio",
+            source: elapsed.into(),
+        }),
+    }
+}
+
+/// Fails if the table that the change was planned on is not the one that is there (A9).
+///
+/// On a local disk alone, where DROP takes the log away with the directory. The directory of
+/// the transaction is in the root that is looked at, and goes with it: if the table is dropped
+/// after this look, the record cannot be written.
+async fn check_not_dropped(table: &Table, txn: &Transaction, record: &CommitRecord) -> Result<()> {
     let Some(previous) = record
         .previous
         .as_ref()
-        .filter(|_| table.objects.is_local())
+        .filter(|_| table.objects.disk().is_some())
     else {
         return Ok(());
     };
-    let dropped = match table.objects.get(&layout::record(previous.version)).await {
-        Ok(None) => true,
-        Ok(Some(bytes)) => match Record::parse(previous.version, &bytes) {
+    txn.prepare().await?;
+    let same = match table.objects.get(&layout::record(previous.version)).await? {
+        None => false,
+        Some(bytes) => match Record::parse(previous.version, &bytes) {
             Ok(below) => below
                 .original_checksum()
-                .is_some_and(|found| found != previous.checksum),
-            Err(_) => false,
+                .is_none_or(|found| found == previous.checksum),
+            // It was whole when the change was planned on it, and damage is not for us to judge.
+            Err(_) => true,
         },
-        Err(_) => false,
     };
-    if !dropped {
-        return Ok(());
+    match same {
+        true => Ok(()),
+        false => Err(table.dropped_meanwhile()),
     }
-    // Another table may have been made there since, with a record under the same name.
-    let path = layout::record(record.version_id);
-    let ours = table.objects.get(&path).await;
-    if let Ok(Some(found)) = ours
-        && found == record.to_bytes()?
-        && let Err(error) = table.objects.delete(&path).await
-    {
-        return Err(unknown(table, record.version_id, record.txn).with_source(error));
-    }
-    Err(Error::new(
-        ErrorKind::Conflict,
-        format!(
-            "table '{}' was dropped while this statement ran; nothing was written",
-            table.name()
-        ),
-    ))
 }
 
 fn unknown(table: &Table, version: Version, txn: Txn) -> Error {
@@ -136,4 +175,16 @@ fn unknown(table: &Table, version: Version, txn: Txn) -> Error {
             table.name()
         ),
     )
+}
+
+impl Table {
+    pub(super) fn dropped_meanwhile(&self) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "table '{}' was dropped while this statement ran; nothing was written",
+                self.name()
+            ),
+        )
+    }
 }

@@ -24,7 +24,7 @@ pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 /// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
 pub(crate) struct Table {
     pub(super) objects: Objects,
-    pub(super) options: OpenOptions,
+    options: OpenOptions,
     location: String,
     name: String,
     newest: Mutex<Option<Known>>,
@@ -62,7 +62,7 @@ impl Table {
     ) -> Self {
         let name = root.filename().unwrap_or(&location).to_owned();
         Self {
-            objects: Objects::new(store, root, local),
+            objects: Objects::new(store, root, local, options.durability),
             options,
             location,
             name,
@@ -88,6 +88,11 @@ impl Table {
     /// What messages call the table: the last part of its location.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How this handle uses the table.
+    pub(crate) fn options(&self) -> OpenOptions {
+        self.options
     }
 
     /// The key of one of its data files on the store; a symbolic link is refused.

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::objects::Objects;
+use super::objects::{Created, Objects};
+use super::output::Output;
+use super::snapshot::Snapshot;
 use super::staging::StagingStore;
 use super::table::{Table, lock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Txn, layout};
 
 /// Names and remembers what is staged, and removes it unless it was committed.
@@ -17,6 +19,7 @@ use crate::format::{Txn, layout};
 pub(crate) struct Transaction {
     id: Txn,
     objects: Objects,
+    output: Output,
     store: StagingStore,
     staged: Mutex<Vec<String>>,
     data_files: AtomicU32,
@@ -29,10 +32,13 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Begins a transaction on `table`. Nothing is written yet.
     pub(crate) fn begin(table: &Table) -> Arc<Self> {
+        let id = Txn::new(Uuid::now_v7());
+        let output = Output::new(&table.objects, id);
         Arc::new(Self {
-            id: Txn::new(Uuid::now_v7()),
+            id,
             objects: table.objects.clone(),
-            store: StagingStore::new(table.objects.below_root()),
+            store: StagingStore::new(output.as_store()),
+            output,
             staged: Mutex::default(),
             data_files: AtomicU32::new(0),
             metadata: AtomicU32::new(0),
@@ -73,7 +79,29 @@ impl Transaction {
     /// Writes a metadata object under a name of this transaction.
     pub(super) async fn stage(&self, name: String, bytes: Bytes) -> Result<()> {
         lock(&self.staged).push(name.clone());
-        self.objects.stage(&name, bytes).await
+        self.output.stage(&name, bytes).await
+    }
+
+    /// Creates an object that others may create too.
+    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Created {
+        self.output.create(name, bytes).await
+    }
+
+    /// Writes an object of the table, whatever is there.
+    pub(super) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
+        self.output.replace(name, bytes).await
+    }
+
+    /// Makes every commit record that is there durable, whoever wrote it; fails with
+    /// [`ErrorKind::CommitNotDurable`](crate::ErrorKind::CommitNotDurable).
+    pub(super) async fn sync_records(&self) -> Result<()> {
+        self.output.sync_records().await
+    }
+
+    /// Makes what the transaction needs before its first write, so that from here on it can
+    /// tell whether the table it writes to is still the same.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        self.output.begin().await
     }
 
     /// Removes objects that turned out not to be needed; what cannot be removed now is an
@@ -87,6 +115,39 @@ impl Transaction {
     /// the transaction removes nothing.
     pub(super) fn may_be_committed(&self, yes: bool) {
         self.in_doubt.store(yes, Ordering::Release);
+    }
+
+    /// True if somebody else removed what the transaction has for itself alone.
+    fn is_gone(&self) -> bool {
+        self.output.is_gone()
+    }
+
+    /// Why nothing more can be written to a table on a local disk, if so it is: it was dropped
+    /// since `base`, or an expiry took the transaction for abandoned.
+    pub(crate) async fn stopped(&self, table: &Table, base: &Snapshot) -> Option<Error> {
+        if !self.is_gone() {
+            return None;
+        }
+        match table.newest().await {
+            Ok(newest) if newest.table == base.table || base.python.is_some() => {
+                Some(table.revoked("an expiry"))
+            }
+            Err(error) if error.kind() != ErrorKind::TableNotFound => None,
+            _ => Some(table.dropped_meanwhile()),
+        }
+    }
+
+    /// Ends the transaction as its work ended: what a version may name stays, everything
+    /// else goes.
+    pub(super) async fn end<T>(&self, committed: &Result<T>) {
+        match committed.as_ref().map_err(Error::kind) {
+            Ok(_) => {
+                self.settle();
+                self.output.finish().await;
+            }
+            Err(ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable) => self.settle(),
+            Err(_) => self.abort().await,
+        }
     }
 
     /// From here on nothing of the transaction is ever removed by it.
@@ -103,6 +164,7 @@ impl Transaction {
         self.store.close();
         let staged = std::mem::take(&mut *lock(&self.staged));
         remove(&self.objects, &staged).await;
+        self.output.finish().await;
     }
 }
 
@@ -121,10 +183,13 @@ impl Drop for Transaction {
         }
         self.store.close();
         let staged = std::mem::take(&mut *lock(&self.staged));
-        let objects = self.objects.clone();
+        let (objects, output) = (self.objects.clone(), self.output.clone());
         // Without a runtime nobody can wait for the store; expiry finds the orphans.
         if let (false, Ok(runtime)) = (staged.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { remove(&objects, &staged).await });
+            runtime.spawn(async move {
+                remove(&objects, &staged).await;
+                output.finish().await;
+            });
         }
     }
 }

@@ -17,7 +17,7 @@ use super::new_rows::NewRows;
 use super::open::{OpenTables, no_store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
-use crate::log::{NewTable, OpenOptions, Table};
+use crate::log::{NewTable, OpenOptions, Table, sync_rename};
 use crate::table::{AtioTable, append_rows};
 
 /// A table that is being made has this before a random name, one being dropped the next.
@@ -225,6 +225,8 @@ impl Warehouse {
         fs::rename(path, &aside)
             .map_err(|error| storage(format!("cannot drop table '{name}'"), error))?;
         table.forget();
+        // A power failure must not bring it back without its files.
+        sync_rename(path, &aside)?;
         remove_aside(&aside);
         Ok(())
     }
@@ -258,15 +260,12 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
-    // What a writer made anew that outlived a DROP: empty directories, else this fails.
-    for folder in ["metadata", "data"] {
-        fs::remove_dir(to.join(folder)).ok();
-    }
     // rename(2) replaces an empty directory and nothing else.
     fs::rename(from, to).map_err(|error| match to.exists() {
         true => exists(name),
         false => storage(format!("cannot create table '{name}'"), error),
-    })
+    })?;
+    sync_rename(from, to)
 }
 
 /// The table is gone already; what stays under the hidden name is in nobody's way.

@@ -8,6 +8,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside, storage};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::make_folders;
 
 /// Marks a directory as a schema where a store has no directories.
 const SCHEMA_MARKER: &str = ".atio_schema";
@@ -45,7 +46,11 @@ impl Warehouse {
     }
 
     pub(super) async fn create_schema(&self, schema: &str) -> Result<()> {
-        let marker = self.location.child(schema).path.join(SCHEMA_MARKER);
+        let place = self.location.child(schema);
+        if let Some(path) = &place.local {
+            return make_folders(path);
+        }
+        let marker = place.path.join(SCHEMA_MARKER);
         let put = self.store.put(&marker, Vec::new().into()).await;
         put.map(drop)
             .map_err(|error| storage(format!("cannot create schema '{schema}'"), error))

@@ -25,7 +25,7 @@ use super::nan::{NanWatch, with_positive_nan};
 use super::options::TableOptions;
 use crate::error::Error;
 use crate::format::FileEntry;
-use crate::log::{Change, Footer, Snapshot, Table, Transaction, stats_columns};
+use crate::log::{Change, Durability, Footer, Snapshot, Table, Transaction, stats_columns};
 
 /// Where a transaction's writers find its staging area.
 const STAGING_URL: &str = "atio-staging://transaction/";
@@ -251,8 +251,9 @@ impl DataSink for AtioSink {
         let (files, merges) = match futures::try_join!(write, merges) {
             Ok(done) => done,
             Err(error) => {
+                let stopped = txn.stopped(table, base).await;
                 txn.abort().await;
-                return Err(error);
+                return Err(stopped.map_or(error, Into::into));
             }
         };
         let rows = files.iter().filter_map(|file| file.rows).sum();
@@ -281,10 +282,14 @@ impl DisplayAs for AtioSink {
         let operation = if *overwrite { "overwrite" } else { "append" };
         write!(
             f,
-            "AtioSink(table={}, operation={operation}, base={})",
+            "AtioSink(table={}, operation={operation}, base={}",
             table.name(),
             base.version
-        )
+        )?;
+        if table.options().durability == Durability::None {
+            f.write_str(", durability=none")?;
+        }
+        f.write_str(")")
     }
 }
 

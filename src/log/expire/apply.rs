@@ -34,7 +34,7 @@ pub(super) async fn fence(
         }
         // A fence on a table that Python made takes it over.
         _ => {
-            let state = adopt::stage(table, txn, base, true).await?;
+            let state = adopt::stage(txn, base, true).await?;
             table
                 .record_of_state(txn, base, &state, draft, attempt)
                 .await?
@@ -54,14 +54,18 @@ pub(super) async fn fence(
 /// pointer, data files, manifests, tombstones, snapshots (C3, C5).
 ///
 /// What cannot be deleted now is told in its row, and the next expiry tries again.
+///
+/// Before the first delete every fence that justifies one is durable (A7).
 pub(super) async fn delete(
     table: &Table,
+    txn: &Transaction,
     inventory: &Inventory,
     plan: &ExpirePlan,
     fence: Option<&CommitRecord>,
 ) -> Result<Vec<ExpiryRow>> {
-    if let Some(fence) = fence {
-        announce(&table.objects, fence).await;
+    match fence {
+        Some(fence) => announce(txn, fence).await,
+        None => txn.sync_records().await?,
     }
     let mut outcomes = HashMap::new();
     for paths in plan.before_tombstones() {
@@ -73,7 +77,7 @@ pub(super) async fn delete(
         }
     }
     if !outcomes.values().any(may_succeed_later) {
-        bury(table, inventory, plan, fence).await?;
+        bury(txn, inventory, plan, fence).await?;
         let paths = plan.after_tombstones();
         let deleted = table.objects.delete_all(&paths).await;
         outcomes.extend(paths.into_iter().zip(deleted));
@@ -97,7 +101,7 @@ fn may_succeed_later(outcome: &Result<()>) -> bool {
 }
 
 async fn bury(
-    table: &Table,
+    txn: &Transaction,
     inventory: &Inventory,
     plan: &ExpirePlan,
     fence: Option<&CommitRecord>,
@@ -112,9 +116,7 @@ async fn bury(
         };
         let at_us = inventory.times.get(version).copied().unwrap_or_default();
         if let Some(tombstone) = Tombstone::replacing(record, "expired", by, uuid, at_us) {
-            table
-                .objects
-                .replace(&layout::record(*version), tombstone.to_bytes()?.into())
+            txn.replace(&layout::record(*version), tombstone.to_bytes()?.into())
                 .await?;
         }
     }

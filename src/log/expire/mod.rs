@@ -11,9 +11,12 @@ mod plan;
 
 pub(crate) use plan::ExpiryRow;
 
+use bytes::Bytes;
+
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout;
 
 /// How often an expiry that loses the race plans anew.
 const ATTEMPTS: u32 = 1000;
@@ -40,9 +43,46 @@ impl Table {
     /// version and tagged versions always stay. Refuses, before anything is deleted, if a
     /// version that stays cannot be read. Running it again after a crash finishes the job.
     pub(crate) async fn expire(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+        if expiry.dry_run {
+            return self.expire_in(&Transaction::begin(self), expiry).await;
+        }
+        // A full disk must not keep expiry from making room.
+        self.objects.release_reserve().await;
+        let mut rows = self.expire_once(expiry).await;
+        for _ in 1..ATTEMPTS {
+            match &rows {
+                // Another expiry took it for abandoned: it works as well from the beginning.
+                Err(error) if error.kind() == ErrorKind::Revoked => {
+                    rows = self.expire_once(expiry).await;
+                }
+                _ => break,
+            }
+        }
+        self.objects.keep_reserve().await;
+        rows
+    }
+
+    async fn expire_once(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+        let base = self.newest().await?;
+        let txn = Transaction::begin(self);
+        let mut rows = self.expire_in(&txn, expiry).await;
+        if rows.is_err()
+            && let Some(stopped) = txn.stopped(self, &base).await
+        {
+            rows = Err(stopped);
+        }
+        txn.end(&rows).await;
+        rows
+    }
+
+    async fn expire_in(&self, txn: &Transaction, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
         // Listed once: what is staged later is younger than any orphan (C2).
         let listing = self.list_staged().await?;
-        let txn = Transaction::begin(self);
+        let mut expiry = *expiry;
+        if !expiry.dry_run {
+            expiry.now_us = expiry.now_us.min(self.store_now_us(txn).await);
+        }
+        let expiry = &expiry;
         for attempt in 0..ATTEMPTS {
             let base = self.newest().await?;
             super::draft::check_features(&base)?;
@@ -57,27 +97,15 @@ impl Table {
                 return Ok(plan.rows());
             }
             if !plan.needs_fence() {
-                txn.settle();
-                return apply::delete(self, &inventory, &plan, None).await;
+                return apply::delete(self, txn, &inventory, &plan, None).await;
             }
-            let fenced = apply::fence(self, &txn, &base, &plan, attempt).await;
-            match fenced {
-                Ok(Some(fence)) => {
-                    txn.settle();
-                    return apply::delete(self, &inventory, &plan, Some(&fence)).await;
+            match apply::fence(self, txn, &base, &plan, attempt).await? {
+                Some(fence) => {
+                    return apply::delete(self, txn, &inventory, &plan, Some(&fence)).await;
                 }
-                Ok(None) => tokio::time::sleep(super::commit::pause(attempt)).await,
-                Err(error) if error.kind() == ErrorKind::CommitUnknown => {
-                    txn.settle();
-                    return Err(error);
-                }
-                Err(error) => {
-                    txn.abort().await;
-                    return Err(error);
-                }
+                None => tokio::time::sleep(super::commit::pause(attempt)).await,
             }
         }
-        txn.abort().await;
         Err(Error::new(
             ErrorKind::Conflict,
             format!(
@@ -85,5 +113,25 @@ impl Table {
                 self.name()
             ),
         ))
+    }
+
+    /// The store's present time, by which it dates objects; the end of time if it does not
+    /// tell. Of two clocks that disagree the earlier one expires less (C11).
+    async fn store_now_us(&self, txn: &Transaction) -> i64 {
+        let probe = layout::staged(txn.id(), "clock");
+        let stamp = async {
+            txn.stage(probe.clone(), Bytes::from_static(b"clock"))
+                .await?;
+            let stamp = self.objects.stamp(&probe).await?;
+            // On a local disk it goes with the directory of the transaction, which is needed.
+            if self.objects.disk().is_none() {
+                txn.discard(&[probe]).await;
+            }
+            Ok::<_, Error>(stamp)
+        };
+        match stamp.await {
+            Ok(Some(stamp)) => stamp.modified().timestamp_micros(),
+            _ => i64::MAX,
+        }
     }
 }

@@ -171,7 +171,8 @@ fn unknown(table: &Table, version: Version, txn: Txn) -> Error {
     Error::new(
         ErrorKind::CommitUnknown,
         format!(
-            "the outcome of the commit to '{}' is unknown: its rows are in exactly version {version} or in none, for good; look for transaction {txn} in atio_history before writing them again",
+            "the outcome of the commit to '{}' is unknown: its rows are in exactly version {version} or in none, for good; look before writing them again: SELECT version FROM atio_history('{}') WHERE txn = '{txn}'",
+            table.name(),
             table.name()
         ),
     )

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use super::adopt;
 use super::snapshot::in_ranges;
 use super::table::Table;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::{Operation, Record, Totals, Txn, Version};
 
@@ -38,16 +38,18 @@ impl Table {
         let read = futures::stream::iter(versions)
             .map(|version| async move { (version, self.record(version).await) });
         let records: Vec<_> = read.buffered(PARALLEL).collect().await;
-        let mut entries: Vec<_> = records
-            .into_iter()
-            .map(|(version, record)| match record {
+        let mut entries = Vec::with_capacity(records.len());
+        for (version, record) in records {
+            entries.push(match record {
                 Ok(record) => {
                     let expired = in_ranges(&newest.expired, version);
                     entry(&record, python.get(&version).copied(), expired)
                 }
+                // A record that could not be fetched may be whole.
+                Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
                 Err(error) => damaged(version, error.to_string()),
-            })
-            .collect();
+            });
+        }
         // A table that was dropped and created again begins at its newest creation.
         if let Some(created) = entries
             .iter()

@@ -122,7 +122,7 @@ impl ObjectStore for StagingStore {
         self.begin(location)?;
         let upload = self.inner.put_multipart_opts(location, opts).await?;
         Ok(Box::new(StagingUpload {
-            inner: upload,
+            inner: Some(upload),
             key: location.clone(),
             store: self.clone(),
         }))
@@ -158,33 +158,68 @@ impl ObjectStore for StagingStore {
     }
 }
 
+/// An upload that is aborted unless it was completed: writers that fail just drop theirs,
+/// and a store keeps the parts of what was neither.
 #[derive(Debug)]
 struct StagingUpload {
-    inner: Box<dyn MultipartUpload>,
+    /// None once there is nothing left to abort.
+    inner: Option<Box<dyn MultipartUpload>>,
     key: Path,
     store: StagingStore,
+}
+
+impl StagingUpload {
+    fn ended() -> Error {
+        StagingStore::refused("go on with an upload that has ended")
+    }
 }
 
 #[async_trait]
 impl MultipartUpload for StagingUpload {
     /// Parts are numbered in the order of these calls, so the checksum follows it.
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let Some(inner) = &mut self.inner else {
+            return Box::pin(std::future::ready(Err(Self::ended())));
+        };
         self.store.append(&self.key, &data);
-        self.inner.put_part(data)
+        inner.put_part(data)
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         if lock(&self.store.written).closed {
-            self.inner.abort().await?;
+            self.abort().await?;
             return Err(StagingStore::refused(
                 "complete an upload after the statement ended",
             ));
         }
-        self.inner.complete().await
+        let inner = self.inner.as_mut().ok_or_else(Self::ended)?;
+        let completed = inner.complete().await?;
+        self.inner = None;
+        Ok(completed)
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.inner.abort().await
+        match self.inner.take() {
+            Some(mut inner) => inner.abort().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for StagingUpload {
+    fn drop(&mut self) {
+        let Some(mut inner) = self.inner.take() else {
+            return;
+        };
+        // Without a runtime nobody can wait for the store, which has to forget it by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let key = self.key.clone();
+            runtime.spawn(async move {
+                if let Err(error) = inner.abort().await {
+                    ::log::warn!("the unfinished upload of {key} stays behind: {error}");
+                }
+            });
+        }
     }
 }
 

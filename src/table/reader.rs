@@ -117,6 +117,19 @@ impl Expected {
     }
 }
 
+/// The bytes of a range, unless the store gave fewer: the decoder would panic over them.
+fn whole(range: &Range<u64>, bytes: Bytes) -> parquet::errors::Result<Bytes> {
+    if bytes.len() as u64 == range.end.saturating_sub(range.start) {
+        return Ok(bytes);
+    }
+    Err(ParquetError::EOF(format!(
+        "the store gave {} bytes for the range {} to {}",
+        bytes.len(),
+        range.start,
+        range.end
+    )))
+}
+
 struct CheckedReader {
     inner: Box<dyn AsyncFileReader + Send>,
     page_index: PageIndexPolicy,
@@ -126,7 +139,9 @@ struct CheckedReader {
 impl AsyncFileReader for CheckedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         Box::pin(async move {
+            let wanted = range.clone();
             let bytes = self.inner.get_bytes(range).await;
+            let bytes = bytes.and_then(|bytes| whole(&wanted, bytes));
             bytes.map_err(|error| self.expected.explain(error))
         })
     }
@@ -136,7 +151,12 @@ impl AsyncFileReader for CheckedReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         Box::pin(async move {
+            let wanted = ranges.clone();
             let bytes = self.inner.get_byte_ranges(ranges).await;
+            let bytes = bytes.and_then(|bytes| {
+                let pairs = wanted.iter().zip(bytes);
+                pairs.map(|(range, bytes)| whole(range, bytes)).collect()
+            });
             bytes.map_err(|error| self.expected.explain(error))
         })
     }

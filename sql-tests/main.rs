@@ -3,6 +3,7 @@
 mod content;
 mod damage;
 mod effects;
+mod faults;
 mod golden;
 mod provider;
 mod python;

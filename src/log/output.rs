@@ -64,11 +64,17 @@ impl Output {
     }
 
     /// Writes an object under a name that nobody else uses.
+    ///
+    /// Without a condition on a store, so that a client that sends it twice, because an answer
+    /// was lost, is not told that it exists.
     pub(super) async fn stage(&self, name: &str, bytes: Bytes) -> Result<()> {
-        match self.create(name, bytes).await {
-            Created::Yes => Ok(()),
-            Created::Refused(error) => Err(error),
-            Created::Unclear(error) => Err(cannot("write", name, error)),
+        match self {
+            Self::Store(_) => self.replace(name, bytes).await,
+            Self::Disk(disk) => match disk.create(name, bytes).await {
+                Created::Yes => Ok(()),
+                Created::Refused(error) => Err(error),
+                Created::Unclear(error) => Err(cannot("write", name, error)),
+            },
         }
     }
 

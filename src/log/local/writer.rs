@@ -206,17 +206,28 @@ impl Writer {
         }
     }
 
+    /// Makes every name durable that the transaction has given so far.
     fn sync_gained(&self) -> io::Result<()> {
-        let gained = std::mem::take(&mut *lock(&self.gained));
+        // Held to the end: an attempt that was given up may still be at it, and the record
+        // must not overtake it.
+        let mut gained = lock(&self.gained);
+        self.check_synced()?;
         gained
             .iter()
-            .try_for_each(|folder| self.sync_folder(folder))
+            .try_for_each(|folder| self.sync_folder(folder))?;
+        gained.clear();
+        Ok(())
+    }
+
+    fn check_synced(&self) -> io::Result<()> {
+        match self.sync_failed.load(Ordering::Acquire) {
+            true => Err(io::Error::other("an earlier sync of a directory failed")),
+            false => Ok(()),
+        }
     }
 
     fn sync_folder(&self, folder: &LocalPath) -> io::Result<()> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            return Err(io::Error::other("an earlier sync of a directory failed"));
-        }
+        self.check_synced()?;
         self.disk
             .sync_folder(folder)
             .inspect_err(|_| self.sync_failed.store(true, Ordering::Release))

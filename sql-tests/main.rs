@@ -3,6 +3,8 @@
 mod content;
 mod damage;
 mod effects;
+mod elsewhere;
+mod fake_store;
 mod faults;
 mod golden;
 mod provider;

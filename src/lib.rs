@@ -42,7 +42,7 @@ mod table;
 
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
-pub use sql::{AtioCatalog, register};
+pub use sql::{AtioCatalog, connect, register};
 pub use table::AtioTable;
 
 #[cfg(doctest)]

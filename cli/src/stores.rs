@@ -1,7 +1,9 @@
-//! Connects to the object stores that statements name, with the credentials in their OPTIONS.
+//! Connects to the object stores that statements name, with the credentials in their OPTIONS
+//! or in the environment.
 //!
 //! The credentials are taken out of the statement, so that no plan, EXPLAIN or message shows them.
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +14,7 @@ use datafusion::common::{exec_err, plan_err};
 use datafusion::config::ExtensionOptions;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::Result;
+use datafusion::object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Value;
@@ -20,9 +23,13 @@ use datafusion_cli::object_storage::{
     AwsOptions, GcpOptions, get_cos_object_store_builder, get_gcs_object_store_builder,
     get_oss_object_store_builder, get_s3_object_store_builder, is_stdin_location,
 };
+use url::{Position, Url};
 
 /// Options of a statement that are meant for its object store.
 type StoreOptions = Vec<(String, String)>;
+
+/// What the names of such options begin with.
+const NAMESPACES: [&str; 3] = ["aws.", "azure.", "gcp."];
 
 /// The connections of a session.
 pub(crate) struct Stores {
@@ -91,12 +98,12 @@ impl Stores {
     }
 }
 
-/// Removes the `aws.*` and `gcp.*` options, with their names in lower case.
+/// Removes the `aws.*`, `azure.*` and `gcp.*` options, with their names in lower case.
 fn take_store_options(options: &mut Vec<(String, Value)>) -> Result<StoreOptions> {
     options
         .extract_if(.., |(name, _)| {
             let name = name.to_ascii_lowercase();
-            name.starts_with("aws.") || name.starts_with("gcp.")
+            NAMESPACES.iter().any(|prefix| name.starts_with(prefix))
         })
         .map(|(name, value)| match value {
             Value::SingleQuotedString(value) => Ok((name.to_ascii_lowercase(), value)),
@@ -120,8 +127,16 @@ async fn register(ctx: &SessionContext, location: &str, options: StoreOptions) -
         return Ok(());
     }
     match scheme {
-        "s3" => {
-            let options = filled(AwsOptions::default(), "aws.", options)?;
+        "s3" | "s3a" if options.is_empty() && environment_is_enough_for_s3() => {
+            atio::connect(ctx, whole_store(url))?;
+        }
+        "s3" | "s3a" => {
+            let mut options = filled(AwsOptions::default(), "aws.", options)?;
+            // Only Amazon can be asked for a region.
+            let elsewhere = options.endpoint.is_some() || any_is_set(&AWS_ENDPOINTS);
+            if elsewhere && options.region.is_none() && !any_is_set(&AWS_REGIONS) {
+                options.region = Some("us-east-1".to_owned());
+            }
             let builder = get_s3_object_store_builder(url, &options, false).await?;
             ctx.register_object_store(url, Arc::new(builder.build()?));
         }
@@ -134,6 +149,14 @@ async fn register(ctx: &SessionContext, location: &str, options: StoreOptions) -
             let options = filled(AwsOptions::default(), "aws.", options)?;
             let builder = get_cos_object_store_builder(url, &options)?;
             ctx.register_object_store(url, Arc::new(builder.build()?));
+        }
+        "az" | "azure" | "adl" | "abfs" | "abfss" if !options.is_empty() => {
+            let store = Arc::new(azure(url, options)?.build()?);
+            ctx.register_object_store(&azure_key(url)?, store);
+        }
+        // Those that a statement says nothing of are connected to as every host does.
+        "gs" | "az" | "azure" | "adl" | "abfs" | "abfss" if options.is_empty() => {
+            atio::connect(ctx, whole_store(url))?;
         }
         "gs" | "gcs" => {
             let options = filled(GcpOptions::default(), "gcp.", options)?;
@@ -150,6 +173,51 @@ async fn register(ctx: &SessionContext, location: &str, options: StoreOptions) -
         }
     }
     Ok(())
+}
+
+/// The variables that say where a store that speaks S3 is.
+const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+const AWS_REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// True if there is nothing to find out by profiles, or by asking the service.
+fn environment_is_enough_for_s3() -> bool {
+    let signs = any_is_set(&["AWS_ACCESS_KEY_ID"]) && any_is_set(&["AWS_SECRET_ACCESS_KEY"]);
+    let signs = signs || any_is_set(&["AWS_SKIP_SIGNATURE"]);
+    signs && (any_is_set(&AWS_ENDPOINTS) || any_is_set(&AWS_REGIONS))
+}
+
+fn any_is_set(variables: &[&str]) -> bool {
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    variables.iter().any(is_set)
+}
+
+/// The URL without its path.
+fn whole_store(url: &Url) -> &str {
+    &url[..Position::BeforePath]
+}
+
+/// The URL under which a container is found: one account has several.
+fn azure_key(url: &Url) -> Result<Url> {
+    let host = url.host_str().unwrap_or_default();
+    let key = match url.username() {
+        "" => format!("{}://{host}", url.scheme()),
+        container => format!("{}://{container}.{host}", url.scheme()),
+    };
+    Url::parse(&key).map_err(|_| plan_datafusion_err!("{host} is not the name of a container"))
+}
+
+fn azure(url: &Url, options: StoreOptions) -> Result<MicrosoftAzureBuilder> {
+    let mut builder = MicrosoftAzureBuilder::from_env().with_url(whole_store(url));
+    for (name, value) in options {
+        let Some(key) = name.strip_prefix("azure.") else {
+            return plan_err!("option '{name}' is for another kind of object store");
+        };
+        let key: AzureConfigKey = key
+            .parse()
+            .map_err(|_| plan_datafusion_err!("option '{name}' is not known"))?;
+        builder = builder.with_config(key, value);
+    }
+    Ok(builder)
 }
 
 fn filled<O: ExtensionOptions>(mut target: O, namespace: &str, options: StoreOptions) -> Result<O> {

@@ -54,6 +54,11 @@ pub(crate) fn data_file(txn: Txn, seq: u32, random: u64) -> String {
     format!("{DATA}/{txn}/{seq:05}-{random:016x}.parquet")
 }
 
+/// What a transaction tries out on a store before it writes there.
+pub(crate) fn probe(txn: Txn, random: u64) -> String {
+    format!("{STAGING}/{txn}/probe-{random:016x}")
+}
+
 /// What an object of a table is, as its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -218,6 +223,7 @@ mod tests {
             (format!("metadata/refs-{}-0.json", txn()), Kind::Refs),
             (data_file(txn(), 3, 255), Kind::Data),
             (format!("_atio_tmp/{}/x", txn()), Kind::Staging),
+            (probe(txn(), 7), Kind::Staging),
         ];
         for (path, kind) in made {
             let object = parse(&path).unwrap_or_else(|| panic!("{path}"));

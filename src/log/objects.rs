@@ -13,6 +13,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt}
 
 use super::local::{Disk, blocking};
 use super::open_options::Durability;
+use super::store_error::explain;
 use crate::error::{Error, ErrorKind, Result};
 
 /// No metadata object is larger, in bytes.
@@ -195,7 +196,7 @@ impl Objects {
             let owned = name.to_owned();
             return match blocking(move || disk.remove(&owned)).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(cannot("delete", name, error))
+                    Err(disk_cannot("delete", name, error))
                 }
                 _ => Ok(()),
             };
@@ -220,7 +221,7 @@ impl Objects {
         if let Some(disk) = self.disk.clone() {
             let owned = folder.to_owned();
             let found = blocking(move || disk.walk(&owned)).await;
-            let found = found.map_err(|error| cannot("list", folder, error))?;
+            let found = found.map_err(|error| disk_cannot("list", folder, error))?;
             let listed = found.into_iter().map(|found| Listed {
                 path: found.name,
                 size: found.size,
@@ -255,7 +256,7 @@ impl Objects {
         const ROOT: &str = "the directory";
         if let Some(disk) = self.disk.clone() {
             let found = blocking(move || disk.top()).await;
-            return found.map_err(|error| cannot("list", ROOT, error));
+            return found.map_err(|error| disk_cannot("list", ROOT, error));
         }
         let found = match self.store.list_with_delimiter(Some(&self.root)).await {
             Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), Vec::new())),
@@ -274,10 +275,10 @@ impl Objects {
     }
 }
 
-pub(super) fn cannot(
-    verb: &str,
-    name: &str,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> Error {
+pub(super) fn disk_cannot(verb: &str, name: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("cannot {verb} {name}")).with_source(error)
+}
+
+pub(super) fn cannot(verb: &str, name: &str, error: StoreError) -> Error {
+    explain(format!("cannot {verb} {name}"), error)
 }

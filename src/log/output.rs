@@ -7,7 +7,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use super::local::LocalWriter;
-use super::objects::{Created, Objects, cannot};
+use super::objects::{Created, Objects, cannot, disk_cannot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Txn;
 
@@ -43,7 +43,7 @@ impl Output {
             Self::Disk(disk) => disk
                 .begin()
                 .await
-                .map_err(|error| cannot("begin to write to", "the table", error)),
+                .map_err(|error| disk_cannot("begin to write to", "the table", error)),
         }
     }
 
@@ -88,7 +88,7 @@ impl Output {
             Self::Disk(disk) => disk
                 .replace(name, bytes)
                 .await
-                .map_err(|error| cannot("write", name, error)),
+                .map_err(|error| disk_cannot("write", name, error)),
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) async fn create_record(
     let version = record.version_id;
     let path = layout::record(version);
     let bytes = Bytes::from(record.to_bytes()?);
+    txn.check_store().await?;
     check_not_dropped(table, txn, record).await?;
     txn.may_be_committed(true);
     let found = match resolve(table, txn, &path, &bytes).await {

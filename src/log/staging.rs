@@ -21,6 +21,9 @@ use crate::format::Checksum;
 ///
 /// Once closed it refuses to write, so that a writer that outlives its statement leaves
 /// nothing behind. Deleting and copying are refused: a writer of data files does neither.
+///
+/// Writers forget their uploads when they fail or are dropped, and a store keeps the parts
+/// of an upload, invisible and paid for, until it is aborted: so they are remembered here.
 #[derive(Clone)]
 pub(crate) struct StagingStore {
     inner: Arc<dyn ObjectStore>,
@@ -31,7 +34,12 @@ pub(crate) struct StagingStore {
 struct Written {
     closed: bool,
     objects: HashMap<Path, Content>,
+    /// Neither completed nor aborted.
+    uploads: HashMap<Path, Upload>,
 }
+
+/// None once it is completed or aborted.
+type Upload = Arc<tokio::sync::Mutex<Option<Box<dyn MultipartUpload>>>>;
 
 /// What was written under a name so far.
 #[derive(Debug, Clone, Copy)]
@@ -75,13 +83,28 @@ impl StagingStore {
         lock(&self.written).closed = true;
     }
 
+    /// Aborts the uploads that nobody will complete any more. Call it after
+    /// [`close`](Self::close), which keeps them from being completed meanwhile.
+    pub(super) async fn abort_uploads(&self) {
+        let uploads: Vec<_> = lock(&self.written).uploads.drain().collect();
+        let aborts = uploads.iter().map(|(key, upload)| async move {
+            if let Some(mut upload) = upload.lock().await.take()
+                && let Err(error) = upload.abort().await
+            {
+                ::log::warn!("parts of {key} stay on the store, unseen: {error}");
+            }
+        });
+        futures::future::join_all(aborts).await;
+    }
+
+    pub(super) fn has_uploads(&self) -> bool {
+        !lock(&self.written).uploads.is_empty()
+    }
+
     fn begin(&self, key: &Path) -> Result<()> {
         let mut written = lock(&self.written);
         if written.closed {
-            return Err(Error::Generic {
-                store: "atio",
-                source: "the statement that writes this file has ended".into(),
-            });
+            return Err(ended());
         }
         written.objects.insert(key.clone(), Content::empty());
         Ok(())
@@ -121,8 +144,20 @@ impl ObjectStore for StagingStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         self.begin(location)?;
         let upload = self.inner.put_multipart_opts(location, opts).await?;
+        let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
+        let closed = {
+            let mut written = lock(&self.written);
+            written
+                .uploads
+                .insert(location.clone(), Arc::clone(&upload));
+            written.closed
+        };
+        if closed {
+            self.abort_uploads().await;
+            return Err(ended());
+        }
         Ok(Box::new(StagingUpload {
-            inner: Some(upload),
+            inner: upload,
             key: location.clone(),
             store: self.clone(),
         }))
@@ -158,68 +193,54 @@ impl ObjectStore for StagingStore {
     }
 }
 
-/// An upload that is aborted unless it was completed: writers that fail just drop theirs,
-/// and a store keeps the parts of what was neither.
-#[derive(Debug)]
-struct StagingUpload {
-    /// None once there is nothing left to abort.
-    inner: Option<Box<dyn MultipartUpload>>,
-    key: Path,
-    store: StagingStore,
+fn ended() -> Error {
+    Error::Generic {
+        store: "atio",
+        source: "the statement that writes this file has ended".into(),
+    }
 }
 
-impl StagingUpload {
-    fn ended() -> Error {
-        StagingStore::refused("go on with an upload that has ended")
-    }
+#[derive(Debug)]
+struct StagingUpload {
+    inner: Upload,
+    key: Path,
+    store: StagingStore,
 }
 
 #[async_trait]
 impl MultipartUpload for StagingUpload {
     /// Parts are numbered in the order of these calls, so the checksum follows it.
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let Some(inner) = &mut self.inner else {
-            return Box::pin(std::future::ready(Err(Self::ended())));
-        };
-        self.store.append(&self.key, &data);
-        inner.put_part(data)
+        let closed = lock(&self.store.written).closed;
+        // Locked only while it is being aborted.
+        let upload = self.inner.try_lock();
+        match upload.ok().as_mut().and_then(|upload| upload.as_mut()) {
+            Some(upload) if !closed => {
+                self.store.append(&self.key, &data);
+                upload.put_part(data)
+            }
+            _ => Box::pin(futures::future::ready(Err(ended()))),
+        }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        if lock(&self.store.written).closed {
-            self.abort().await?;
-            return Err(StagingStore::refused(
-                "complete an upload after the statement ended",
-            ));
-        }
-        let inner = self.inner.as_mut().ok_or_else(Self::ended)?;
-        let completed = inner.complete().await?;
-        self.inner = None;
+        let mut upload = self.inner.lock().await;
+        let closed = lock(&self.store.written).closed;
+        let Some(open) = upload.as_mut().filter(|_| !closed) else {
+            return Err(ended());
+        };
+        let completed = open.complete().await?;
+        *upload = None;
+        lock(&self.store.written).uploads.remove(&self.key);
         Ok(completed)
     }
 
     async fn abort(&mut self) -> Result<()> {
-        match self.inner.take() {
-            Some(mut inner) => inner.abort().await,
-            None => Ok(()),
+        if let Some(mut upload) = self.inner.lock().await.take() {
+            lock(&self.store.written).uploads.remove(&self.key);
+            upload.abort().await?;
         }
-    }
-}
-
-impl Drop for StagingUpload {
-    fn drop(&mut self) {
-        let Some(mut inner) = self.inner.take() else {
-            return;
-        };
-        // Without a runtime nobody can wait for the store, which has to forget it by itself.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let key = self.key.clone();
-            runtime.spawn(async move {
-                if let Err(error) = inner.abort().await {
-                    ::log::warn!("the unfinished upload of {key} stays behind: {error}");
-                }
-            });
-        }
+        Ok(())
     }
 }
 
@@ -265,6 +286,7 @@ mod tests {
         let mut upload = store.put_multipart(&key).await.unwrap();
         upload.put_part("x".into()).await.unwrap();
         store.close();
+        assert!(upload.put_part("y".into()).await.is_err());
         assert!(upload.complete().await.is_err());
         assert!(store.put(&key, "x".into()).await.is_err());
         assert!(store.get(&key).await.is_err());

@@ -10,6 +10,8 @@ use object_store::path::Path;
 
 use super::objects::{Objects, Stamp};
 use super::open_options::OpenOptions;
+use super::probe::Probe;
+use super::remote::RemoteStore;
 use super::snapshot::{Snapshot, complement, in_ranges, words};
 use super::{adopt, locate};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +27,7 @@ pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 pub(crate) struct Table {
     pub(super) objects: Objects,
     options: OpenOptions,
+    pub(super) probe: Probe,
     location: String,
     name: String,
     newest: Mutex<Option<Known>>,
@@ -52,7 +55,8 @@ impl Table {
     ///
     /// `location` is what messages call the place; it holds no credentials.
     ///
-    /// `local` is its directory where the store is the local disk.
+    /// `local` is its directory where the store is the local disk. Elsewhere the store is
+    /// tried out before the first write, unless there is a single writer.
     pub(crate) fn new(
         store: Arc<dyn ObjectStore>,
         root: Path,
@@ -61,9 +65,18 @@ impl Table {
         options: OpenOptions,
     ) -> Self {
         let name = root.filename().unwrap_or(&location).to_owned();
+        let probe = match local.is_some() || options.single_writer {
+            true => Probe::default(),
+            false => Probe::of(&store, &location),
+        };
+        let store = match local {
+            Some(_) => store,
+            None => Arc::new(RemoteStore::new(store, &location, options.single_writer)),
+        };
         Self {
             objects: Objects::new(store, root, local, options.durability),
             options,
+            probe,
             location,
             name,
             newest: Mutex::default(),
@@ -396,6 +409,7 @@ impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
             .field("location", &self.location)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

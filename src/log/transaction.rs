@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::objects::{Created, Objects};
 use super::output::Output;
+use super::probe::Probe;
 use super::snapshot::Snapshot;
 use super::staging::StagingStore;
 use super::table::{Table, lock};
@@ -20,6 +21,7 @@ pub(crate) struct Transaction {
     id: Txn,
     objects: Objects,
     output: Output,
+    probe: Probe,
     store: StagingStore,
     staged: Mutex<Vec<String>>,
     data_files: AtomicU32,
@@ -39,6 +41,7 @@ impl Transaction {
             objects: table.objects.clone(),
             store: StagingStore::new(output.as_store()),
             output,
+            probe: table.probe.clone(),
             staged: Mutex::default(),
             data_files: AtomicU32::new(0),
             metadata: AtomicU32::new(0),
@@ -56,8 +59,19 @@ impl Transaction {
         &self.store
     }
 
+    /// Fails unless the store keeps writers apart; every writer asks before it writes.
+    pub(super) async fn check_store(&self) -> Result<()> {
+        self.probe.check(self, &self.objects).await
+    }
+
+    /// Counts names as staged before they are.
+    pub(super) fn will_stage(&self, names: &[String]) {
+        lock(&self.staged).extend_from_slice(names);
+    }
+
     /// A fresh name for a data file, which counts as staged from here on.
-    pub(crate) fn data_file(&self) -> Result<String> {
+    pub(crate) async fn data_file(&self) -> Result<String> {
+        self.check_store().await?;
         let seq = self.data_files.fetch_add(1, Ordering::Relaxed);
         if seq >= layout::DATA_FILES_LIMIT {
             return Err(Error::invalid(format!(
@@ -78,6 +92,7 @@ impl Transaction {
 
     /// Writes a metadata object under a name of this transaction.
     pub(super) async fn stage(&self, name: String, bytes: Bytes) -> Result<()> {
+        self.check_store().await?;
         lock(&self.staged).push(name.clone());
         self.output.stage(&name, bytes).await
     }
@@ -162,6 +177,7 @@ impl Transaction {
             return;
         }
         self.store.close();
+        self.store.abort_uploads().await;
         let staged = std::mem::take(&mut *lock(&self.staged));
         remove(&self.objects, &staged).await;
         self.output.finish().await;
@@ -183,10 +199,13 @@ impl Drop for Transaction {
         }
         self.store.close();
         let staged = std::mem::take(&mut *lock(&self.staged));
-        let (objects, output) = (self.objects.clone(), self.output.clone());
+        let (store, objects) = (self.store.clone(), self.objects.clone());
+        let output = self.output.clone();
+        let nothing = staged.is_empty() && !store.has_uploads();
         // Without a runtime nobody can wait for the store; expiry finds the orphans.
-        if let (false, Ok(runtime)) = (staged.is_empty(), tokio::runtime::Handle::try_current()) {
+        if let (false, Ok(runtime)) = (nothing, tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
+                store.abort_uploads().await;
                 remove(&objects, &staged).await;
                 output.finish().await;
             });

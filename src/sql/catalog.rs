@@ -32,7 +32,8 @@ pub struct AtioCatalog {
 
 impl AtioCatalog {
     /// The catalog over `location`: a local directory, which is made when the first table
-    /// is, a `file://` URL, or a URL of a store that is registered in `ctx`.
+    /// is, a `file://` URL, the URL of a store that is registered in `ctx`, or one that
+    /// [`connect`](crate::connect) knows.
     ///
     /// # Errors
     ///

@@ -8,10 +8,21 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
+/// Where accounts of Azure are.
+const AZURE_HOSTS: [&str; 4] = [
+    ".dfs.core.windows.net",
+    ".blob.core.windows.net",
+    ".dfs.fabric.microsoft.com",
+    ".blob.fabric.microsoft.com",
+];
+
 /// A place on a store.
 #[derive(Debug, Clone)]
 pub(super) struct Location {
+    /// What the store is registered under.
     pub(super) store: ObjectStoreUrl,
+    /// What the store itself is connected to by: of an Azure account, also the container.
+    pub(super) service: String,
     pub(super) path: Path,
     /// On the local disk.
     pub(super) local: Option<PathBuf>,
@@ -25,6 +36,18 @@ impl Location {
     /// Refuses what could carry a secret or mean two things: user information, queries,
     /// fragments, control characters.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        let location = Self::parse_store(text)?;
+        if location.path.as_ref().is_empty() && location.local.is_none() {
+            return Err(Error::invalid(format!(
+                "'{text}' is a whole store: add a path, as in {}/table",
+                text.trim_end_matches('/')
+            )));
+        }
+        Ok(location)
+    }
+
+    /// Like [`parse`](Self::parse), but also takes a whole store.
+    pub(super) fn parse_store(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Err(Error::invalid("the location is empty"));
         }
@@ -39,7 +62,8 @@ impl Location {
         }
         let url = Url::parse(text)
             .map_err(|error| Error::invalid("the location is not a URL").with_source(error))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        let container = azure_container(&url);
+        if container.is_none() && (!url.username().is_empty() || url.password().is_some()) {
             return Err(Error::invalid(
                 "a location must not hold credentials; register the store with them instead (they were left out of this message)",
             ));
@@ -56,22 +80,22 @@ impl Location {
                 &path.map_err(|()| Error::invalid(format!("'{text}' is not a local path")))?,
             );
         }
-        let store = &url[..url::Position::BeforePath];
+        let service = format!("{}/", &url[..url::Position::BeforePath]);
+        // The registry does not look at what is before an '@'.
+        let store = match container {
+            Some(container) => &format!("{}://{container}.{}", url.scheme(), host(&url)),
+            None => &service,
+        };
         let store = ObjectStoreUrl::parse(store).map_err(|error| {
             Error::invalid(format!("'{text}' names no store")).with_source(error)
         })?;
         let path = Path::from_url_path(url.path()).map_err(|error| {
             Error::invalid(format!("'{text}' is not a usable location")).with_source(error)
         })?;
-        if path.as_ref().is_empty() {
-            return Err(Error::invalid(format!(
-                "'{text}' is a whole store: add a path, as in {}/table",
-                text.trim_end_matches('/')
-            )));
-        }
-        let shown = format!("{}{path}", store.as_str());
+        let shown = format!("{service}{path}");
         Ok(Self {
             store,
+            service,
             path,
             local: None,
             shown,
@@ -97,6 +121,7 @@ impl Location {
         })?;
         let store = ObjectStoreUrl::local_filesystem();
         Ok(Self {
+            service: store.as_str().to_owned(),
             store,
             path: key,
             local: Some(path),
@@ -108,6 +133,7 @@ impl Location {
     pub(super) fn child(&self, name: &str) -> Self {
         Self {
             store: self.store.clone(),
+            service: self.service.clone(),
             // Not joined: that would escape letters beyond ASCII, which the disk has as they are.
             path: Path::parse(format!("{}/{name}", self.path))
                 .unwrap_or_else(|_| self.path.clone().join(name)),
@@ -119,6 +145,18 @@ impl Location {
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
+}
+
+/// The container of an URL like `abfss://container@account.dfs.core.windows.net/path`: there
+/// what is before the '@' is no user.
+fn azure_container(url: &Url) -> Option<&str> {
+    let azure = matches!(url.scheme(), "az" | "abfs" | "abfss")
+        && AZURE_HOSTS.iter().any(|azure| host(url).ends_with(azure));
+    (azure && url.password().is_none() && !url.username().is_empty()).then(|| url.username())
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
 }
 
 /// The path with links resolved as far as it exists, so that one place has one spelling.
@@ -184,6 +222,27 @@ mod tests {
         );
         let text = message("s3://bucket/t?token=SECRET");
         assert!(text.contains("query") && !text.contains("SECRET"), "{text}");
+    }
+
+    #[test]
+    fn containers_of_an_azure_account_are_told_apart() {
+        let one = Location::parse("abfss://one@acc.dfs.core.windows.net/t").unwrap();
+        assert_eq!(one.shown(), "abfss://one@acc.dfs.core.windows.net/t");
+        assert_eq!(one.store.as_str(), "abfss://one.acc.dfs.core.windows.net/");
+        assert_eq!(one.service, "abfss://one@acc.dfs.core.windows.net/");
+        let s3 = Location::parse("s3://b/x/t").unwrap();
+        assert_eq!((s3.service.as_str(), s3.shown()), ("s3://b/", "s3://b/x/t"));
+        for text in [
+            "abfss://one:SECRET@acc.dfs.core.windows.net/t",
+            "abfss://SECRET@elsewhere.example/t",
+            "az://SECRET@acc/t",
+        ] {
+            let text = message(text);
+            assert!(
+                text.contains("credentials") && !text.contains("SECRET"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::location::Location;
 use super::new_rows::NewRows;
-use super::open::{OpenTables, no_store};
+use super::open::OpenTables;
+use super::stores::store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
-use crate::log::{NewTable, OpenOptions, Table, sync_rename};
+use crate::log::{NewTable, OpenOptions, RemoteStore, Table, explain, sync_rename};
 use crate::table::{AtioTable, append_rows};
 
 /// A table that is being made has this before a random name, one being dropped the next.
@@ -38,10 +39,11 @@ pub(super) struct Warehouse {
 
 impl Warehouse {
     pub(super) fn new(ctx: &SessionContext, location: Location) -> Result<Self> {
-        let store = ctx
-            .runtime_env()
-            .object_store(&location.store)
-            .map_err(|_| no_store(&location))?;
+        let store = store(&ctx.runtime_env(), &location)?;
+        let store = match location.local {
+            Some(_) => store,
+            None => Arc::new(RemoteStore::new(store, location.shown(), false)),
+        };
         let tables = OpenTables::of(&ctx.state());
         Ok(Self {
             session: ctx.state_weak_ref(),
@@ -97,6 +99,7 @@ impl Warehouse {
     pub(super) async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {
         match self.handle(&self.place(schema, table))?.newest().await {
             Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::StoreNotFound => Err(error),
             Err(error) => Ok(error.kind() != ErrorKind::TableNotFound),
         }
     }
@@ -234,7 +237,7 @@ impl Warehouse {
     pub(super) async fn folders(&self, place: &Location) -> Result<Vec<String>> {
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
-            listed.map_err(|error| storage(format!("cannot list {}", place.shown()), error))?;
+            listed.map_err(|error| explain(format!("cannot list {}", place.shown()), error))?;
         Ok(listed
             .common_prefixes
             .iter()

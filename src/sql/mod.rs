@@ -14,8 +14,10 @@ mod produced;
 mod register;
 mod relation;
 mod schemas;
+mod stores;
 mod wait;
 mod watch;
 
 pub use catalog::AtioCatalog;
 pub use register::register;
+pub use stores::connect;

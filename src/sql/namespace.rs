@@ -112,6 +112,8 @@ impl SchemaProvider for AtioSchema {
         Ok(match opened {
             Ok(table) => Some(Arc::new(table.watched(watch))),
             Err(error) if error.kind() == ErrorKind::TableNotFound => None,
+            // There is nothing to list, or to DROP, either.
+            Err(error) if error.kind() == ErrorKind::StoreNotFound => return Err(error.into()),
             Err(error) => {
                 let table = self.warehouse.unread(&self.name, name)?;
                 Some(Arc::new(DamagedTable::new(&error, table, watch)))

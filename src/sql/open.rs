@@ -10,14 +10,22 @@ use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
 
 use super::location::Location;
-use crate::error::{Error, Result};
+use super::stores::store;
+use crate::error::Result;
 use crate::log::{OpenOptions, Table};
 use crate::table::AtioTable;
 
 /// Shares handles, and so what they remember, between all names of a table.
 #[derive(Debug, Default)]
 pub(super) struct OpenTables {
-    tables: Mutex<HashMap<(String, OpenOptions), Arc<Table>>>,
+    tables: Mutex<HashMap<(String, OpenOptions), Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    /// As it was registered.
+    store: Arc<dyn ObjectStore>,
+    table: Arc<Table>,
 }
 
 impl OpenTables {
@@ -36,20 +44,24 @@ impl OpenTables {
         let key = (location.shown().to_owned(), options);
         let store = store(runtime, location)?;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(&key) {
+        if let Some(opened) = tables.get(&key) {
             // The store under this URL may have been registered anew.
-            if Arc::ptr_eq(table.store(), &store) {
-                return Ok(Arc::clone(table));
+            if Arc::ptr_eq(&opened.store, &store) {
+                return Ok(Arc::clone(&opened.table));
             }
         }
         let table = Arc::new(Table::new(
-            store,
+            Arc::clone(&store),
             location.path.clone(),
             location.shown().to_owned(),
             location.local.clone(),
             options,
         ));
-        tables.insert(key, Arc::clone(&table));
+        let opened = Opened {
+            store,
+            table: Arc::clone(&table),
+        };
+        tables.insert(key, opened);
         Ok(table)
     }
 
@@ -74,24 +86,9 @@ impl OpenTables {
     }
 }
 
-fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn ObjectStore>> {
-    runtime
-        .object_store(&location.store)
-        .map_err(|_| no_store(location))
-}
-
-/// The engine's own message calls this a bug of its own, so it is not repeated.
-pub(super) fn no_store(location: &Location) -> Error {
-    Error::invalid(format!(
-        "there is no store for {}: register one for {} in the session, or use a local path",
-        location.shown(),
-        location.store.as_str()
-    ))
-}
-
 impl AtioTable {
-    /// Opens the table at `location`: a local path, a `file://` URL, or the URL of a store
-    /// that is registered in `ctx`.
+    /// Opens the table at `location`: a local path, a `file://` URL, the URL of a store that
+    /// is registered in `ctx`, or one that [`connect`](crate::connect) knows.
     ///
     /// # Errors
     ///

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside, storage};
+use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::make_folders;
+use crate::log::{explain, make_folders};
 
 /// Marks a directory as a schema where a store has no directories.
 const SCHEMA_MARKER: &str = ".atio_schema";
@@ -34,7 +34,7 @@ impl Warehouse {
         let marker = place.path.clone().join(SCHEMA_MARKER);
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
-            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
+            listed.map_err(|error| explain(format!("cannot look at schema '{schema}'"), error))?;
         Ok(listed
             .objects
             .iter()
@@ -53,7 +53,7 @@ impl Warehouse {
         let marker = place.path.join(SCHEMA_MARKER);
         let put = self.store.put(&marker, Vec::new().into()).await;
         put.map(drop)
-            .map_err(|error| storage(format!("cannot create schema '{schema}'"), error))
+            .map_err(|error| explain(format!("cannot create schema '{schema}'"), error))
     }
 
     /// Fails if the directory of a schema holds anything but these tables.
@@ -65,7 +65,7 @@ impl Warehouse {
         let place = self.location.child(schema);
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
-            listed.map_err(|error| storage(format!("cannot look at schema '{schema}'"), error))?;
+            listed.map_err(|error| explain(format!("cannot look at schema '{schema}'"), error))?;
         let hidden = |name: &str| name.starts_with(CREATING) || name.starts_with(DROPPING);
         let folders = listed
             .common_prefixes
@@ -106,10 +106,8 @@ impl Warehouse {
             }
             None => {
                 let marker = place.path.join(SCHEMA_MARKER);
-                self.store
-                    .delete(&marker)
-                    .await
-                    .map_err(|error| cannot(error.into()))
+                let deleted = self.store.delete(&marker).await;
+                deleted.map_err(|error| explain(format!("cannot drop schema '{schema}'"), error))
             }
         }
     }

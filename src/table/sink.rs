@@ -109,7 +109,7 @@ impl AtioSink {
         data: &mut SendableRecordBatchStream,
         context: &Arc<TaskContext>,
     ) -> Result<FileEntry> {
-        let path = txn.data_file()?;
+        let path = txn.data_file().await?;
         let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
         let sink = ParquetSink::new(self.file_config(&path)?, self.parquet_options(context));
         let (sender, receiver) = mpsc::channel(QUEUE);

@@ -8,6 +8,7 @@
 mod failures;
 mod input;
 mod output;
+mod stores;
 mod warehouse;
 
 use std::io::Write;

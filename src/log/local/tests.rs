@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStoreExt;
 use uuid::Uuid;
 
 use super::{Disk, LocalWriter};

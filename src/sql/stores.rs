@@ -1,0 +1,240 @@
+//! Connecting to object stores by their URL, with what the environment says.
+//!
+//! Each service is a cargo feature. A store that the host registered is never replaced.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionContext;
+use object_store::ObjectStore;
+
+use super::location::Location;
+use crate::error::{Error, Result};
+
+/// Held while a store is looked up and registered, so that a URL gets one.
+static CONNECTING: Mutex<()> = Mutex::new(());
+
+/// Registers the store of `location`, a table's or a whole store's URL, in `ctx`, unless one
+/// is registered for it: so that other tables and `COPY` find it too.
+///
+/// `s3://bucket/prefix` and `s3a://` need the cargo feature `aws` and take `AWS_*` from the
+/// environment; `az://container/prefix` and `abfss://container@account.dfs.core.windows.net/prefix`
+/// need `azure` and take `AZURE_*`; `gs://bucket/prefix` needs `gcp` and takes `GOOGLE_*`.
+/// Tables that are opened by such a URL do this themselves. A path on the local disk needs
+/// no store.
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location or the environment does
+/// not tell how to connect. Nothing is sent: that the store does not answer is found out by
+/// whoever uses it.
+pub fn connect(ctx: &SessionContext, location: &str) -> Result<()> {
+    let location = Location::parse_store(location)?;
+    store(&ctx.runtime_env(), &location).map(drop)
+}
+
+/// The store of `location`: the registered one, or else a new one that is registered.
+pub(super) fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn ObjectStore>> {
+    let registry = &runtime.object_store_registry;
+    let url = location.store.as_ref();
+    if location.service == location.store.as_str()
+        && let Ok(store) = registry.get_store(url)
+    {
+        return Ok(store);
+    }
+    let _turn = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = registry.get_store(url).ok();
+    // What the host registered for an account is what it wants for its containers.
+    let service = url::Url::parse(&location.service).ok();
+    if let Some(host) = service.and_then(|service| registry.get_store(&service).ok()) {
+        if known.is_none_or(|known| !Arc::ptr_eq(&known, &host)) {
+            registry.register_store(url, Arc::clone(&host));
+        }
+        return Ok(host);
+    }
+    if let Some(store) = known {
+        return Ok(store);
+    }
+    registry.register_store(url, build(location)?);
+    // Not the one just made: a registry may wrap what it is given.
+    registry.get_store(url).map_err(|_| no_store(location, ""))
+}
+
+fn build(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+    let scheme = location.service.split(':').next().unwrap_or_default();
+    match scheme {
+        "s3" | "s3a" => service::s3(location),
+        "az" | "azure" | "adl" | "abfs" | "abfss" => service::azure(location),
+        "gs" => service::gcs(location),
+        _ => Err(no_store(location, "")),
+    }
+}
+
+/// The engine's own message calls this a bug of its own, so it is not repeated.
+fn no_store(location: &Location, or: &str) -> Error {
+    Error::invalid(format!(
+        "there is no store for {}: register one for {} in the session{or}, or use a local path",
+        location.shown(),
+        location.store.as_str()
+    ))
+}
+
+#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
+fn not_built_in(location: &Location, feature: &str) -> Error {
+    no_store(
+        location,
+        &format!(", or build atio with its cargo feature '{feature}'"),
+    )
+}
+
+/// Each as its cargo feature has it.
+mod service {
+    use super::*;
+
+    #[cfg(not(feature = "aws"))]
+    pub(super) fn s3(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        Err(not_built_in(location, "aws"))
+    }
+
+    #[cfg(not(feature = "azure"))]
+    pub(super) fn azure(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        Err(not_built_in(location, "azure"))
+    }
+
+    #[cfg(not(feature = "gcp"))]
+    pub(super) fn gcs(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        Err(not_built_in(location, "gcp"))
+    }
+
+    #[cfg(feature = "aws")]
+    pub(super) fn s3(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+
+        let builder = AmazonS3Builder::from_env()
+            .with_url(&location.service)
+            .with_retry(cloud::retry())
+            .with_http_connector(cloud::connector()?);
+        let value = |key| builder.get_config_value(&key);
+        let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or(value(AmazonS3ConfigKey::Endpoint));
+        cloud::check_http(
+            "AWS_ENDPOINT",
+            endpoint,
+            "AWS_ALLOW_HTTP",
+            value(AmazonS3ConfigKey::Client(cloud::ALLOW_HTTP)),
+        )?;
+        Ok(Arc::new(
+            builder
+                .build()
+                .map_err(|error| cloud::cannot_connect(location, error))?,
+        ))
+    }
+
+    #[cfg(feature = "azure")]
+    pub(super) fn azure(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+
+        let builder = MicrosoftAzureBuilder::from_env()
+            .with_url(&location.service)
+            .with_retry(cloud::retry())
+            .with_http_connector(cloud::connector()?);
+        let value = |key| builder.get_config_value(&key);
+        let in_url = location.service.contains('@');
+        let emulator = cloud::is_true(value(AzureConfigKey::UseEmulator));
+        if !in_url && !emulator && value(AzureConfigKey::AccountName).is_none() {
+            return Err(Error::invalid(format!(
+                "cannot connect to {}: set AZURE_STORAGE_ACCOUNT_NAME to the account, or name it in the URL as in abfss://container@account.dfs.core.windows.net/table",
+                location.shown()
+            )));
+        }
+        cloud::check_http(
+            "AZURE_STORAGE_ENDPOINT",
+            value(AzureConfigKey::Endpoint).filter(|_| !emulator),
+            "AZURE_ALLOW_HTTP",
+            value(AzureConfigKey::Client(cloud::ALLOW_HTTP)),
+        )?;
+        Ok(Arc::new(
+            builder
+                .build()
+                .map_err(|error| cloud::cannot_connect(location, error))?,
+        ))
+    }
+
+    #[cfg(feature = "gcp")]
+    pub(super) fn gcs(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+
+        let builder = GoogleCloudStorageBuilder::from_env()
+            .with_url(&location.service)
+            .with_retry(cloud::retry())
+            .with_http_connector(cloud::connector()?);
+        let value = |key| builder.get_config_value(&key);
+        cloud::check_http(
+            "GOOGLE_BASE_URL",
+            value(GoogleConfigKey::BaseUrl),
+            "GOOGLE_ALLOW_HTTP",
+            value(GoogleConfigKey::Client(cloud::ALLOW_HTTP)),
+        )?;
+        Ok(Arc::new(
+            builder
+                .build()
+                .map_err(|error| cloud::cannot_connect(location, error))?,
+        ))
+    }
+}
+
+/// What the services share.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+mod cloud {
+    use std::time::Duration;
+
+    use object_store::client::SpawnedReqwestConnector;
+    use object_store::{ClientConfigKey, RetryConfig};
+
+    use super::*;
+
+    pub(super) const ALLOW_HTTP: ClientConfigKey = ClientConfigKey::AllowHttp;
+
+    /// Requests are bounded by the client's time-outs (30 seconds, 5 of them to connect,
+    /// unless the environment says otherwise), and tries by this, so that a commit whose
+    /// answer does not come is looked for in time.
+    pub(super) fn retry() -> RetryConfig {
+        RetryConfig {
+            retry_timeout: Duration::from_secs(60),
+            ..RetryConfig::default()
+        }
+    }
+
+    /// Connections live on a runtime of their own: those of a caller's would stand still
+    /// while DataFusion waits in one of its synchronous hooks, and die with it.
+    pub(super) fn connector() -> Result<SpawnedReqwestConnector> {
+        Ok(SpawnedReqwestConnector::new(
+            crate::sql::wait::io_runtime()?.clone(),
+        ))
+    }
+
+    /// The client's own message says that a scheme is not allowed, and not how to allow it.
+    pub(super) fn check_http(
+        variable: &str,
+        endpoint: Option<String>,
+        allow: &str,
+        allowed: Option<String>,
+    ) -> Result<()> {
+        let http = endpoint.is_some_and(|url| url.to_ascii_lowercase().starts_with("http://"));
+        if http && !is_true(allowed) {
+            return Err(Error::invalid(format!(
+                "{variable} is an http URL: set {allow} to true if requests may travel unencrypted"
+            )));
+        }
+        Ok(())
+    }
+
+    /// As the services' own clients read it.
+    pub(super) fn is_true(value: Option<String>) -> bool {
+        let value = value.unwrap_or_default().to_ascii_lowercase();
+        matches!(value.as_str(), "1" | "true" | "on" | "yes" | "y")
+    }
+
+    pub(super) fn cannot_connect(location: &Location, error: object_store::Error) -> Error {
+        crate::log::explain(format!("cannot connect to {}", location.shown()), error)
+    }
+}

@@ -2,6 +2,7 @@
 
 mod content;
 mod damage;
+mod dropping;
 mod effects;
 mod elsewhere;
 mod fake_store;

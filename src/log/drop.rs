@@ -33,18 +33,9 @@ impl Table {
     }
 
     async fn drop_log_of(&self, txn: &Transaction, only_at: Option<Version>) -> Result<()> {
-        let record = self.commit_drop(txn, only_at).await?;
+        let (record, objects) = self.commit_drop(txn, only_at).await?;
         announce(txn, &record).await;
         self.forget();
-        let mut objects = Vec::new();
-        for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
-            let listed = self.objects.list(folder).await?;
-            let ours = listed.into_iter().filter(|object| {
-                layout::parse(&object.path)
-                    .is_some_and(|object| !matches!(object.kind, Kind::Record(_)))
-            });
-            objects.extend(ours.map(|object| object.path));
-        }
         let deleted = self
             .objects
             .delete_all(&objects)
@@ -55,12 +46,16 @@ impl Table {
         deleted
     }
 
+    /// Commits the end of the log; gives its record and the objects that go with the table.
+    ///
+    /// They are listed before: after the record somebody may make another table here.
     async fn commit_drop(
         &self,
         txn: &Transaction,
         only_at: Option<Version>,
-    ) -> Result<CommitRecord> {
+    ) -> Result<(CommitRecord, Vec<String>)> {
         for attempt in 0..ATTEMPTS {
+            let objects = self.droppable().await?;
             let base: Arc<Snapshot> = self.newest().await?;
             if only_at.is_some_and(|version| version != base.version) {
                 break;
@@ -73,7 +68,7 @@ impl Table {
             // Itself too: a table that is made here later begins above it.
             record.expired = vec![(Version::ZERO, record.version_id)];
             match create_record(self, txn, &record).await? {
-                Outcome::Committed => return Ok(record),
+                Outcome::Committed => return Ok((record, objects)),
                 Outcome::Conflict(_) => tokio::time::sleep(super::commit::pause(attempt)).await,
             }
         }
@@ -84,6 +79,15 @@ impl Table {
                 self.name()
             ),
         ))
+    }
+
+    async fn droppable(&self) -> Result<Vec<String>> {
+        let listed = self.list_staged().await?.into_iter();
+        let ours = listed.filter(|object| {
+            layout::parse(&object.path)
+                .is_some_and(|object| !matches!(object.kind, Kind::Record(_)))
+        });
+        Ok(ours.map(|object| object.path).collect())
     }
 
     async fn bury(&self, txn: &Transaction, drop: &CommitRecord) -> Result<()> {

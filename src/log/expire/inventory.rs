@@ -36,7 +36,7 @@ pub(super) struct Inventory {
 
 impl Table {
     /// All objects under names that a transaction can have staged.
-    pub(super) async fn list_staged(&self) -> Result<Vec<Listed>> {
+    pub(in crate::log) async fn list_staged(&self) -> Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
             listed.extend(self.objects.list(folder).await?);
@@ -84,6 +84,10 @@ impl Inventory {
                     Err(_) if base.has_expired(version) => return Ok(None),
                     Err(error) => return Err(refuse(version, error)),
                 };
+                if record.is_tombstone() && !base.has_expired(version) {
+                    // A fence above the base buried it: the base is not the newest any more.
+                    return Err(refuse(version, Error::damaged("it has expired meanwhile")));
+                }
                 let time = match &record.record {
                     Record::Live(live) => live.committed_at_us,
                     Record::Tombstone(tombstone) => tombstone.committed_at_us,

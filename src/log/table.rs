@@ -20,6 +20,9 @@ use crate::format::{Manifest, Record, TableSchema, Version, layout};
 
 /// Up to so many versions nobody counts the records.
 const COUNTED_VERSIONS: u64 = 100_000;
+/// How often a newest version that cannot be loaded because it is not the newest any more is
+/// looked for again.
+const NEWEST_ATTEMPTS: u32 = 100;
 /// How many bytes of manifests (as JSON) are kept in memory.
 pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -136,16 +139,30 @@ impl Table {
                     return Ok(known.snapshot);
                 }
                 let newest = locate::forward(&self.objects, version.next()?).await?;
-                return self.load_newest(newest).await;
+                return self.load_still_newest(newest).await;
             }
         }
         let newest = locate::newest(&self.objects)
             .await
             .map_err(|error| self.explain(error))?;
         match newest {
-            Some(newest) => self.load_newest(newest).await,
+            Some(newest) => self.load_still_newest(newest).await,
             None => Err(self.not_found()),
         }
+    }
+
+    /// Loads `newest`, or what has become the newest since it was found: it may have expired.
+    async fn load_still_newest(&self, newest: Version) -> Result<Arc<Snapshot>> {
+        let mut newest = newest;
+        for _ in 0..NEWEST_ATTEMPTS {
+            let loaded = self.load_newest(newest).await;
+            let next = newest.next()?;
+            if loaded.is_ok() || !self.objects.exists(&layout::record(next)).await? {
+                return loaded;
+            }
+            newest = locate::forward(&self.objects, next).await?;
+        }
+        self.load_newest(newest).await
     }
 
     /// The version that was newest when anybody last looked, without looking.

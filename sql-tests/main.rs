@@ -8,6 +8,7 @@ mod elsewhere;
 mod fake_store;
 mod faults;
 mod golden;
+mod model;
 mod provider;
 mod python;
 mod racing;

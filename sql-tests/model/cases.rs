@@ -1,0 +1,7 @@
+//! The cases: every rule as it is, and broken.
+
+mod appends;
+mod disk;
+mod drops;
+mod history;
+mod older;

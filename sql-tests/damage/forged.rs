@@ -71,7 +71,8 @@ async fn manifest_that_lies_is_refused_or_read_right() {
             }
         };
         let (manifest, data) = (template.last_manifest(), template.last_data_file());
-        let names = [&manifest, &data, &template.snapshot_path(NEWEST)];
+        let (snapshot, record) = (template.snapshot_path(NEWEST), record(NEWEST));
+        let names = [&manifest, &data, &snapshot, &record];
         assert!(
             names.iter().any(|name| error.contains(file_name(name))),
             "{what}: {error}"
@@ -95,6 +96,7 @@ async fn malformed_statistics_lose_no_row() {
         json!([[0, null, null], [0, null, null]]),
         json!([[0, 1e300, -1e300], null]),
         json!([[-1, 40, 50], null]),
+        json!([[3, 40, 50], [u64::MAX, "fifty", "forty"]]),
         json!([[0, 40, 50], [0, "fifty", "forty"], [0, 1, 1]]),
         json!({"a": 1}),
     ] {
@@ -110,10 +112,10 @@ async fn malformed_statistics_lose_no_row() {
         assert_eq!(found, ["fifty", "forty"], "{stats}");
         assert_eq!(
             table
-                .on_t("SELECT count(*), min(a), max(b) FROM t")
+                .on_t("SELECT count(*), count(a), count(b), min(a), max(b) FROM t")
                 .await
                 .unwrap(),
-            ["5|10|twenty"],
+            ["5|5|5|10|twenty"],
             "{stats}"
         );
     }

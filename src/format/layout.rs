@@ -6,6 +6,7 @@
 
 use uuid::Uuid;
 
+use super::limits::PATH_BYTES;
 use super::version::is_lower_hex;
 use super::{Txn, Version};
 
@@ -98,13 +99,17 @@ pub(crate) struct Object {
 
 /// Recognises the name of an object of a table; None for everything else.
 pub(crate) fn parse(path: &str) -> Option<Object> {
+    if path.len() > PATH_BYTES {
+        return None;
+    }
     let (folder, rest) = path.split_once('/')?;
     match folder {
         DATA => parse_data(rest),
         METADATA => parse_metadata(rest),
         STAGING => {
-            let txn = rest.split('/').next()?.parse().ok()?;
-            Some(Object {
+            let mut parts = rest.split('/');
+            let txn = parts.next()?.parse().ok()?;
+            parts.all(is_staged_name).then_some(Object {
                 kind: Kind::Staging,
                 txn: Some(txn),
             })
@@ -126,7 +131,7 @@ pub(crate) fn from_python(path: &str) -> String {
 fn parse_data(rest: &str) -> Option<Object> {
     let Some((txn, name)) = rest.split_once('/') else {
         let (stem, extension) = rest.split_once('.')?;
-        let python = is_uuid(stem) && is_extension(extension);
+        let python = is_uuid(stem) && extension == "parquet";
         return python.then_some(Object {
             kind: Kind::Data,
             txn: None,
@@ -180,14 +185,19 @@ fn parse_metadata(name: &str) -> Option<Object> {
 /// The version of a commit record, by its name without the folder (C14).
 pub(crate) fn parse_record(name: &str) -> Option<Version> {
     let digits = name.strip_prefix('v')?.strip_suffix(".metadata.json")?;
-    let canonical = is_number(digits) && digits.len() <= 16;
-    let number = digits.parse().ok().filter(|_| canonical)?;
+    let number = digits.parse().ok().filter(|_| is_number(digits))?;
     Version::new(number)
 }
 
-/// Decimal digits without a leading zero.
+/// A part of a path below a transaction's staging folder: never one that leads out of it.
+fn is_staged_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
+}
+
+/// Up to 16 decimal digits without a leading zero.
 fn is_number(text: &str) -> bool {
-    !text.is_empty()
+    (1..=16).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_digit())
         && (text == "0" || !text.starts_with('0'))
 }
@@ -287,9 +297,18 @@ mod tests {
             &format!("metadata/manifest-{txn}-01.json"),
             &format!("metadata/schema-{UUID}.json"),
             &format!("metadata/snapshot-{txn}-0.json"),
+            &format!("metadata/manifest-{txn}-10000000000000000.json"),
+            &format!("_atio_tmp/{txn}/"),
+            &format!("_atio_tmp/{txn}//x"),
+            &format!("_atio_tmp/{txn}/../../data/x"),
+            &format!("_atio_tmp/{txn}/.hidden"),
+            &format!("_atio_tmp/{txn}/a b"),
+            &format!("_atio_tmp/{txn}/{}", "x".repeat(PATH_BYTES)),
+            "_atio_tmp/x/y",
             &format!("a/data/{UUID}.parquet"),
             &format!("data/{}.parquet", "x".repeat(2000)),
             &format!("data/{}.parquet", UUID.to_uppercase()),
+            &format!("data/{UUID}.csv"),
         ] {
             assert_eq!(parse(path), None, "{path:?}");
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checksum::Checksum;
+use super::limits::{self, FIELDS, FILES};
 use super::stats::ColumnStats;
 use super::{Totals, layout, parse_json, to_json};
 use crate::error::{Error, Result};
@@ -70,6 +71,9 @@ impl Manifest {
                 manifest.format.escape_debug()
             )));
         }
+        manifest
+            .check_counts()
+            .map_err(|error| error.context(path))?;
         for (i, file) in manifest.files.iter_mut().enumerate() {
             if python {
                 file.path = layout::from_python(&file.path);
@@ -79,12 +83,24 @@ impl Manifest {
             if file.stats.len() != manifest.stats_ids.len() {
                 file.stats.clear();
             }
+            // More nulls than rows is no count of rows: unknown, like all that is malformed.
+            let rows = file.rows.unwrap_or(limits::SUM);
+            for stats in &mut file.stats {
+                stats.nulls = stats.nulls.filter(|nulls| *nulls <= rows);
+            }
         }
         Ok(manifest)
     }
 
+    /// The bytes to write; fails where nobody could read them.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check_counts().map_err(limits::refused("manifest"))?;
         to_json(self)
+    }
+
+    fn check_counts(&self) -> Result<()> {
+        FILES.check(self.files.len())?;
+        FIELDS.check(self.stats_ids.len())
     }
 
     /// Sums over the files; an unknown size or row count is an error.
@@ -153,6 +169,13 @@ impl FileEntry {
                 self.format.escape_debug()
             )));
         }
+        Totals {
+            files: 1,
+            rows: self.rows.unwrap_or_default(),
+            bytes: self.size.unwrap_or_default(),
+        }
+        .check()
+        .map_err(|error| error.context(&self.path))?;
         let complete = self.size.is_some() && self.rows.is_some();
         if !python && (!complete || (object.txn.is_some() && self.checksum.is_none())) {
             return Err(Error::damaged(format!(
@@ -208,18 +231,45 @@ mod tests {
 
     #[test]
     fn sums_that_overflow_and_negative_counts_are_damage() {
-        let huge = entry(PATH).replace("\"rows\":2", &format!("\"rows\":{}", u64::MAX));
+        let rows = |rows: u64| entry(PATH).replace("\"rows\":2", &format!("\"rows\":{rows}"));
+        let huge = rows(i64::MAX as u64);
         let mut manifest = Manifest::parse("m", huge.as_bytes(), false).unwrap();
         manifest.files.push(manifest.files[0].clone());
-        assert!(
-            manifest
-                .totals()
-                .unwrap_err()
-                .to_string()
-                .contains("overflow")
+        let error = manifest.totals().unwrap_err();
+        assert!(error.message().contains("row count overflows"), "{error}");
+        let error = Manifest::parse("m", rows(1 << 63).as_bytes(), false).unwrap_err();
+        assert_eq!(
+            error.message(),
+            format!("m, file entry 0: {PATH}: the row count overflows")
         );
         let negative = entry(PATH).replace("\"rows\":2", "\"rows\":-2");
         assert!(Manifest::parse("m", negative.as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn a_manifest_with_too_many_columns_is_neither_written_nor_read() {
+        let mut manifest = Manifest::new(1, (0..100_001).collect(), Vec::new());
+        let says = "100001 fields are more than the limit of 100000";
+        let error = manifest.to_bytes().unwrap_err();
+        assert_eq!(
+            error.message(),
+            format!("the manifest cannot be stored: {says}")
+        );
+        let json = to_json(&manifest).unwrap();
+        let error = Manifest::parse("m", &json, false).unwrap_err();
+        assert_eq!(error.message(), format!("m: {says}"));
+        manifest.stats_ids.pop();
+        manifest.to_bytes().unwrap();
+    }
+
+    #[test]
+    fn more_nulls_than_rows_are_unknown() {
+        for (nulls, read) in [("2", Some(2)), ("3", None), ("18446744073709551615", None)] {
+            let json = entry(PATH).replace("[0,1,2]", &format!("[{nulls},1,2]"));
+            let manifest = Manifest::parse("m", json.as_bytes(), false).unwrap();
+            let stats = manifest.stats_of(&manifest.files[0], 1).unwrap();
+            assert_eq!((stats.nulls, stats.min.is_some()), (read, true), "{nulls}");
+        }
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(crate) fn plan(manifests: &[ManifestRef]) -> Vec<Vec<usize>> {
         group.push(at);
         if group.len() == FACTOR {
             let group = std::mem::take(group);
-            let bytes: u64 = group.iter().map(|at| manifests[*at].object.size).sum();
-            if bytes <= CAP {
+            let sizes = group.iter().map(|at| manifests[*at].object.size);
+            if sizes.fold(0, u64::saturating_add) <= CAP {
                 full.push(group);
             }
         }

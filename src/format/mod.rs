@@ -6,10 +6,17 @@
 //! [the format document](crate::docs::format).
 
 pub(crate) mod checksum;
+pub(crate) mod json;
+mod kept;
 pub(crate) mod layout;
+pub(crate) mod limits;
 pub(crate) mod manifest;
 pub(crate) mod merge;
 pub(crate) mod pointer;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod randomly;
 pub(crate) mod record;
 pub(crate) mod refs;
 pub(crate) mod schema;
@@ -21,6 +28,7 @@ pub(crate) mod type_json;
 pub(crate) mod version;
 
 pub(crate) use checksum::{Checksum, ObjectRef};
+pub(crate) use json::{parse_json, to_json};
 pub(crate) use manifest::{FileEntry, Manifest};
 pub(crate) use record::{Changes, CommitRecord, Operation, PythonRecord, Record, Totals};
 pub(crate) use schema::TableSchema;
@@ -30,22 +38,3 @@ pub use version::{Txn, Version};
 
 /// The format version that this release writes and the newest one that it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
-
-use crate::error::{Error, Result};
-
-/// Parses one JSON object of the table; the error names the object.
-pub(crate) fn parse_json<'a, T: serde::Deserialize<'a>>(path: &str, bytes: &'a [u8]) -> Result<T> {
-    if bytes.is_empty() {
-        return Err(Error::damaged(format!(
-            "{path} is empty (0 bytes): it was damaged after it was written, or by a crash"
-        )));
-    }
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::damaged(format!("{path} cannot be understood: {error}")))
-}
-
-/// Serializes one JSON object, compactly.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value)
-        .map_err(|error| Error::invalid("metadata cannot be written as JSON").with_source(error))
-}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checksum::seal;
-use super::{Txn, Version, to_json};
+use super::{Txn, Version, layout, parse_json, to_json};
 use crate::error::Result;
 
 #[derive(Serialize)]
@@ -37,9 +37,9 @@ pub(crate) fn parse_pointer(bytes: &[u8]) -> Option<Version> {
     struct Hint {
         version_id: Number,
     }
-    let number = match serde_json::from_slice::<Hint>(bytes).ok()?.version_id {
+    let number = match parse_json::<Hint>(layout::POINTER, bytes).ok()?.version_id {
         Number::Number(number) => number,
-        Number::Text(text) => text.parse().ok()?,
+        Number::Text(text) => text.parse().ok().filter(|n: &u64| n.to_string() == text)?,
     };
     Version::new(number)
 }
@@ -81,6 +81,11 @@ mod tests {
             r#"{"version_id":-1}"#,
             r#"{"version_id":1e30}"#,
             r#"{"version_id":"x"}"#,
+            r#"{"version_id":"+3"}"#,
+            r#"{"version_id":"03"}"#,
+            r#"{"version_id":3,"version_id":4}"#,
+            r#"{"version_id":9007199254740992}"#,
+            r#"{"version_id":"9007199254740992"}"#,
         ] {
             assert_eq!(parse_pointer(bad.as_bytes()), None, "{bad}");
         }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::checksum::{Checksum, ObjectRef, has_seal, seal, verify_seal};
+use super::kept::Kept;
 use super::layout::Kind;
+use super::limits::{self, MANIFESTS, NAME_BYTES};
 use super::stored::StoredRecord;
 use super::tombstone::Tombstone;
 use super::{FORMAT_VERSION, Txn, Version, layout, parse_json, to_json};
@@ -104,15 +107,21 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(crate) fn plus(self, other: Totals) -> Result<Totals> {
-        let add = |a: u64, b: u64| {
+        let add = |what: &str, a: u64, b: u64| {
             a.checked_add(b)
-                .ok_or_else(|| Error::damaged("the totals of the table overflow"))
+                .filter(|sum| *sum <= limits::SUM)
+                .ok_or_else(|| Error::damaged(format!("the {what} count overflows")))
         };
         Ok(Totals {
-            files: add(self.files, other.files)?,
-            rows: add(self.rows, other.rows)?,
-            bytes: add(self.bytes, other.bytes)?,
+            files: add("file", self.files, other.files)?,
+            rows: add("row", self.rows, other.rows)?,
+            bytes: add("byte", self.bytes, other.bytes)?,
         })
+    }
+
+    /// Checks that each number is one that sums can be made of.
+    pub(super) fn check(self) -> Result<()> {
+        self.plus(Totals::default()).map(drop)
     }
 }
 
@@ -171,7 +180,10 @@ impl<'de> Deserialize<'de> for Operation {
 
 impl CommitRecord {
     /// The bytes to create, closed with their checksum.
+    ///
+    /// Fails where nobody could read them.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check().map_err(limits::refused("commit record"))?;
         seal(to_json(self)?)
     }
 
@@ -205,7 +217,7 @@ impl Record {
         struct Header {
             version_id: Version,
             format_version: Option<u64>,
-            tombstone: Option<serde_json::Value>,
+            tombstone: Option<IgnoredAny>,
             features: Option<Features>,
         }
         let path = &layout::record(version);
@@ -236,10 +248,12 @@ impl Record {
             )));
         }
         let record = if header.tombstone.is_some() {
-            Record::Tombstone(parse_json(path, bytes)?)
+            let tombstone: Tombstone = parse_json(path, bytes)?;
+            tombstone.check().map_err(|error| error.context(path))?;
+            Record::Tombstone(Box::new(tombstone))
         } else {
             let record: CommitRecord = parse_json(path, bytes)?;
-            record.check(path)?;
+            record.check().map_err(|error| error.context(path))?;
             Record::Live(Box::new(record))
         };
         Ok(StoredRecord { record, checksum })
@@ -247,26 +261,59 @@ impl Record {
 }
 
 impl CommitRecord {
-    fn check(&self, path: &str) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if self.previous.as_ref().map(|p| p.version) != self.version_id.previous() {
-            return Err(Error::damaged(format!(
-                "{path} does not continue the version before it"
-            )));
+            return Err(Error::damaged(
+                "the record does not continue the version before it",
+            ));
         }
+        Kept {
+            version: self.version_id,
+            parent: self.parent,
+            committed_at_us: self.committed_at_us,
+            operation: &self.operation,
+            features: &self.features,
+            added: self.added,
+            removed: self.removed,
+            message: self.message.as_deref(),
+            properties: &self.properties,
+            key: self.key.as_deref(),
+            last_expire: self.last_expire,
+            revoked: &self.revoked,
+            expired: &self.expired,
+        }
+        .check()?;
+        NAME_BYTES.check(self.writer.len())?;
+        self.check_names()
+    }
+
+    fn check_names(&self) -> Result<()> {
         if self.snapshot.is_none() && self.operation != Operation::Drop {
-            return Err(Error::damaged(format!("{path} names no snapshot")));
+            return Err(Error::damaged("the record names no snapshot"));
+        }
+        let shown = self.snapshot_filename.as_ref();
+        if shown.is_some() && shown != self.snapshot.as_ref().map(|object| &object.path) {
+            return Err(Error::damaged(
+                "the record names one snapshot to Python and another to everybody else",
+            ));
         }
         let changes = &self.changes;
-        let named = (self.snapshot.iter().map(|object| (Kind::Snapshot, object)))
-            .chain(self.refs.iter().map(|object| (Kind::Refs, object)))
-            .chain(changes.added.iter().map(|object| (Kind::Manifest, object)))
-            .chain(changes.removed.iter().map(|object| (Kind::Removed, object)));
-        for (kind, object) in named {
-            let parsed = layout::parse(&object.path);
+        MANIFESTS.check(changes.added.len())?;
+        MANIFESTS.check(changes.manifests_dropped.len())?;
+        let named = (self
+            .snapshot
+            .iter()
+            .map(|object| (Kind::Snapshot, &object.path)))
+        .chain(self.refs.iter().map(|object| (Kind::Refs, &object.path)))
+        .chain((changes.added.iter()).map(|object| (Kind::Manifest, &object.path)))
+        .chain((changes.removed.iter()).map(|object| (Kind::Removed, &object.path)))
+        .chain((changes.manifests_dropped.iter()).map(|path| (Kind::Manifest, path)));
+        for (kind, name) in named {
+            let parsed = layout::parse(name);
             if parsed.is_none_or(|parsed| parsed.kind != kind || parsed.txn.is_none()) {
                 return Err(Error::damaged(format!(
-                    "{path} names '{}', which is not a {} of this table",
-                    object.path.escape_debug(),
+                    "the record names '{}', which is not a {} of this table",
+                    name.escape_debug(),
                     kind.word()
                 )));
             }
@@ -279,7 +326,7 @@ impl PythonRecord {
     fn parse(version: Version, path: &str, bytes: &[u8]) -> Result<StoredRecord> {
         #[derive(Deserialize)]
         struct Keys {
-            snapshot_id: Option<serde_json::Value>,
+            snapshot_id: Option<IgnoredAny>,
             snapshot_filename: Option<String>,
         }
         let keys: Keys = parse_json(path, bytes)?;

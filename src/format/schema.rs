@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{self, FIELDS, NAME_BYTES, TYPE_DEPTH};
 use super::type_json::{DictionaryJson, TypeJson};
 use super::{parse_json, to_json};
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use crate::error::{Error, Result};
 pub(crate) const PANDAS: &str = "pandas";
 /// The key under which Parquet readers and writers keep a field's number.
 pub(crate) const FIELD_ID: &str = "PARQUET:field_id";
-const DEPTH_LIMIT: usize = 64;
 
 /// The content of a schema file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,17 +111,18 @@ impl TableSchema {
 
     pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
         let schema: Self = parse_json(path, bytes)?;
-        let mut ids = HashSet::new();
-        for field in &schema.fields {
-            field
-                .check(&mut ids, 0)
-                .map_err(|error| error.context(path))?;
-        }
+        schema.check().map_err(|error| error.context(path))?;
         // What CREATE would refuse cannot have been written: other code need not expect it.
         let arrow = schema.to_arrow().map_err(|error| error.context(path))?;
         Self::from_arrow(schema.id, &arrow, &mut FieldIds { next: 1 })
             .map_err(|error| Error::damaged(format!("{path}: {error}")))?;
         Ok(schema)
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut ids = HashSet::new();
+        (self.fields.iter()).try_for_each(|field| field.check(&mut ids, 0))?;
+        limits::check_entries(self.metadata.iter())
     }
 
     /// The largest number of any node.
@@ -133,7 +134,9 @@ impl TableSchema {
             .unwrap_or_default()
     }
 
+    /// The bytes to write; fails where nobody could read them.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check().map_err(limits::refused("schema"))?;
         to_json(self)
     }
 
@@ -166,9 +169,9 @@ impl TableSchema {
 
 impl SchemaField {
     fn from_arrow(field: &Field, ids: &mut FieldIds, depth: usize) -> Result<Self> {
-        if depth >= DEPTH_LIMIT {
+        if depth >= TYPE_DEPTH {
             return Err(Error::invalid(format!(
-                "types nest deeper than {DEPTH_LIMIT}"
+                "types nest deeper than {TYPE_DEPTH}"
             )));
         }
         let id = ids.take()?;
@@ -222,9 +225,9 @@ impl SchemaField {
     }
 
     fn check(&self, ids: &mut HashSet<i32>, depth: usize) -> Result<()> {
-        if depth >= DEPTH_LIMIT {
+        if depth >= TYPE_DEPTH {
             return Err(Error::damaged(format!(
-                "types nest deeper than {DEPTH_LIMIT}"
+                "types nest deeper than {TYPE_DEPTH}"
             )));
         }
         if self.id < 1 || !ids.insert(self.id) {
@@ -233,6 +236,10 @@ impl SchemaField {
                 self.id
             )));
         }
+        FIELDS.check(ids.len())?;
+        NAME_BYTES.check(self.name.len())?;
+        NAME_BYTES.check(self.legacy_name.as_ref().map_or(0, String::len))?;
+        limits::check_entries(self.metadata.iter())?;
         self.children
             .iter()
             .try_for_each(|child| child.check(ids, depth + 1))
@@ -402,13 +409,79 @@ mod tests {
 
     #[test]
     fn a_schema_file_with_one_id_twice_is_damaged() {
-        let mut schema = table(&Schema::new(vec![
+        let schema = table(&Schema::new(vec![
             Field::new("a", DataType::Int8, true),
             Field::new("b", DataType::Int8, true),
-        ]))
-        .unwrap();
-        schema.fields[1].id = 1;
-        let error = TableSchema::parse("s", &schema.to_bytes().unwrap()).unwrap_err();
+        ]));
+        let text = String::from_utf8(schema.unwrap().to_bytes().unwrap()).unwrap();
+        let twice = text.replace("\"id\":2", "\"id\":1");
+        let error = TableSchema::parse("s", twice.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("field id 1"), "{error}");
+    }
+
+    fn nested(levels: usize) -> DataType {
+        (1..levels).fold(DataType::Int8, |inner, _| {
+            DataType::List(Arc::new(Field::new("item", inner, true)))
+        })
+    }
+
+    #[test]
+    fn types_nest_30_deep_and_such_a_schema_can_be_read() {
+        let deepest = table(&column(nested(30))).unwrap();
+        let bytes = deepest.to_bytes().unwrap();
+        assert_eq!(TableSchema::parse("s", &bytes).unwrap(), deepest);
+        let error = table(&column(nested(31))).unwrap_err();
+        assert_eq!(error.message(), "column 'c': types nest deeper than 30");
+        let mut deeper = deepest.clone();
+        deeper.fields[0].id = 100;
+        deeper.fields[0].children = vec![deepest.fields[0].clone()];
+        let error = deeper.check().unwrap_err();
+        assert_eq!(error.message(), "types nest deeper than 30");
+    }
+
+    #[test]
+    fn a_dictionary_at_the_deepest_place_can_be_read_too() {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+        let deepest = (1..30).fold(dictionary, |inner, _| {
+            DataType::List(Arc::new(Field::new("item", inner, true)))
+        });
+        let bytes = table(&column(deepest)).unwrap().to_bytes().unwrap();
+        TableSchema::parse("s", &bytes).unwrap();
+    }
+
+    #[test]
+    fn a_schema_that_is_too_large_is_refused_before_it_is_written() {
+        let refused = |schema: &TableSchema, says: &str| {
+            let error = schema.to_bytes().unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
+            let start = "the schema cannot be stored: ";
+            assert_eq!(error.message(), format!("{start}{says}"));
+            let error = schema.check().unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Damaged);
+        };
+        let small = table(&column(DataType::Int8)).unwrap();
+        let mut wide = small.clone();
+        let field = |id| SchemaField {
+            id,
+            ..small.fields[0].clone()
+        };
+        wide.fields = (1..=100_000).map(field).collect();
+        wide.check().unwrap();
+        wide.fields.push(field(100_001));
+        refused(&wide, "100001 fields are more than the limit of 100000");
+        let mut long = small.clone();
+        long.fields[0].name = "x".repeat(64 * 1024 + 1);
+        refused(
+            &long,
+            "65537 bytes of a name are more than the limit of 65536",
+        );
+        let mut noted = small.clone();
+        noted.metadata = (0..1001).map(|i| (i.to_string(), String::new())).collect();
+        refused(&noted, "1001 entries are more than the limit of 1000");
+        noted.metadata = BTreeMap::from([(String::new(), "x".repeat(1024 * 1024 + 1))]);
+        refused(
+            &noted,
+            "1048577 bytes of text are more than the limit of 1048576",
+        );
     }
 }

@@ -1,10 +1,12 @@
 //! A snapshot: the state of a table at a version, as lists of manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::checksum::{Checksum, ObjectRef};
+use super::limits::{self, APPS, FILES, MANIFESTS, NAME_BYTES};
 use super::{Manifest, TableSchema, Totals, layout, parse_json, to_json};
 use crate::error::{Error, Result};
 
@@ -79,7 +81,10 @@ pub(crate) struct State {
 
 impl State {
     /// The snapshot file of this state at `at_us` microseconds since 1970.
+    ///
+    /// Fails where nobody could read it.
     pub(crate) fn to_bytes(&self, at_us: i64) -> Result<Vec<u8>> {
+        self.check().map_err(limits::refused("snapshot"))?;
         to_json(&SnapshotFile {
             snapshot_id: at_us / 1000,
             timestamp: at_us as f64 / 1e6,
@@ -95,6 +100,41 @@ impl State {
             apps: self.apps.clone(),
             options: self.options.clone(),
         })
+    }
+
+    fn check(&self) -> Result<()> {
+        MANIFESTS.check(self.manifests.len())?;
+        let mut paths = HashSet::with_capacity(self.manifests.len());
+        let mut sum = Totals::default();
+        for ManifestRef {
+            object,
+            files,
+            rows,
+            ..
+        } in &self.manifests
+        {
+            check_name(&object.path, layout::Kind::Manifest)?;
+            if !paths.insert(&object.path) {
+                return Err(Error::damaged(format!("it lists {} twice", object.path)));
+            }
+            sum = sum.plus(Totals {
+                files: *files,
+                rows: *rows,
+                bytes: 0,
+            })?;
+        }
+        check_name(&self.schema.object.path, layout::Kind::Schema)?;
+        self.totals.check()?;
+        FILES.check_count(self.totals.files)?;
+        if (sum.files, sum.rows) != (self.totals.files, self.totals.rows) {
+            return Err(Error::damaged(format!(
+                "it counts {} files and {} rows, but its manifests have {} and {}",
+                self.totals.files, self.totals.rows, sum.files, sum.rows
+            )));
+        }
+        APPS.check(self.apps.len())?;
+        (self.apps.keys()).try_for_each(|app| NAME_BYTES.check(app.len()))?;
+        limits::check_entries(self.options.iter())
     }
 
     /// True if Python 2.0 reads the right rows: it takes the first file's schema for all,
@@ -130,23 +170,6 @@ impl SnapshotFile {
                 file.manifest_info.len()
             )));
         }
-        let is = |path: &str, kind| {
-            layout::parse(path).is_some_and(|object| object.kind == kind && object.txn.is_some())
-        };
-        let mut strange = file
-            .manifests
-            .iter()
-            .filter(|path| !is(path, layout::Kind::Manifest));
-        let schema = &file.schema.object.path;
-        let strange = strange
-            .next()
-            .or((!is(schema, layout::Kind::Schema)).then_some(schema));
-        if let Some(name) = strange {
-            return Err(Error::damaged(format!(
-                "{path} names '{}', which is not an object of this table",
-                name.escape_debug()
-            )));
-        }
         let manifests = file.manifests.into_iter().zip(file.manifest_info);
         let manifests = manifests.map(|(path, info)| ManifestRef {
             object: ObjectRef {
@@ -158,14 +181,27 @@ impl SnapshotFile {
             rows: info.rows,
             schema: info.schema,
         });
-        Ok(State {
+        let state = State {
             manifests: manifests.collect(),
             schema: file.schema,
             next_field_id: file.next_field_id,
             totals: file.totals,
             apps: file.apps,
             options: file.options,
-        })
+        };
+        state.check().map_err(|error| error.context(path))?;
+        Ok(state)
+    }
+}
+
+fn check_name(name: &str, kind: layout::Kind) -> Result<()> {
+    match layout::parse(name) {
+        Some(object) if object.kind == kind && object.txn.is_some() => Ok(()),
+        _ => Err(Error::damaged(format!(
+            "it names '{}', which is not a {} of this table",
+            name.escape_debug(),
+            kind.word()
+        ))),
     }
 }
 
@@ -182,7 +218,7 @@ impl PythonSnapshot {
         struct Keys {
             timestamp: f64,
             manifests: Vec<String>,
-            columns: Option<serde_json::Value>,
+            columns: Option<IgnoredAny>,
         }
         let keys: Keys = parse_json(path, bytes)?;
         if keys.columns.is_some() {
@@ -190,6 +226,11 @@ impl PythonSnapshot {
                 "{path} was written by Python atio 3, which uses another format; only tables of Python atio 2.0 can be opened"
             )));
         }
+        MANIFESTS
+            .check(keys.manifests.len())
+            .map_err(|error| error.context(path))?;
+        let at_us = (keys.timestamp * 1e6) as i64;
+        limits::check_time(at_us).map_err(|error| error.context(path))?;
         let manifests: Vec<_> = keys
             .manifests
             .iter()
@@ -203,10 +244,7 @@ impl PythonSnapshot {
                 )));
             }
         }
-        Ok(Self {
-            manifests,
-            at_us: (keys.timestamp * 1e6) as i64,
-        })
+        Ok(Self { manifests, at_us })
     }
 }
 
@@ -217,17 +255,18 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
     fn state(schemas: &[u32]) -> State {
-        let object = |name: &str| {
+        let object = |name: &str, seq: usize| {
             ObjectRef::of(
-                format!("metadata/{name}-018f0000000070008000000000000001-0.json"),
+                format!("metadata/{name}-018f0000000070008000000000000001-{seq}.json"),
                 b"x",
             )
         };
         State {
             manifests: schemas
                 .iter()
-                .map(|schema| ManifestRef {
-                    object: object("manifest"),
+                .enumerate()
+                .map(|(seq, schema)| ManifestRef {
+                    object: object("manifest", seq),
                     files: 1,
                     rows: 2,
                     schema: *schema,
@@ -235,17 +274,89 @@ mod tests {
                 .collect(),
             schema: SchemaRef {
                 id: 1,
-                object: object("schema"),
+                object: object("schema", 0),
             },
             next_field_id: 3,
             totals: Totals {
-                files: 1,
-                rows: 2,
+                files: schemas.len() as u64,
+                rows: 2 * schemas.len() as u64,
                 bytes: 3,
             },
             apps: BTreeMap::new(),
             options: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn a_snapshot_beyond_its_limits_is_neither_written_nor_read() {
+        let refused = |change: fn(&mut State), says: &str| {
+            let mut state = state(&[1, 1]);
+            change(&mut state);
+            let error = state.check().unwrap_err();
+            assert_eq!(error.message(), says);
+            let error = state.to_bytes(0).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
+            let start = "the snapshot cannot be stored: ";
+            assert_eq!(error.message(), format!("{start}{says}"));
+        };
+        refused(
+            |state| state.manifests = vec![state.manifests[0].clone(); 100_001],
+            "100001 manifests are more than the limit of 100000",
+        );
+        refused(
+            |state| {
+                state.apps = (0..1001).map(|i| (i.to_string(), i.into())).collect();
+            },
+            "1001 apps are more than the limit of 1000",
+        );
+        refused(
+            |state| {
+                state.options = (0..1001).map(|i| (i.to_string(), String::new())).collect();
+            },
+            "1001 entries are more than the limit of 1000",
+        );
+        refused(
+            |state| {
+                state.manifests[0].files = 10_000_000;
+                state.totals.files = 10_000_001;
+            },
+            "10000001 data files are more than the limit of 10000000",
+        );
+        refused(
+            |state| {
+                state.manifests[0].rows = i64::MAX as u64;
+            },
+            "the row count overflows",
+        );
+        refused(
+            |state| state.totals.bytes = 1 << 63,
+            "the byte count overflows",
+        );
+        refused(
+            |state| state.totals.rows = 5,
+            "it counts 2 files and 5 rows, but its manifests have 2 and 4",
+        );
+        refused(
+            |state| state.manifests[1] = state.manifests[0].clone(),
+            "it lists metadata/manifest-018f0000000070008000000000000001-0.json twice",
+        );
+    }
+
+    #[test]
+    fn a_snapshot_of_python_beyond_the_limits_is_damaged() {
+        let message = |json: serde_json::Value| {
+            let error = PythonSnapshot::parse("s", json.to_string().as_bytes()).unwrap_err();
+            error.to_string()
+        };
+        for timestamp in [-1.0, 253_402_300_800.0, 1e300] {
+            let text = message(serde_json::json!({"timestamp": timestamp, "manifests": []}));
+            assert!(text.ends_with("is not in the years 1970 to 9999"), "{text}");
+        }
+        let many = vec!["x"; 100_001];
+        assert_eq!(
+            message(serde_json::json!({"timestamp": 1, "manifests": many})),
+            "s: 100001 manifests are more than the limit of 100000"
+        );
     }
 
     #[test]

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checksum::{Checksum, seal};
+use super::kept::Kept;
+use super::limits::{self, NAME_BYTES};
 use super::record::{Features, Operation, Previous, Record};
 use super::stored::StoredRecord;
 use super::{FORMAT_VERSION, Totals, Txn, Version, to_json};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What is left of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,7 +108,40 @@ impl Tombstone {
     }
 
     /// The bytes to put in the record's place, closed with their checksum.
+    ///
+    /// Fails where nobody could read them.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check().map_err(limits::refused("tombstone"))?;
         seal(to_json(self)?)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let previous = self.previous.as_ref().map(|previous| previous.version);
+        // What Python wrote and what was lost does not tell what it followed.
+        if previous.is_some() && previous != self.version_id.previous() {
+            return Err(Error::damaged(
+                "the tombstone does not continue the version before it",
+            ));
+        }
+        if self.snapshot_filename.is_some() {
+            return Err(Error::damaged("the tombstone names a snapshot"));
+        }
+        NAME_BYTES.check(self.tombstone.len())?;
+        Kept {
+            version: self.version_id,
+            parent: self.parent,
+            committed_at_us: self.committed_at_us,
+            operation: &self.operation,
+            features: &self.features,
+            added: self.added.unwrap_or_default(),
+            removed: self.removed.unwrap_or_default(),
+            message: self.message.as_deref(),
+            properties: &self.properties,
+            key: self.key.as_deref(),
+            last_expire: self.last_expire,
+            revoked: &self.revoked,
+            expired: &self.expired,
+        }
+        .check()
     }
 }

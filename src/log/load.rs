@@ -8,7 +8,7 @@ use super::table::{CACHE_LIMIT, ManifestCache, Table, lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
-use crate::format::{Manifest, ManifestRef, Record, TableSchema, Version};
+use crate::format::{Manifest, ManifestRef, Record, TableSchema, Totals, Version};
 
 impl Table {
     /// Loads the state that `record` names.
@@ -105,7 +105,8 @@ impl Table {
         if let Some(python) = &snapshot.python {
             return Ok(python.clone());
         }
-        match self.load_manifests(&snapshot.state.manifests).await {
+        let loaded = self.load_manifests(&snapshot.state.manifests).await;
+        match loaded.and_then(check_bytes) {
             Err(error) => {
                 let error =
                     error.context(format!("version {} of '{}'", snapshot.version, self.name()));
@@ -149,4 +150,15 @@ impl Table {
         cache.entries.insert(path.clone(), Arc::clone(&manifest));
         Ok(manifest)
     }
+}
+
+/// Fails if the data files together have more bytes than anybody can count; files and rows
+/// are compared with the snapshot where each manifest is loaded.
+fn check_bytes(manifests: Vec<Arc<Manifest>>) -> Result<Vec<Arc<Manifest>>> {
+    manifests
+        .iter()
+        .try_fold(Totals::default(), |sum, manifest| {
+            sum.plus(manifest.totals()?)
+        })?;
+    Ok(manifests)
 }

@@ -15,9 +15,8 @@ use super::local::{Disk, blocking};
 use super::open_options::Durability;
 use super::store_error::explain;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::limits::METADATA_BYTES;
 
-/// No metadata object is larger, in bytes.
-const METADATA_LIMIT: u64 = 256 * 1024 * 1024;
 /// How many deletes are under way at once.
 const PARALLEL: usize = 32;
 
@@ -151,9 +150,9 @@ impl Objects {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             found => found.map_err(|error| cannot("read", name, error))?,
         };
-        if found.meta.size > METADATA_LIMIT {
+        if found.meta.size > METADATA_BYTES {
             return Err(Error::damaged(format!(
-                "{name} has {} bytes; metadata is at most {METADATA_LIMIT}",
+                "{name} has {} bytes; metadata is at most {METADATA_BYTES}",
                 found.meta.size
             )));
         }

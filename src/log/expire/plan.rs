@@ -9,10 +9,8 @@ use super::super::snapshot::{in_ranges, words};
 use super::Expiry;
 use super::inventory::Inventory;
 use crate::format::layout::{self, Kind};
+use crate::format::limits::REVOKED;
 use crate::format::{Txn, Version};
-
-/// No record revokes more transactions; the rest waits for the next expiry.
-const REVOKED_LIMIT: usize = 100_000;
 
 /// One file that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +117,7 @@ impl ExpirePlan {
         abandoned.sort_by_key(|(txn, _)| *txn);
         for (txn, (youngest, objects)) in abandoned {
             let idle_us = expiry.now_us.saturating_sub(youngest.timestamp_micros());
-            if idle_us < expiry.orphan_age_us || self.revoked.len() == REVOKED_LIMIT {
+            if idle_us < expiry.orphan_age_us || self.revoked.len() == REVOKED.most {
                 continue;
             }
             self.revoked.push(txn);

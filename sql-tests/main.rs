@@ -12,6 +12,7 @@ mod model;
 mod provider;
 mod python;
 mod racing;
+mod randomly;
 mod readme;
 mod session;
 mod slt;

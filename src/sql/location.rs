@@ -1,6 +1,6 @@
 //! Locations: a path or a URL, as a person writes it.
 
-use std::path::{Path as LocalPath, PathBuf};
+use std::path::{Component, Path as LocalPath, PathBuf};
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use object_store::path::Path;
@@ -107,6 +107,13 @@ impl Location {
             Error::invalid(format!("'{}' is not a usable path", path.display())).with_source(error)
         };
         let path = canonical(&std::path::absolute(path).map_err(unusable)?);
+        // Nobody can tell where that leads; and one place would have two spellings.
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(Error::invalid(format!(
+                "'{}' leads up from a directory that does not exist",
+                path.display()
+            )));
+        }
         let shown = path
             .to_str()
             .ok_or_else(|| Error::invalid(format!("path '{}' is not UTF-8", path.display())))?

@@ -11,6 +11,8 @@ mod namespace;
 mod new_rows;
 mod open;
 mod produced;
+#[cfg(test)]
+mod randomly;
 mod register;
 mod relation;
 mod schemas;

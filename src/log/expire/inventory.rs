@@ -295,8 +295,13 @@ async fn tagged(table: &Table, base: &Snapshot) -> Result<HashSet<Version>> {
 }
 
 fn refuse(version: Version, error: Error) -> Error {
+    // What could not be fetched may be whole: then the next expiry will do.
+    let kind = match error.kind() {
+        ErrorKind::Storage => ErrorKind::Storage,
+        _ => ErrorKind::Damaged,
+    };
     Error::new(
-        ErrorKind::Damaged,
+        kind,
         format!(
             "refusing to expire: version {version} cannot be read, so what it needs is not known; nothing was deleted ({error})"
         ),

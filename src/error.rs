@@ -1,7 +1,10 @@
 //! The one error type. A kind exists only where a caller would act differently.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+
+use crate::redact::redact;
 
 /// The result of everything below the SQL layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -70,11 +73,40 @@ impl Error {
         }
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the error that caused this one, without the secrets that [`redact`] finds in it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        let source = source.into();
+        self.source = Some(match redact(&source.to_string()) {
+            Cow::Owned(plain) => plain.into(),
+            Cow::Borrowed(_) => source,
+        });
         self
+    }
+
+    /// The error of atio's that is `error` or caused it; None if another program failed.
+    ///
+    /// DataFusion and Parquet wrap errors on their way out:
+    ///
+    /// ```
+    /// # async fn example(ctx: datafusion::prelude::SessionContext) {
+    /// let failed = ctx.sql("SELECT * FROM atio_table('t', version => 99)").await;
+    /// if let Err(error) = failed
+    ///     && let Some(error) = atio::Error::find(&error)
+    /// {
+    ///     assert_eq!(error.kind(), atio::ErrorKind::VersionNotFound);
+    /// }
+    /// # }
+    /// ```
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(ours) = error.downcast_ref() {
+                return Some(ours);
+            }
+            next = error.source();
+        }
+        None
     }
 
     /// Puts `context` and a colon before the message; kind and source stay.
@@ -126,6 +158,14 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_error_is_found_behind_others() {
+        let ours = Error::new(ErrorKind::Conflict, "x");
+        let wrapped = Error::new(ErrorKind::Storage, "y").with_source(ours);
+        assert_eq!(Error::find(&wrapped).unwrap().kind(), ErrorKind::Storage);
+        assert!(Error::find(&std::io::Error::other("none")).is_none());
+    }
 
     #[test]
     fn message_shows_the_source_once() {

@@ -37,11 +37,13 @@ pub mod docs;
 mod error;
 mod format;
 mod log;
+mod redact;
 mod sql;
 mod table;
 
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
+pub use redact::redact;
 pub use sql::{AtioCatalog, connect, register};
 pub use table::AtioTable;
 

@@ -53,7 +53,7 @@ impl From<io::Error> for Failure {
 
 impl From<DataFusionError> for Failure {
     fn from(error: DataFusionError) -> Self {
-        Self::Message(text(&error))
+        Self::Message(atio::redact(&text(&error)).into_owned())
     }
 }
 

@@ -8,6 +8,7 @@
 mod failures;
 mod input;
 mod output;
+mod secrets;
 mod stores;
 mod warehouse;
 

@@ -3,7 +3,7 @@
 
 #![cfg(test)]
 
-mod forge;
+pub(crate) mod forge;
 mod forged;
 mod lost;
 mod outside;

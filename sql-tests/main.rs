@@ -8,6 +8,7 @@ mod elsewhere;
 mod fake_store;
 mod faults;
 mod golden;
+mod inputs;
 mod model;
 mod provider;
 mod python;

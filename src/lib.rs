@@ -44,7 +44,7 @@ mod table;
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
 pub use redact::redact;
-pub use sql::{AtioCatalog, connect, register};
+pub use sql::{AtioCatalog, AtioPolicy, connect, register, register_with};
 pub use table::AtioTable;
 
 #[cfg(doctest)]

@@ -9,27 +9,27 @@ use serde_json::{Value, json};
 use crate::content::{files, rows};
 use crate::session::Place;
 
-pub(super) const POINTER: &str = "_current_version.json";
-pub(super) const SUCCESS: &str = "_SUCCESS";
+pub(crate) const POINTER: &str = "_current_version.json";
+pub(crate) const SUCCESS: &str = "_SUCCESS";
 
 /// What the versions of `Broken::fresh` hold, as `a|b`.
-pub(super) const ROWS: [&[&str]; 5] = [
+pub(crate) const ROWS: [&[&str]; 5] = [
     &[],
     &["1|one", "2|two"],
     &["1|one", "2|two", "3|three"],
     &["10|ten", "20|twenty", "30|thirty"],
     &["10|ten", "20|twenty", "30|thirty", "40|forty", "50|fifty"],
 ];
-pub(super) const NEWEST: usize = 4;
+pub(crate) const NEWEST: usize = 4;
 
 /// A directory of its own that holds a table to break.
-pub(super) struct Broken {
+pub(crate) struct Broken {
     place: Place,
 }
 
 impl Broken {
     /// Versions 0 to 4: made, appended to twice, overwritten, appended to.
-    pub(super) async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         let table = Self {
             place: Place::disk(),
         };
@@ -50,7 +50,7 @@ impl Broken {
     }
 
     /// The same bytes in another directory.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for (name, bytes) in files(self.place.path()) {
             let to = directory.path().join(name);
@@ -62,21 +62,21 @@ impl Broken {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
     /// Where the table is.
-    pub(super) fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         PathBuf::from(self.place.root()).join("t")
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
     /// Runs `sql`, in which `{t}` is the location, in a session that knows nothing yet.
-    pub(super) async fn run(&self, sql: &str) -> Result<Vec<String>, String> {
+    pub(crate) async fn run(&self, sql: &str) -> Result<Vec<String>, String> {
         let sql = sql.replace("{t}", self.root().to_str().unwrap());
         let ran = crate::session::run(&self.place.session(), &sql).await;
         ran.map(|batches| crate::content::texts(&batches))
@@ -84,12 +84,12 @@ impl Broken {
     }
 
     /// The rows of the newest version.
-    pub(super) async fn newest(&self) -> Result<Vec<String>, String> {
+    pub(crate) async fn newest(&self) -> Result<Vec<String>, String> {
         self.run("SELECT a, b FROM atio_table('{t}')").await
     }
 
     /// The rows of a version by number.
-    pub(super) async fn version(&self, version: usize) -> Result<Vec<String>, String> {
+    pub(crate) async fn version(&self, version: usize) -> Result<Vec<String>, String> {
         self.run(&format!(
             "SELECT a, b FROM atio_table('{{t}}', version => {version})"
         ))
@@ -97,7 +97,7 @@ impl Broken {
     }
 
     /// Passes if `version` is read by number, with its rows.
-    pub(super) async fn assert_version(&self, version: usize, what: &str) {
+    pub(crate) async fn assert_version(&self, version: usize, what: &str) {
         match self.version(version).await {
             Ok(rows) => assert_eq!(rows, ROWS[version], "version {version}, {what}"),
             Err(error) => panic!("version {version}, {what}: {error}"),
@@ -105,7 +105,7 @@ impl Broken {
     }
 
     /// Runs one statement on the table, opened as `t` in a session of its own.
-    pub(super) async fn on_t(&self, sql: &str) -> Result<Vec<String>, String> {
+    pub(crate) async fn on_t(&self, sql: &str) -> Result<Vec<String>, String> {
         let ctx = self.place.session();
         let open = format!(
             "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}'",
@@ -120,12 +120,12 @@ impl Broken {
     }
 
     /// Inserts one row.
-    pub(super) async fn append(&self) -> Result<Vec<String>, String> {
+    pub(crate) async fn append(&self) -> Result<Vec<String>, String> {
         self.on_t("INSERT INTO t VALUES (60, 'sixty')").await
     }
 
     /// Expires all but the last two versions, for good.
-    pub(super) async fn expire(&self) -> Result<Vec<String>, String> {
+    pub(crate) async fn expire(&self) -> Result<Vec<String>, String> {
         self.run(
             "SELECT path FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days', retain_last => 2, \
              orphan_age => INTERVAL '0 days', dry_run => false)",
@@ -133,28 +133,28 @@ impl Broken {
         .await
     }
 
-    pub(super) fn json(&self, name: &str) -> Value {
+    pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    pub(super) fn record(&self, version: usize) -> Value {
+    pub(crate) fn record(&self, version: usize) -> Value {
         self.json(&record(version))
     }
 
-    pub(super) fn snapshot_path(&self, version: usize) -> String {
+    pub(crate) fn snapshot_path(&self, version: usize) -> String {
         text(&self.record(version)["snapshot"]["path"])
     }
 
-    pub(super) fn snapshot(&self, version: usize) -> Value {
+    pub(crate) fn snapshot(&self, version: usize) -> Value {
         self.json(&self.snapshot_path(version))
     }
 
-    pub(super) fn schema_path(&self) -> String {
+    pub(crate) fn schema_path(&self) -> String {
         text(&self.snapshot(NEWEST)["schema"]["path"])
     }
 
     /// The manifests of a version, in its order.
-    pub(super) fn manifest_paths(&self, version: usize) -> Vec<String> {
+    pub(crate) fn manifest_paths(&self, version: usize) -> Vec<String> {
         self.snapshot(version)["manifests"]
             .as_array()
             .unwrap()
@@ -164,18 +164,18 @@ impl Broken {
     }
 
     /// The manifest and the data file that version 4 added.
-    pub(super) fn last_manifest(&self) -> String {
+    pub(crate) fn last_manifest(&self) -> String {
         let added = self.record(NEWEST)["changes"]["added"][0]["path"].clone();
         assert!(self.manifest_paths(NEWEST).contains(&text(&added)));
         text(&added)
     }
 
-    pub(super) fn last_data_file(&self) -> String {
+    pub(crate) fn last_data_file(&self) -> String {
         text(&self.json(&self.last_manifest())["files"][0]["path"])
     }
 
     /// Writes a record, or another object that protects itself, with the right checksum.
-    pub(super) fn seal(&self, name: &str, mut value: Value) {
+    pub(crate) fn seal(&self, name: &str, mut value: Value) {
         value.as_object_mut().unwrap().remove("checksum");
         let mut bytes = serde_json::to_vec(&value).unwrap();
         assert_eq!(bytes.pop(), Some(b'}'));
@@ -185,7 +185,7 @@ impl Broken {
     }
 
     /// Puts `snapshot` in the place of that of version 4, named by a record that is right.
-    pub(super) fn forge_snapshot(&self, snapshot: &Value) {
+    pub(crate) fn forge_snapshot(&self, snapshot: &Value) {
         let mut record = self.record(NEWEST);
         let path = text(&record["snapshot"]["path"]);
         record["snapshot"] = self.write_named(&path, snapshot);
@@ -194,7 +194,7 @@ impl Broken {
 
     /// Puts `manifest` in the place of the last one of version 4, and makes everything that
     /// names it right, the totals included.
-    pub(super) fn forge_manifest(&self, manifest: &Value) {
+    pub(crate) fn forge_manifest(&self, manifest: &Value) {
         let path = self.last_manifest();
         let named = self.write_named(&path, manifest);
         let mut snapshot = self.snapshot(NEWEST);
@@ -232,26 +232,26 @@ impl Broken {
     }
 
     /// Writes an object and returns how others name it.
-    pub(super) fn write_named(&self, path: &str, value: &Value) -> Value {
+    pub(crate) fn write_named(&self, path: &str, value: &Value) -> Value {
         let bytes = serde_json::to_vec(value).unwrap();
         fs::write(self.path(path), &bytes).unwrap();
         json!({"path": path, "size": bytes.len(), "checksum": checksum(&bytes)})
     }
 }
 
-pub(super) fn record(version: usize) -> String {
+pub(crate) fn record(version: usize) -> String {
     format!("metadata/v{version}.metadata.json")
 }
 
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-pub(super) fn checksum(bytes: &[u8]) -> String {
+pub(crate) fn checksum(bytes: &[u8]) -> String {
     format!("crc32c:{:08x}", crc32c::crc32c(bytes))
 }
 
 /// The last part of a path, which a message must at least name.
-pub(super) fn file_name(path: &str) -> &str {
+pub(crate) fn file_name(path: &str) -> &str {
     Path::new(path).file_name().unwrap().to_str().unwrap()
 }

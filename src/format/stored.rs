@@ -79,6 +79,15 @@ impl StoredRecord {
         }
     }
 
+    /// When it was committed, in microseconds since 1970; None where Python did.
+    fn committed_at_us(&self) -> Option<i64> {
+        match &self.record {
+            Record::Live(record) => Some(record.committed_at_us),
+            Record::Tombstone(tombstone) => Some(tombstone.committed_at_us),
+            Record::Python(_) => None,
+        }
+    }
+
     pub(crate) fn operation(&self) -> Operation {
         match &self.record {
             Record::Live(record) => record.operation.clone(),
@@ -116,13 +125,18 @@ impl StoredRecord {
             && self
                 .original_checksum()
                 .is_none_or(|checksum| link.checksum == checksum);
-        if same {
-            Ok(())
-        } else {
-            Err(Error::damaged(format!(
+        if !same {
+            return Err(Error::damaged(format!(
                 "the history is broken between version {below} and version {above}: version {above} was written on another version {below}"
-            )))
+            )));
         }
+        let times = self.committed_at_us().zip(next.committed_at_us());
+        if times.is_some_and(|(earlier, later)| earlier >= later) {
+            return Err(Error::damaged(format!(
+                "the commit time of version {above} is not after that of version {below}"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -46,6 +46,7 @@ impl Table {
             None => None,
         };
         self.check_nothing_else_is_here().await?;
+        self.check_outside_of_tables().await?;
         self.objects.make_folders().await?;
         let txn = Transaction::begin(self);
         let created = self.create_first(&txn, new, schema, ids, below).await;

@@ -1,7 +1,7 @@
 //! Finding the newest version: a hint, then probing forward. No LIST on this path.
 
 use super::objects::Objects;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Version, layout, pointer};
 
 /// The newest version of the table, or None if there is no table here.
@@ -10,8 +10,7 @@ use crate::format::{Version, layout, pointer};
 /// never removed, so probing forward from any existing one ends at the newest. Without a
 /// usable pointer the metadata is listed.
 pub(super) async fn newest(objects: &Objects) -> Result<Option<Version>> {
-    let hint = objects.get(layout::POINTER).await?;
-    let hint = hint.and_then(|bytes| pointer::parse_pointer(&bytes));
+    let hint = hint(objects).await?;
     let start = match hint {
         Some(hint) if exists(objects, hint).await? => Some(hint),
         hint => {
@@ -26,6 +25,23 @@ pub(super) async fn newest(objects: &Objects) -> Result<Option<Version>> {
         Some(start) => Ok(Some(forward(objects, start).await?)),
         None => Ok(None),
     }
+}
+
+/// The version that the pointer names. One that is damaged is no use, and no harm.
+async fn hint(objects: &Objects) -> Result<Option<Version>> {
+    let hint = match objects.get(layout::POINTER).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => pointer::parse_pointer(&bytes),
+        Err(error) if error.kind() == ErrorKind::Damaged => None,
+        Err(error) => return Err(error),
+    };
+    if hint.is_none() {
+        ::log::warn!(
+            "{} cannot be understood; the newest version is looked for without it",
+            layout::POINTER
+        );
+    }
+    Ok(hint)
 }
 
 /// The newest version, probing from `known`, which exists: in steps that double, then back.

@@ -15,6 +15,7 @@ mod load;
 mod local;
 mod locate;
 mod merge;
+mod nested;
 mod objects;
 mod open_options;
 mod output;

@@ -32,13 +32,16 @@ const WRITERS: usize = 8;
 const ATTEMPTS: u32 = 3;
 
 /// The stores of this process, and whether they were found safe.
-static PROBED: Mutex<Vec<(Weak<dyn ObjectStore>, Arc<OnceCell<()>>)>> = Mutex::new(Vec::new());
+static PROBED: Mutex<Vec<(Weak<dyn ObjectStore>, Safe)>> = Mutex::new(Vec::new());
+
+/// Set once a store was found safe.
+type Safe = Arc<OnceCell<()>>;
 
 /// What is known of a store; every table on it shares this.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Probe {
     /// None where nothing needs to be known.
-    safe: Option<Arc<OnceCell<()>>>,
+    safe: Option<Safe>,
     location: Arc<str>,
 }
 

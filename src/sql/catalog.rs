@@ -37,7 +37,8 @@ impl AtioCatalog {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used;
+    /// [`NotAllowed`](crate::ErrorKind::NotAllowed) if the session's policy forbids it.
     pub fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
         let warehouse = Warehouse::new(ctx, Location::parse(location)?)?;
         Ok(Self {

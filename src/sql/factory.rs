@@ -10,6 +10,7 @@ use datafusion::logical_expr::CreateExternalTable;
 
 use super::location::Location;
 use super::open::OpenTables;
+use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::log::NewTable;
 use crate::table::{AtioTable, TableOptions};
@@ -38,6 +39,8 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
         )));
     };
     let location = Location::parse(location)?;
+    let policy = AtioPolicy::of(state);
+    policy.check(&location, Access::Read)?;
     let tables = OpenTables::of(state);
     let runtime = state.runtime_env();
     let columns = cmd.schema.as_arrow();
@@ -49,6 +52,7 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
                     format!("{error}; name its columns to create it"),
                 ));
             }
+            policy.check(&location, Access::Create)?;
             let new = NewTable {
                 schema: Arc::new(columns.clone()),
                 options: options.clone(),

@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
 use super::arguments::Arguments;
+use super::policy::Access;
 use super::produced;
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
@@ -63,6 +64,14 @@ impl Function {
     /// also work where only an older version is.
     pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
         self == Self::Table && !arguments.has("version") && !arguments.has("as_of")
+    }
+
+    /// What a call does to the table, once its rows are asked for.
+    pub(super) fn access(self, arguments: &Arguments) -> AtioResult<Access> {
+        match self == Self::Expire && !arguments.flag("dry_run", true)? {
+            true => Ok(Access::Write),
+            false => Ok(Access::Read),
+        }
     }
 
     /// The provider of the rows that a call gives. Changes nothing.

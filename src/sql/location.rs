@@ -15,6 +15,10 @@ const AZURE_HOSTS: [&str; 4] = [
     ".dfs.fabric.microsoft.com",
     ".blob.fabric.microsoft.com",
 ];
+/// No file system takes a longer name, in bytes.
+const NAME_LIMIT: usize = 255;
+/// Stores take keys of 1024 bytes; the names of a table's own objects need some of them.
+const KEY_LIMIT: usize = 900;
 
 /// A place on a store.
 #[derive(Debug, Clone)]
@@ -92,6 +96,12 @@ impl Location {
         let path = Path::from_url_path(url.path()).map_err(|error| {
             Error::invalid(format!("'{text}' is not a usable location")).with_source(error)
         })?;
+        if path.as_ref().len() > KEY_LIMIT {
+            return Err(Error::invalid(format!(
+                "the location is too long ({} bytes, limit {KEY_LIMIT}): a store takes no longer keys",
+                path.as_ref().len()
+            )));
+        }
         let shown = format!("{service}{path}");
         Ok(Self {
             store,
@@ -103,6 +113,7 @@ impl Location {
     }
 
     fn local(path: &LocalPath) -> Result<Self> {
+        check_names(path)?;
         let unusable = |error: std::io::Error| {
             Error::invalid(format!("'{}' is not a usable path", path.display())).with_source(error)
         };
@@ -118,11 +129,6 @@ impl Location {
             .to_str()
             .ok_or_else(|| Error::invalid(format!("path '{}' is not UTF-8", path.display())))?
             .to_owned();
-        if path.is_file() {
-            return Err(Error::invalid(format!(
-                "{shown} is a file; a table needs a directory"
-            )));
-        }
         let key = Path::from_absolute_path(&path).map_err(|error| {
             Error::invalid(format!("'{shown}' is not a usable path")).with_source(error)
         })?;
@@ -134,6 +140,18 @@ impl Location {
             local: Some(path),
             shown,
         })
+    }
+
+    /// Fails if the place is a file. Not asked when a location is parsed: whoever may not
+    /// look there must not learn it.
+    pub(super) fn check_no_file(&self) -> Result<()> {
+        match self.local.as_ref().is_some_and(|path| path.is_file()) {
+            true => Err(Error::invalid(format!(
+                "{} is a file; a table needs a directory",
+                self.shown
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// The place called `name` inside this one; `name` holds no separator.
@@ -166,8 +184,18 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
 
+fn check_names(path: &LocalPath) -> Result<()> {
+    let long = path.iter().find(|name| name.len() > NAME_LIMIT);
+    long.map_or(Ok(()), |name| {
+        Err(Error::invalid(format!(
+            "the location holds a name that is too long ({} bytes, limit {NAME_LIMIT})",
+            name.len()
+        )))
+    })
+}
+
 /// The path with links resolved as far as it exists, so that one place has one spelling.
-fn canonical(path: &LocalPath) -> PathBuf {
+pub(super) fn canonical(path: &LocalPath) -> PathBuf {
     let mut rest = Vec::new();
     let mut existing = path;
     loop {
@@ -257,7 +285,11 @@ mod tests {
         assert!(message(" ").contains("empty"));
         assert!(message("/tmp/a\nb").contains("control character"));
         assert!(message("memory://b").contains("whole store"));
+        assert!(message(&format!("/tmp/{}", "x".repeat(256))).contains("256 bytes, limit 255"));
+        assert!(message(&format!("memory://b/{}", "x/".repeat(500))).contains("too long"));
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(message(file.path().to_str().unwrap()).contains("is a file"));
+        let location = Location::parse(file.path().to_str().unwrap()).unwrap();
+        let error = location.check_no_file().unwrap_err().to_string();
+        assert!(error.contains("is a file"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::location::Location;
 use super::new_rows::NewRows;
 use super::open::OpenTables;
+use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
@@ -34,11 +35,15 @@ pub(super) struct Warehouse {
     session: Weak<RwLock<SessionState>>,
     pub(super) location: Location,
     tables: Arc<OpenTables>,
+    policy: Arc<AtioPolicy>,
     pub(super) store: Arc<dyn ObjectStore>,
 }
 
 impl Warehouse {
     pub(super) fn new(ctx: &SessionContext, location: Location) -> Result<Self> {
+        let policy = AtioPolicy::of(&ctx.state());
+        policy.check(&location, Access::Read)?;
+        location.check_no_file()?;
         let store = store(&ctx.runtime_env(), &location)?;
         let store = match location.local {
             Some(_) => store,
@@ -49,6 +54,7 @@ impl Warehouse {
             session: ctx.state_weak_ref(),
             location,
             tables,
+            policy,
             store,
         })
     }
@@ -75,23 +81,41 @@ impl Warehouse {
         self.place(schema, table).shown().to_owned()
     }
 
+    /// Fails if the host does not allow this there. A link may have been put into the
+    /// warehouse since it was opened.
+    pub(super) fn check(&self, place: &Location, access: Access) -> Result<()> {
+        self.policy.check(place, access)
+    }
+
     fn handle(&self, place: &Location) -> Result<Arc<Table>> {
+        self.check(place, Access::Read)?;
         let options = OpenOptions::default();
         self.tables
             .handle(self.state()?.runtime_env(), place, options)
     }
 
+    /// A handle that the session does not keep.
+    pub(super) fn unopened(&self, place: &Location) -> Table {
+        Table::new(
+            Arc::clone(&self.store),
+            place.path.clone(),
+            place.shown().to_owned(),
+            place.local.clone(),
+            OpenOptions::default(),
+        )
+    }
+
     pub(super) async fn open(&self, schema: &str, table: &str) -> Result<AtioTable> {
         let runtime = Arc::clone(self.state()?.runtime_env());
-        let options = OpenOptions::default();
-        self.tables
-            .open(&runtime, &self.place(schema, table), options)
-            .await
+        let (place, options) = (self.place(schema, table), OpenOptions::default());
+        self.check(&place, Access::Read)?;
+        self.tables.open(&runtime, &place, options).await
     }
 
     /// The table without looking at it.
     pub(super) fn unread(&self, schema: &str, table: &str) -> Result<AtioTable> {
         let place = self.place(schema, table);
+        self.check(&place, Access::Read)?;
         self.tables.unread(self.state()?.runtime_env(), &place)
     }
 
@@ -121,6 +145,7 @@ impl Warehouse {
     /// it is there empty, as version 0, before its rows are, as version 1.
     pub(super) async fn create_table(&self, schema: &str, name: &str, rows: NewRows) -> Result<()> {
         let place = self.place(schema, name);
+        self.check(&place, Access::Create)?;
         if self.has_table(schema, name).await? {
             return Err(exists(name));
         }
@@ -134,16 +159,8 @@ impl Warehouse {
             .location
             .child(schema)
             .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
-        let table = Table::new(
-            Arc::clone(&self.store),
-            building.path.clone(),
-            building.shown().to_owned(),
-            building.local.clone(),
-            OpenOptions::default(),
-        );
-        let built = self
-            .build(&building, Arc::new(table.called(name)), name, rows)
-            .await;
+        let table = self.unopened(&building).called(name);
+        let built = self.build(&building, Arc::new(table), name, rows).await;
         let built = built.and_then(|()| match &building.local {
             Some(from) => rename_into(from, path, name),
             None => Ok(()),
@@ -211,8 +228,9 @@ impl Warehouse {
 
     /// Removes a table and its files; refuses if others' files are among them.
     pub(super) async fn drop_table(&self, schema: &str, name: &str) -> Result<()> {
-        self.check_droppable(schema, name).await?;
         let place = self.place(schema, name);
+        self.check(&place, Access::Create)?;
+        self.check_droppable(schema, name).await?;
         let table = self.handle(&place)?;
         let Some(path) = &place.local else {
             return table.drop_log_at(None).await;
@@ -235,6 +253,7 @@ impl Warehouse {
     }
 
     pub(super) async fn folders(&self, place: &Location) -> Result<Vec<String>> {
+        self.check(place, Access::Read)?;
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
             listed.map_err(|error| explain(format!("cannot list {}", place.shown()), error))?;

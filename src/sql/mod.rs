@@ -5,11 +5,13 @@ mod catalog;
 mod damaged;
 mod factory;
 mod functions;
+mod guard;
 mod location;
 mod managed;
 mod namespace;
 mod new_rows;
 mod open;
+mod policy;
 mod produced;
 #[cfg(test)]
 mod randomly;
@@ -21,5 +23,6 @@ mod wait;
 mod watch;
 
 pub use catalog::AtioCatalog;
-pub use register::register;
+pub use policy::AtioPolicy;
+pub use register::{register, register_with};
 pub use stores::connect;

@@ -10,6 +10,7 @@ use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
 
 use super::location::Location;
+use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::Result;
 use crate::log::{OpenOptions, Table};
@@ -41,6 +42,7 @@ impl OpenTables {
         location: &Location,
         options: OpenOptions,
     ) -> Result<Arc<Table>> {
+        location.check_no_file()?;
         let key = (location.shown().to_owned(), options);
         let store = store(runtime, location)?;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,10 +95,12 @@ impl AtioTable {
     /// # Errors
     ///
     /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if there is none;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used;
+    /// [`NotAllowed`](crate::ErrorKind::NotAllowed) if the session's policy forbids it.
     pub async fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
         let location = Location::parse(location)?;
         let state = ctx.state();
+        AtioPolicy::of(&state).check(&location, Access::Read)?;
         OpenTables::of(&state)
             .open(&ctx.runtime_env(), &location, OpenOptions::default())
             .await

@@ -6,8 +6,11 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
 use super::factory::AtioTableFactory;
+use super::guard::{GuardedFactory, GuardedPlans};
 use super::open::OpenTables;
+use super::policy::AtioPolicy;
 use super::relation::AtioRelations;
+use crate::error::Error;
 use crate::table::PinVersions;
 
 /// What `CREATE EXTERNAL TABLE` calls the format.
@@ -18,28 +21,66 @@ const STORED_AS: &str = "ATIO";
 /// version of each table per statement.
 ///
 /// Also switches `information_schema` on, so that `SHOW TABLES` works. Calling it again
-/// changes nothing.
+/// changes nothing. SQL may reach everything, as in DataFusion, unless the session's
+/// configuration carries an [`AtioPolicy`].
 ///
 /// # Errors
 ///
 /// Fails if the session takes no relation planners.
 pub fn register(ctx: &SessionContext) -> Result<()> {
-    // Not told by the configuration, which another context may have copied.
-    if ctx.state().table_factories().contains_key(STORED_AS) {
-        return Ok(());
+    match is_registered(ctx) {
+        true => Ok(()),
+        false => install(ctx, AtioPolicy::of(&ctx.state())),
     }
+}
+
+/// Does what [`register`] does, and limits what the session's SQL may reach.
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if atio is in the session already with
+/// another policy; otherwise as [`register`].
+pub fn register_with(ctx: &SessionContext, policy: AtioPolicy) -> Result<()> {
+    if !is_registered(ctx) {
+        return install(ctx, Arc::new(policy));
+    }
+    match *AtioPolicy::of(&ctx.state()) == policy {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "atio is registered in this session with another policy, which cannot be changed",
+        )
+        .into()),
+    }
+}
+
+/// Not told by the configuration, which another context may have copied.
+fn is_registered(ctx: &SessionContext) -> bool {
+    ctx.state().table_factories().contains_key(STORED_AS)
+}
+
+fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
     let tables = Arc::new(OpenTables::default());
     let state = ctx.state_ref();
     {
         let mut state = state.write();
         state.config_mut().set_extension(Arc::clone(&tables));
+        state.config_mut().set_extension(Arc::clone(&policy));
         state.config_mut().options_mut().catalog.information_schema = true;
-        let factory = Arc::new(AtioTableFactory);
-        state
-            .table_factories_mut()
-            .insert(STORED_AS.to_owned(), factory);
+        let factories = state.table_factories_mut();
+        if policy.limits_places() {
+            for factory in factories.values_mut() {
+                *factory = Arc::new(GuardedFactory {
+                    inner: Arc::clone(factory),
+                    policy: Arc::clone(&policy),
+                });
+            }
+        }
+        factories.insert(STORED_AS.to_owned(), Arc::new(AtioTableFactory));
     }
     ctx.register_relation_planner(Arc::new(AtioRelations::new(ctx.state_weak_ref())))?;
+    if *policy != AtioPolicy::default() {
+        ctx.add_analyzer_rule(Arc::new(GuardedPlans(policy)));
+    }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
     Ok(())
 }

@@ -23,6 +23,7 @@ use super::damaged::DamagedTable;
 use super::functions::{self, Function};
 use super::location::Location;
 use super::open::OpenTables;
+use super::policy::{Access, AtioPolicy};
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
 use crate::log::OpenOptions;
@@ -49,6 +50,7 @@ impl AtioRelations {
             Arguments::evaluate(function.name(), function.parameters(), arguments, context)?;
         let table = self.resolve(
             function,
+            function.access(&arguments)?,
             arguments.table()?,
             function.needs_newest(&arguments),
         )?;
@@ -58,12 +60,20 @@ impl AtioRelations {
     }
 
     /// The table that a function is told of: a registered name, or else a path or URL.
-    fn resolve(&self, function: Function, text: &str, needs_newest: bool) -> Result<AtioTable> {
+    fn resolve(
+        &self,
+        function: Function,
+        access: Access,
+        text: &str,
+        needs_newest: bool,
+    ) -> Result<AtioTable> {
         let session = self
             .session
             .upgrade()
             .ok_or_else(|| Error::invalid("the session has ended"))?;
         let state = session.read().clone();
+        let policy = AtioPolicy::of(&state);
+        policy.check_access(access)?;
         let place = text.contains('/') || text.contains('\\');
         if !place {
             let reference = TableReference::parse_str(text);
@@ -91,6 +101,7 @@ impl AtioRelations {
                 });
         }
         let location = Location::parse(text)?;
+        policy.check(&location, access)?;
         let tables = OpenTables::of(&state);
         let runtime = Arc::clone(state.runtime_env());
         if !needs_newest {

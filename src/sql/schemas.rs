@@ -7,6 +7,7 @@ use std::time::Duration;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside};
+use super::policy::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{explain, make_folders};
 
@@ -47,6 +48,8 @@ impl Warehouse {
 
     pub(super) async fn create_schema(&self, schema: &str) -> Result<()> {
         let place = self.location.child(schema);
+        self.check(&place, Access::Create)?;
+        self.unopened(&place).check_outside_of_tables().await?;
         if let Some(path) = &place.local {
             return make_folders(path);
         }
@@ -91,6 +94,7 @@ impl Warehouse {
     /// Removes the directory of a schema that has no tables.
     pub(super) async fn drop_schema(&self, schema: &str) -> Result<()> {
         let place = self.location.child(schema);
+        self.check(&place, Access::Create)?;
         let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Storage, format!("cannot drop schema '{schema}'"))
                 .with_source(error)

@@ -118,11 +118,70 @@ impl TableOptions {
 }
 
 fn unknown(key: &str) -> Error {
-    let names = NAMES.iter().chain(&OpenOptions::NAMES);
-    let names: Vec<_> = names.map(|name| format!("'{PREFIX}{name}'")).collect();
+    // Before it comes here an option without a dot is given the prefix "format.".
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let known = || NAMES.iter().chain(&OpenOptions::NAMES);
+    let names: Vec<_> = known().map(|name| format!("'{PREFIX}{name}'")).collect();
+    let meant = known().find(|name| is_close(last, name));
+    let meant = meant.map_or("; the".to_owned(), |name| {
+        format!(": did you mean '{PREFIX}{name}'? The")
+    });
     Error::invalid(format!(
-        "unknown option '{}'; the options of a table are {}",
+        "unknown option '{}'{meant} options of a table are {}",
         key.escape_debug(),
         names.join(", ")
     ))
+}
+
+/// True if at most two letters must be put in, left out or replaced to get `name`.
+fn is_close(text: &str, name: &str) -> bool {
+    let name: Vec<_> = name.chars().collect();
+    // The distances between the letters of `text` so far and each beginning of `name`.
+    let mut distances: Vec<_> = (0..=name.len()).collect();
+    for (row, letter) in text.chars().enumerate() {
+        let mut diagonal = row;
+        let mut left = row + 1;
+        for (distance, other) in distances.iter_mut().skip(1).zip(&name) {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = *distance;
+            left = replaced.min(*distance + 1).min(left + 1);
+            *distance = left;
+        }
+        if let Some(first) = distances.first_mut() {
+            *first = row + 1;
+        }
+    }
+    distances.last().is_some_and(|distance| *distance <= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_told_what_was_meant() {
+        for (key, meant) in [
+            ("format.compresion", Some("'atio.compression'?")),
+            ("atio.compression_", Some("'atio.compression'?")),
+            ("target_file_size", Some("'atio.target_file_size'?")),
+            ("atio.max_row_group_row", Some("'atio.max_row_group_rows'?")),
+            ("atio.partitions", None),
+            ("format.delimiter", None),
+            ("", None),
+        ] {
+            let error = unknown(key).to_string();
+            let said = error
+                .split_once("did you mean ")
+                .and_then(|(_, rest)| rest.split_once(' '))
+                .map(|(meant, _)| meant);
+            assert_eq!(said, meant, "{error}");
+        }
+    }
+
+    #[test]
+    fn closeness_counts_letters() {
+        assert!(is_close("abc", "abc") && is_close("", "ab") && is_close("ab", ""));
+        assert!(is_close("kitten", "sitting".get(..6).unwrap_or_default()));
+        assert!(!is_close("kitten", "sitting") && !is_close("", "abc"));
+    }
 }

@@ -94,7 +94,7 @@ impl Table {
         let Some(last) = drop.version_id.previous() else {
             return Ok(());
         };
-        for version in self.first_version().await?.through(last) {
+        for version in self.versions(last).await? {
             // One that cannot be read keeps its number taken all the same.
             let Ok(record) = self.record(version).await else {
                 continue;

@@ -3,10 +3,14 @@
 #![cfg(test)]
 
 mod attempt;
+mod call;
 mod cases;
 mod kinds;
 mod log;
+mod query;
+mod schedule;
 mod store;
 mod sweep;
+mod timing;
 mod upload;
 mod verify;

@@ -10,7 +10,8 @@ use atio::ErrorKind;
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 
-use super::store::{Call, Fault, FaultStore, Operation};
+use super::call::{Call, Fault, Operation};
+use super::store::FaultStore;
 use super::verify::{Verdict, kind, query, session, sorted, verify, verify_next};
 use crate::content::texts;
 use crate::session::run;

@@ -2,12 +2,14 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
@@ -19,67 +21,11 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tokio::sync::watch;
 
+use super::call::{Call, Director, Fault, Operation, ready};
 use super::upload::FaultUpload;
 
-/// What a call does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Operation {
-    Put,
-    /// A put that must not find anything there.
-    Create,
-    /// Begins a multipart upload.
-    Begin,
-    Part,
-    Complete,
-    Abort,
-    Get,
-    Head,
-    List,
-    /// One object of a listing.
-    Item,
-    /// A listing of one folder.
-    Folder,
-    Delete,
-    Copy,
-}
-
-/// One call, numbered from 1 in the order of arrival.
-#[derive(Debug, Clone)]
-pub(super) struct Call {
-    pub(super) number: u64,
-    pub(super) operation: Operation,
-    pub(super) key: String,
-    pub(super) fault: Fault,
-}
-
-/// What goes wrong with a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Nothing.
-    None,
-    /// An error, and nothing was done.
-    Before,
-    /// It was done, and then an error.
-    After,
-    /// An error at once; it is done when so many later calls have come, or at
-    /// [`FaultStore::land`].
-    Late(u64),
-    /// No answer for ever, and nothing is done: for the caller this is the end.
-    Never,
-    /// No answer for ever, but it was done.
-    Hang,
-    /// A read whose bytes end too soon, without an error.
-    Truncated,
-    /// A listing of the moment of [`FaultStore::keep_listing`].
-    Stale,
-    /// A create that replaces what is there.
-    Unconditional,
-    /// "Done", but it was not.
-    Lost,
-}
-
-/// Decides what happens to each call; what it waits for, the call waits for.
-pub(super) type Director = dyn Fn(&Call) -> BoxFuture<'static, Fault> + Send + Sync;
+/// The first content of every key that was ever put.
+pub(super) type Archive = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
 /// A store around another, whose director says which calls fail and how.
 #[derive(Clone)]
@@ -93,6 +39,7 @@ struct State {
     calls: Mutex<Vec<Call>>,
     late: Mutex<Vec<(u64, BoxFuture<'static, ()>)>>,
     earlier: Mutex<Option<Vec<ObjectMeta>>>,
+    archive: Option<Archive>,
     open_uploads: AtomicI64,
     cut_off: AtomicBool,
     stopped: watch::Sender<bool>,
@@ -101,6 +48,11 @@ struct State {
 impl FaultStore {
     /// Without faults until it is directed.
     pub(super) fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self::with_archive(inner, None)
+    }
+
+    /// The same, keeping everything that is put.
+    pub(super) fn with_archive(inner: Arc<dyn ObjectStore>, archive: Option<Archive>) -> Self {
         Self(Arc::new(State {
             inner,
             director: Mutex::new(Arc::new(|_: &Call| ready(Fault::None))),
@@ -108,6 +60,7 @@ impl FaultStore {
             calls: Mutex::default(),
             late: Mutex::default(),
             earlier: Mutex::default(),
+            archive,
             open_uploads: AtomicI64::new(0),
             cut_off: AtomicBool::new(false),
             stopped: watch::Sender::new(false),
@@ -251,11 +204,6 @@ impl FaultStore {
     }
 }
 
-/// What a director gives that does not wait.
-pub(super) fn ready(fault: Fault) -> BoxFuture<'static, Fault> {
-    futures::future::ready(fault).boxed()
-}
-
 fn broken(operation: Operation, key: &str) -> Error {
     Error::Generic {
         store: "faults",
@@ -288,7 +236,19 @@ impl ObjectStore for FaultStore {
             _ => Operation::Put,
         };
         let (inner, key) = (Arc::clone(&self.0.inner), location.clone());
-        let put = |opts| async move { inner.put_opts(&key, payload, opts).await }.boxed();
+        let archive = self.0.archive.clone();
+        let put = |opts| {
+            async move {
+                let bytes = payload.clone();
+                let done = inner.put_opts(&key, payload, opts).await?;
+                if let Some(archive) = archive {
+                    let mut archive = archive.lock().unwrap();
+                    archive.entry(key.to_string()).or_insert(bytes.into());
+                }
+                Ok(done)
+            }
+            .boxed()
+        };
         match self.arrive(operation, location.as_ref()).await {
             Fault::Before => Err(broken(operation, location.as_ref())),
             Fault::After => {

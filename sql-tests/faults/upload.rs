@@ -10,7 +10,8 @@ use datafusion::object_store::{MultipartUpload, PutPayload, PutResult, Result, U
 use futures::FutureExt;
 use tokio::sync::Mutex;
 
-use super::store::{FaultStore, Operation};
+use super::call::Operation;
+use super::store::FaultStore;
 
 #[derive(Debug)]
 pub(super) struct FaultUpload {

@@ -1,0 +1,233 @@
+//! The history checker: what the clients heard, against what every version held.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+
+use atio::ErrorKind;
+use datafusion::arrow::array::{Array, Int64Array};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+
+use super::program::{Effect, Row, Rows};
+use super::world::{Event, Outcome, ROOT, World, record};
+use crate::faults::log::Log;
+use crate::faults::verify::{Verdict, query, session};
+
+/// A version as it was when it was committed.
+struct Version {
+    operation: String,
+    rows: Rows,
+}
+
+/// Checks the whole run.
+pub(super) async fn check(world: &World) -> Verdict<()> {
+    let log = Log::read(world.objects.as_ref(), ROOT).await?;
+    log.check()?;
+    let newest = log.newest().ok_or("there is no version")?;
+    let versions = (0..=newest).map(|number| version(world, number));
+    let versions: Vec<Version> = versions.collect::<Verdict<_>>()?;
+    let events = world.events.lock().unwrap().clone();
+    check_writes(&events, &versions)?;
+    let readable: BTreeSet<_> = log.readable().into_iter().collect();
+    let mut seen = vec![0; super::program::ACTORS];
+    for event in &events {
+        check_end(event, &readable).map_err(|wrong| format!("{event:?}: {wrong}"))?;
+        let last = &mut seen[event.actor];
+        check_read(event, &versions, last).map_err(|wrong| format!("{event:?}: {wrong}"))?;
+    }
+    let ctx = session(std::sync::Arc::clone(&world.objects));
+    query(&ctx, &crate::faults::verify::open(ROOT)).await?;
+    for version in readable {
+        let sql = format!("SELECT a FROM atio_table('t', version => {version})");
+        let found = rows_of(&query(&ctx, &sql).await?)?;
+        let wanted = &versions[version as usize].rows;
+        if found != *wanted {
+            return Err(format!(
+                "version {version} is read as {found:?}, not {wanted:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a version from everything that was ever put, whatever was deleted since.
+fn version(world: &World, number: u64) -> Verdict<Version> {
+    let archive = world.archive.lock().unwrap();
+    let get = |name: &str| archive.get(name).ok_or(format!("{name} was never put"));
+    let json = |name: &str| -> Verdict<Value> {
+        serde_json::from_slice(get(name)?).map_err(|error| format!("{name}: {error}"))
+    };
+    let below = |named: &Value| format!("{ROOT}/{}", named.as_str().unwrap_or_default());
+    let record = json(&record(number))?;
+    let snapshot = json(&below(&record["snapshot"]["path"]))?;
+    let mut rows = Rows::new();
+    for manifest in snapshot["manifests"].as_array().unwrap() {
+        for file in json(&below(manifest))?["files"].as_array().unwrap() {
+            for row in rows_in(get(&below(&file["path"]))?) {
+                if !rows.insert(row) {
+                    return Err(format!("version {number} has the row {row} twice"));
+                }
+            }
+        }
+    }
+    let recorded = snapshot["totals"]["rows"].as_u64();
+    if recorded != Some(rows.len() as u64) {
+        return Err(format!(
+            "version {number} counts {recorded:?} and has {rows:?}"
+        ));
+    }
+    let operation = record["operation"].as_str().unwrap_or_default().to_owned();
+    Ok(Version { operation, rows })
+}
+
+fn rows_in(file: &bytes::Bytes) -> Vec<Row> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap();
+    let mut rows = Vec::new();
+    for batch in reader.build().unwrap() {
+        let batch = batch.unwrap();
+        let column = batch.column(0).as_any().downcast_ref::<Int64Array>();
+        rows.extend(column.unwrap().values());
+    }
+    rows
+}
+
+/// Every version is the work of one statement on the version below; every statement that
+/// was said to be done made one, one that failed made none, any other at most one.
+fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
+    let mut made: Vec<Option<usize>> = vec![None; events.len()];
+    for (number, pair) in (1..).zip(versions.windows(2)) {
+        let (below, version) = (&pair[0], &pair[1]);
+        let added: Rows = version.rows.difference(&below.rows).copied().collect();
+        let author = events.iter().position(|event| {
+            let own = event.effect.own();
+            own.is_some_and(|own| !own.is_disjoint(&added))
+        });
+        let Some(author) = author else {
+            // Version 1 is there from the beginning.
+            let same = version.rows == below.rows && version.operation == "expire";
+            if same || number == 1 {
+                continue;
+            }
+            return Err(format!("nobody made version {number}: {:?}", version.rows));
+        };
+        let event = &events[author];
+        let wanted = match &event.effect {
+            Effect::Append(own) | Effect::Rewrite(own) => below.rows.union(own).copied().collect(),
+            Effect::Replace(own) => own.clone(),
+            _ => Rows::new(),
+        };
+        if version.rows != wanted {
+            return Err(format!(
+                "version {number} of {event:?} is {:?}, not {wanted:?}",
+                version.rows
+            ));
+        }
+        if let Some(before) = made[author].replace(number) {
+            return Err(format!("{event:?} made versions {before} and {number}"));
+        }
+        // What nobody knows the outcome of may still land.
+        let done = matches!(event.outcome, Outcome::Done(_));
+        if done && event.until < Some(number as u64) {
+            return Err(format!("{event:?} ended before it made version {number}"));
+        }
+    }
+    for (event, made) in events.iter().zip(made) {
+        let fine = match &event.outcome {
+            _ if event.effect.own().is_none() => true,
+            Outcome::Done(_) => made.is_some(),
+            Outcome::Unheard | Outcome::Failed(Some(ErrorKind::CommitUnknown), _) => true,
+            Outcome::Failed(..) => made.is_none(),
+        };
+        if !fine {
+            return Err(format!("{event:?} made {made:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What a statement may end with.
+fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
+    let Outcome::Failed(kind, said) = &event.outcome else {
+        return Ok(());
+    };
+    let Some(kind) = kind else {
+        return match event.faulty {
+            true => Ok(()),
+            false => Err("an error of nobody's".to_owned()),
+        };
+    };
+    let expired = !readable.contains(&event.version) || event.until > Some(event.since);
+    let fine = match (&event.effect, kind) {
+        (_, ErrorKind::Storage | ErrorKind::CommitUnknown) => event.faulty,
+        (Effect::Append(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
+        (Effect::Replace(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
+        (Effect::Rewrite(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
+        (Effect::Expire | Effect::History, _) => false,
+        (_, ErrorKind::VersionExpired) => expired,
+        (_, ErrorKind::Damaged) => event.faulty || (expired && said.contains("just expired")),
+        _ => false,
+    };
+    match fine {
+        true => Ok(()),
+        false => Err("it may not end like this".to_owned()),
+    }
+}
+
+/// What was read is one version, not older than what the session, or anybody, had seen
+/// committed before the statement began.
+fn check_read(event: &Event, versions: &[Version], last: &mut u64) -> Verdict<()> {
+    let Outcome::Done(found) = &event.outcome else {
+        return Ok(());
+    };
+    let until = event.until.unwrap_or(event.since);
+    let oldest = event.since.max(*last);
+    let matching = |fits: &dyn Fn(&Version) -> bool| {
+        let mut candidates = oldest..=until;
+        candidates
+            .find(|version| fits(&versions[*version as usize]))
+            .ok_or(format!("no version from {oldest} to {until} is {found:?}"))
+    };
+    match &event.effect {
+        Effect::Scan => {
+            let rows = rows_of(found)?;
+            *last = matching(&|version| version.rows == rows)?;
+        }
+        Effect::Join => {
+            let count: usize = found.concat().parse().map_err(|_| "no count")?;
+            *last = matching(&|version| version.rows.len() == count)?;
+        }
+        Effect::Version(_) | Effect::AsOf(_) => {
+            let rows = rows_of(found)?;
+            let wanted = &versions[event.version as usize].rows;
+            if rows != *wanted {
+                return Err(format!("version {} is {wanted:?}", event.version));
+            }
+        }
+        Effect::History => {
+            let newest = found.len() as u64 - 1;
+            if !(oldest..=until).contains(&newest) {
+                return Err(format!("the newest of {oldest} to {until} is {newest}"));
+            }
+            let wanted = versions.iter().zip(0..=newest);
+            let wanted = wanted.map(|(version, number)| format!("{number}|{}", version.rows.len()));
+            let wanted: BTreeSet<_> = wanted.collect();
+            if wanted != found.iter().cloned().collect() {
+                return Err(format!("the history is {wanted:?}"));
+            }
+            *last = newest;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn rows_of(found: &[String]) -> Verdict<Rows> {
+    let rows: Result<Vec<Row>, _> = found.iter().map(|row| row.parse()).collect();
+    let rows = rows.map_err(|error| error.to_string())?;
+    let set: Rows = rows.iter().copied().collect();
+    match set.len() == rows.len() {
+        true => Ok(set),
+        false => Err(format!("a row is there twice: {found:?}")),
+    }
+}

@@ -1,0 +1,109 @@
+//! What each session of a run does, one statement after the other.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+
+use super::random::Random;
+use crate::faults::verify::EXPIRE_ALL;
+
+/// Rows are numbers that no two statements share.
+pub(super) type Row = i64;
+pub(super) type Rows = BTreeSet<Row>;
+
+/// How a statement changes the rows, or what it looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Adds rows.
+    Append(Rows),
+    /// Replaces everything by rows of its own.
+    Replace(Rows),
+    /// Writes what it reads again, and rows of its own.
+    Rewrite(Rows),
+    Expire,
+    /// Reads the newest version.
+    Scan,
+    /// Counts the newest version, joined with itself.
+    Join,
+    /// Reads the version so many below the newest, by number.
+    Version(u64),
+    /// The same by its time.
+    AsOf(u64),
+    /// Reads which versions there are, and how many rows each has.
+    History,
+}
+
+impl Effect {
+    /// The rows that are the statement's own, if it writes.
+    pub(super) fn own(&self) -> Option<&Rows> {
+        match self {
+            Self::Append(rows) | Self::Replace(rows) | Self::Rewrite(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// The statement; `version` and `at` are for those that name one.
+    pub(super) fn sql(&self, version: u64, at: &str) -> String {
+        let values = |rows: &Rows| {
+            let rows: Vec<_> = rows.iter().map(|row| format!("({row})")).collect();
+            rows.join(", ")
+        };
+        match self {
+            // Half of the appends read the table too, without a use for it.
+            Self::Append(rows) if rows.len() == 1 => format!(
+                "INSERT INTO t SELECT {} + 0 * count(*) FROM t",
+                rows.first().unwrap()
+            ),
+            Self::Append(rows) => format!("INSERT INTO t VALUES {}", values(rows)),
+            Self::Replace(rows) => format!("INSERT OVERWRITE t VALUES {}", values(rows)),
+            Self::Rewrite(rows) => format!(
+                "INSERT OVERWRITE t SELECT a FROM t UNION ALL SELECT * FROM (VALUES {})",
+                values(rows)
+            ),
+            Self::Expire => EXPIRE_ALL.to_owned(),
+            Self::Scan => "SELECT a FROM t".to_owned(),
+            Self::Join => "SELECT count(*) FROM t x JOIN t y ON x.a = y.a".to_owned(),
+            Self::Version(_) => format!("SELECT a FROM atio_table('t', version => {version})"),
+            Self::AsOf(_) => format!("SELECT a FROM atio_table('t', as_of => TIMESTAMP '{at}')"),
+            Self::History => "SELECT version, rows FROM atio_history('t')".to_owned(),
+        }
+    }
+}
+
+/// The sessions of a run: two writers, an expirer, a reader.
+pub(super) const ACTORS: usize = 4;
+const EXPIRER: usize = 2;
+const READER: usize = 3;
+
+/// What the session `actor` does.
+pub(super) fn program(actor: usize, random: &mut Random) -> Vec<Effect> {
+    let mut statements = Vec::new();
+    match actor {
+        EXPIRER => statements.extend([Effect::Expire, Effect::Expire]),
+        READER => {
+            for _ in 0..4 {
+                let back = random.below(4) as u64;
+                statements.push(match random.below(6) {
+                    0 | 1 => Effect::Scan,
+                    2 => Effect::Join,
+                    3 => Effect::Version(back),
+                    4 => Effect::AsOf(back),
+                    _ => Effect::History,
+                });
+            }
+        }
+        _ => {
+            for n in 1..=3 {
+                let first = (actor as i64 + 1) * 1000 + n * 10;
+                let two = Rows::from([first, first + 1]);
+                statements.push(match random.below(8) {
+                    0..=3 => Effect::Append(two),
+                    4 => Effect::Append(Rows::from([first])),
+                    5 => Effect::Replace(two),
+                    _ => Effect::Rewrite(two),
+                });
+            }
+        }
+    }
+    statements
+}

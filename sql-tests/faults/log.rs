@@ -107,12 +107,10 @@ impl Log {
             held.extend(self.names(version)?);
         }
         let hint = |name: &str| name == "_current_version.json" || name == "_SUCCESS";
-        let left = self.objects.keys().filter(|name| {
-            !held.contains(*name)
-                && version_of(name).is_none()
-                && !hint(name)
-                && !name.starts_with("_atio_tmp/probe")
-        });
+        let left = self
+            .objects
+            .keys()
+            .filter(|name| !held.contains(*name) && version_of(name).is_none() && !hint(name));
         Ok(left.cloned().collect())
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Weather {
     pub(super) outages: usize,
     /// Creates that replace what is there, as on a store that is not fit for use.
     pub(super) unconditional: bool,
-    /// Puts that are forgotten after the answer.
+    /// Commit records that are forgotten after the answer.
     pub(super) losses: usize,
     /// Deletes of everything that no version needs at that moment, without a fence.
     pub(super) sweeps: usize,
@@ -168,7 +168,7 @@ impl Conductor {
         if self.weather.unconditional && decides {
             return Fault::Unconditional;
         }
-        if operation == Operation::Create && random.chance(self.weather.losses) {
+        if decides && random.chance(self.weather.losses) {
             return Fault::Lost;
         }
         let mut outages = self.outages.lock().unwrap();

@@ -157,7 +157,7 @@ async fn sweep(world: &World) {
     else {
         return;
     };
-    for name in left {
+    for name in left.iter().filter(|name| !name.starts_with("_atio_tmp/")) {
         let path = Path::from(format!("{ROOT}/{name}"));
         world.objects.delete(&path).await.unwrap();
     }

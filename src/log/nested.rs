@@ -16,8 +16,10 @@ impl Table {
     /// Asked before a table is made. That nothing is below is told by the place being empty.
     pub(crate) async fn check_outside_of_tables(&self) -> Result<()> {
         let marks = [layout::POINTER.to_owned(), layout::record(Version::ZERO)];
-        let around = match self.objects.disk().is_some() {
-            true => LocalPath::new(self.location())
+        let place = LocalPath::new(self.location());
+        // Where it is not a path on the local disk it is a URL.
+        let around = match place.is_absolute() {
+            true => place
                 .ancestors()
                 .skip(1)
                 .find(|place| marks.iter().any(|mark| place.join(mark).is_file()))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::catalog::Session;
 use datafusion::datasource::listing::ListingTableUrl;
 use object_store::path::Path;
-use url::{Position, Url};
+use url::Url;
 
 use super::location::{Location, canonical};
 use crate::error::{Error, ErrorKind, Result};
@@ -203,24 +203,15 @@ enum Place {
 
 impl Place {
     fn of_root(text: &str) -> Result<Self> {
-        if !text.contains("://") || text.starts_with("file:") {
-            return Self::of_location(&Location::parse(text)?);
-        }
         // A whole store can be a root, but not a table.
-        let inside = Location::parse(&format!("{}/x", text.trim_end_matches('/')))?;
-        let mut parts: Vec<_> = inside.path.parts().collect();
-        parts.pop();
-        Ok(Self::Store {
-            url: without_slash(inside.store.as_str()),
-            path: parts.into_iter().collect(),
-        })
+        Self::of_location(&Location::parse_store(text)?)
     }
 
     fn of_location(location: &Location) -> Result<Self> {
         match &location.local {
             Some(path) => Self::of_path(path),
             None => Ok(Self::Store {
-                url: without_slash(location.store.as_str()),
+                url: without_slash(&location.service),
                 path: location.path.clone(),
             }),
         }
@@ -234,15 +225,13 @@ impl Place {
         if url.scheme() == "file" {
             return Self::of_path(&url.to_file_path().map_err(|()| unclear())?);
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(not_allowed(
-                "a location with credentials is not allowed (they were left out of this message)",
-            ));
+        if !url.as_str().contains("://") {
+            return Err(unclear());
         }
-        Ok(Self::Store {
-            url: without_slash(&url[..Position::BeforePath]),
-            path: parsed.prefix().clone(),
-        })
+        // What is before an '@' is a secret, but where it is a container of Azure.
+        let place = Location::parse_store(url.as_str())
+            .map_err(|error| not_allowed(error.message().to_owned()))?;
+        Self::of_location(&place)
     }
 
     fn of_path(path: &LocalPath) -> Result<Self> {
@@ -318,6 +307,16 @@ mod tests {
             ("s3://b", "s3://b2/t", false),
             ("s3://b", "gs://b/t", false),
             ("s3://b", "s3://b:9000/t", false),
+            (
+                "abfss://c@a.dfs.core.windows.net/x",
+                "abfss://c@a.dfs.core.windows.net/x/t",
+                true,
+            ),
+            (
+                "abfss://c@a.dfs.core.windows.net",
+                "abfss://d@a.dfs.core.windows.net/t",
+                false,
+            ),
             ("s3://b", "/b/t", false),
             ("/", "s3://b/t", false),
             ("/", "/etc", true),

@@ -15,6 +15,7 @@ mod python;
 mod racing;
 mod randomly;
 mod readme;
+mod servers;
 mod session;
 mod slt;
 mod writers;

@@ -10,9 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
 
 /// What expiry gives free before it begins: enough for its directory, its record, the
-/// pointer and the marker, on a file system with blocks of 16 KiB.
+/// pointer and the marker. XFS makes a directory only where it has some 200 KiB for it.
 const RESERVE_FILES: usize = 4;
-const RESERVE_BYTES: usize = 16 * 1024;
+const RESERVE_BYTES: usize = 64 * 1024;
 
 /// The directory of a table.
 #[derive(Debug, Clone)]

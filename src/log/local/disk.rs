@@ -75,18 +75,18 @@ impl Disk {
     /// Makes the directory `name`, whose parent must be there; true if it was missing.
     pub(super) fn make_folder(&self, name: &str) -> io::Result<bool> {
         let path = self.path(name);
-        step("make-folder", &path)?;
-        match fs::create_dir(&path) {
+        match step("make-folder", &path).and_then(|()| fs::create_dir(&path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(cannot_make(&path, &error)),
         }
     }
 
     /// Begins a file that nobody else has; it is readable by whom the umask allows.
     pub(super) fn begin(&self, path: &Path) -> io::Result<File> {
-        step("begin-file", path)?;
-        OpenOptions::new().write(true).create_new(true).open(path)
+        step("begin-file", path)
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).open(path))
+            .map_err(|error| cannot_make(path, &error))
     }
 
     /// Makes the bytes of `file` durable.
@@ -129,16 +129,22 @@ impl Disk {
             false => fs::remove_file(&path)?,
         }
         // What is left is not empty until the last file is gone, and then nobody needs it.
-        match name.rsplit_once('/') {
-            Some((layout::STAGING, txn)) => {
-                fs::remove_dir(self.path(layout::DATA).join(txn)).ok();
-            }
-            Some((above, _)) if above.contains('/') => {
-                fs::remove_dir(self.path(above)).ok();
-            }
-            _ => {}
+        if let Some((above, _)) = name.rsplit_once('/')
+            && above.contains('/')
+        {
+            fs::remove_dir(self.path(above)).ok();
         }
+        self.remove_if_empty(name);
         Ok(())
+    }
+
+    /// Removes the directory for data files of the transaction that `name` was staged by, if
+    /// it holds none: it was made before its first file was to come.
+    pub(super) fn remove_if_empty(&self, name: &str) {
+        let mut parts = name.split('/');
+        if let (Some(layout::STAGING), Some(txn)) = (parts.next(), parts.next()) {
+            fs::remove_dir(self.path(layout::DATA).join(txn)).ok();
+        }
     }
 
     /// Every file below `folder`, and the directories of transactions that hold none, but
@@ -238,6 +244,11 @@ impl Disk {
     }
 }
 
+fn cannot_make(path: &Path, error: &io::Error) -> io::Error {
+    let what = format!("cannot make {}: {error}", path.display());
+    io::Error::new(error.kind(), what)
+}
+
 fn folder_of_transaction(name: &str) -> bool {
     layout::parse(name).is_some_and(|object| object.kind == layout::Kind::Staging)
 }
@@ -301,10 +312,11 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
 
-    step("rename-new", to)?;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => link_new(from, to),
-        renamed => Ok(renamed?),
+    let renamed = step("rename-new", to)
+        .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?));
+    match renamed.as_ref().map_err(Errno::from_io_error) {
+        Err(Some(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP)) => link_new(from, to),
+        _ => renamed,
     }
 }
 
@@ -314,10 +326,10 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    step("link-new", to)?;
     // Linux says EPERM where there are no hard links, EACCES where one must not write.
     const EPERM: i32 = 1;
-    fs::hard_link(from, to).map_err(|error| match error.kind() {
+    let linked = step("link-new", to).and_then(|()| fs::hard_link(from, to));
+    linked.map_err(|error| match error.kind() {
         io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => no_create(),
         _ if error.raw_os_error() == Some(EPERM) => no_create(),
         _ => error,

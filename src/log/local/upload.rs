@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
 use super::disk::{blocking, step};
-use super::writer::generic;
+use super::writer::{cannot_write, generic};
 use crate::log::table::lock;
 
 type Publish = dyn Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync;
@@ -61,9 +61,10 @@ impl State {
     fn write(&self, at: u64, part: &PutPayload) -> io::Result<()> {
         let mut file = lock(&self.file);
         let file = file.as_mut().ok_or_else(given_up)?;
-        step("write-file", &self.staged)?;
-        file.seek(SeekFrom::Start(at))?;
-        part.iter().try_for_each(|bytes| file.write_all(bytes))?;
+        step("write-file", &self.staged)
+            .and_then(|()| file.seek(SeekFrom::Start(at)))
+            .and_then(|_| part.iter().try_for_each(|bytes| file.write_all(bytes)))
+            .map_err(|error| cannot_write(self.staged.display(), error))?;
         lock(&self.parts).written += 1;
         Ok(())
     }

@@ -150,6 +150,8 @@ impl Writer {
         if let Some(link) = self.disk.link(name) {
             return Err(symlink(&link));
         }
+        // First of all, for it is by this directory that an expiry finds the others.
+        self.begin()?;
         if let Some(rest) = name.strip_prefix(layout::DATA)
             && let Some((folder, _)) = rest.trim_start_matches('/').rsplit_once('/')
         {
@@ -238,6 +240,8 @@ impl Writer {
         if !std::mem::take(&mut *began) {
             return Ok(());
         }
+        // Before the directory by which an expiry would find it.
+        self.disk.remove_if_empty(&self.staging);
         let folder = self.disk.path(&self.staging);
         let gone = |result: io::Result<()>| match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -276,6 +280,10 @@ fn refused(name: &str, error: io::Error) -> Error {
     }
 }
 
+pub(super) fn cannot_write(name: impl fmt::Display, error: impl fmt::Display) -> io::Error {
+    io::Error::other(format!("cannot write {name}: {error}"))
+}
+
 fn symlink(link: &LocalPath) -> io::Error {
     let what = format!(
         "{} is a symbolic link, which is not followed",
@@ -310,7 +318,7 @@ impl ObjectStore for LocalWriter {
                 store: "the local disk",
                 source: error.into(),
             }),
-            Created::Unclear(error) => Err(error),
+            Created::Unclear(error) => Err(generic(cannot_write(location.as_ref(), error))),
         }
     }
 
@@ -323,9 +331,11 @@ impl ObjectStore for LocalWriter {
         let (file, staged) = blocking(move || writer.file()).await.map_err(generic)?;
         let (writer, name) = (Arc::clone(&self.0), location.as_ref().to_owned());
         let publish = move |file: &File, staged: &LocalPath| {
-            writer.disk.sync_file(file, staged)?;
-            let to = writer.target(&name)?;
-            writer.publish(staged, &to, Place::New)
+            let synced = writer.disk.sync_file(file, staged);
+            let target = synced.and_then(|()| writer.target(&name));
+            target
+                .and_then(|to| writer.publish(staged, &to, Place::New))
+                .map_err(|error| cannot_write(&name, error))
         };
         Ok(Box::new(LocalUpload::new(file, staged, publish)))
     }

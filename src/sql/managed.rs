@@ -1,5 +1,6 @@
 //! Managed tables: those whose directory the catalog makes and removes.
 
+use std::error::Error as _;
 use std::fmt;
 use std::fs;
 use std::path::Path as LocalPath;
@@ -161,14 +162,19 @@ impl Warehouse {
             .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
         let table = self.unopened(&building).called(name);
         let built = self.build(&building, Arc::new(table), name, rows).await;
-        let built = built.and_then(|()| match &building.local {
-            Some(from) => rename_into(from, path, name),
-            None => Ok(()),
-        });
-        if let (Err(_), Some(from)) = (&built, &building.local) {
+        let Some(from) = &building.local else {
+            return built;
+        };
+        let placed = match built {
+            Ok(()) => rename_into(from, path, name),
+            // Nobody has seen it under its name, and nobody will.
+            Err(error) if error.kind() == ErrorKind::CommitNotDurable => Err(unmade(name, &error)),
+            Err(error) => Err(error),
+        };
+        if placed.is_err() && from.exists() {
             remove_aside(from);
         }
-        built
+        placed
     }
 
     async fn build(
@@ -302,6 +308,15 @@ pub(super) fn storage(
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> Error {
     Error::new(ErrorKind::Storage, what).with_source(error)
+}
+
+/// What a table that could not be made durable comes to when it is removed again.
+fn unmade(name: &str, error: &Error) -> Error {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    Error::new(
+        ErrorKind::Storage,
+        format!("cannot create table '{name}', nothing was made: {cause}"),
+    )
 }
 
 fn exists(name: &str) -> Error {

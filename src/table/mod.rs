@@ -19,21 +19,40 @@ pub use provider::AtioTable;
 pub(crate) use sink::append_rows;
 pub(crate) use watch::Watch;
 
+use std::error::Error as StdError;
+
 use datafusion::error::DataFusionError;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 impl Error {
     /// The error of ours that is inside one of DataFusion's; otherwise `what` went wrong.
     pub(crate) fn from_datafusion(what: &str, error: DataFusionError) -> Self {
-        match error {
+        let error = match error {
             DataFusionError::External(source) => match source.downcast::<Error>() {
-                Ok(error) => *error,
-                Err(source) => Error::invalid(what).with_source(source),
+                Ok(error) => return *error,
+                Err(source) => DataFusionError::External(source),
             },
-            error => Error::invalid(what).with_source(error),
-        }
+            error => error,
+        };
+        Error::new(kind_below(&error), what).with_source(error)
     }
+}
+
+/// The kind of the error of ours that lies below; without one the storage or the input is wrong.
+fn kind_below(error: &(dyn StdError + 'static)) -> ErrorKind {
+    let mut kind = ErrorKind::InvalidInput;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return ours.kind();
+        }
+        if error.is::<object_store::Error>() || error.is::<std::io::Error>() {
+            kind = ErrorKind::Storage;
+        }
+        next = error.source();
+    }
+    kind
 }
 
 impl From<Error> for DataFusionError {

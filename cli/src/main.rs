@@ -33,6 +33,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     env_logger::init();
+    runtime::survive_file_size_limit();
     match shell::run(args::Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -74,6 +74,18 @@ pub(crate) fn environment(
     builder.build_arc()
 }
 
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail like any other,
+/// where otherwise the system would end the process.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        const SIGXFSZ: i32 = 25;
+        // A handler stays once it is there. Without one everything else works.
+        signal(SignalKind::from_raw(SIGXFSZ)).ok();
+    }
+}
+
 fn tracked<P: MemoryPool + 'static>(
     pool: P,
     consumers: Option<NonZeroUsize>,

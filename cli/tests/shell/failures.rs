@@ -1,10 +1,11 @@
 //! Statements that fail: the message, the status, and what is not run.
 
 use std::fs;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{failed, run, run_with_input, stdout};
+use crate::{failed, run, run_with_input, stdout, succeeded};
 
 #[test]
 fn command_that_fails_ends_the_run() {
@@ -95,4 +96,26 @@ fn file_that_is_missing_fails_before_anything_runs() {
         "Error: missing.sql: cannot be read: No such file or directory (os error 2)\n"
     );
     assert_eq!(stdout(&output), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn file_size_limit_fails_the_statement_and_not_the_shell() {
+    let home = TempDir::new().unwrap();
+    let create = "CREATE TABLE t AS SELECT 1 AS a";
+    succeeded(&run(home.path(), &["--warehouse", "w", "-q", "-c", create]));
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 4; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_atio"))
+        .args(["--warehouse", "w", "-q", "-c"])
+        .arg("INSERT INTO t SELECT value FROM generate_series(1, 100000)")
+        .current_dir(home.path())
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let message = failed(&limited);
+    assert!(message.contains("File too large"), "{message}");
+    let count = "SELECT 'rows: ' || count(*) AS n FROM t";
+    let output = run(home.path(), &["--warehouse", "w", "-c", count]);
+    assert!(succeeded(&output).contains("rows: 1 "));
 }

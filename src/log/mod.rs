@@ -27,6 +27,7 @@ mod staging;
 mod store_error;
 mod table;
 mod transaction;
+mod unreadable;
 
 pub(crate) use commit::Change;
 pub(crate) use create::NewTable;
@@ -40,3 +41,4 @@ pub(crate) use snapshot::Snapshot;
 pub(crate) use store_error::explain;
 pub(crate) use table::Table;
 pub(crate) use transaction::Transaction;
+pub(crate) use unreadable::Unreadable;

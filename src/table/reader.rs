@@ -16,17 +16,21 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::path::Path;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
+use crate::format::Version;
+use crate::log::{Table, Unreadable};
+
 /// Makes readers that check size and row count; footers are cached, for files never change.
 pub(super) struct CheckedReaderFactory {
     inner: CachedParquetFileReaderFactory,
     page_index: PageIndexPolicy,
-    /// What messages call the version: "version 3 of 'sales'".
-    version: Arc<str>,
+    table: Arc<Table>,
+    version: Version,
 }
 
 impl CheckedReaderFactory {
@@ -35,12 +39,14 @@ impl CheckedReaderFactory {
     pub(super) fn new(
         inner: CachedParquetFileReaderFactory,
         page_index: PageIndexPolicy,
-        version: String,
+        table: Arc<Table>,
+        version: Version,
     ) -> Self {
         Self {
             inner,
             page_index,
-            version: version.into(),
+            table,
+            version,
         }
     }
 }
@@ -71,10 +77,15 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
             _ => None,
         };
         let subject = format!(
-            "data file {} of {}",
-            file.object_meta.location, self.version
+            "data file {} of version {} of '{}'",
+            file.object_meta.location,
+            self.version,
+            self.table.name()
         );
         let expected = Expected {
+            table: Arc::clone(&self.table),
+            version: self.version,
+            key: file.object_meta.location.clone(),
             subject,
             bytes: file.object_meta.size,
             rows,
@@ -92,20 +103,32 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
 
 #[derive(Debug)]
 struct Expected {
+    table: Arc<Table>,
+    version: Version,
+    key: Path,
+    /// What messages call the file and its version.
     subject: String,
     bytes: u64,
     rows: Option<usize>,
 }
 
 impl Expected {
-    fn explain(&self, error: ParquetError) -> ParquetError {
-        let message = format!(
-            "{} cannot be read; its manifest says {} bytes: it is missing, cut short or damaged, or its version has just expired",
-            self.subject, self.bytes
-        );
-        ParquetError::External(Box::new(
-            crate::error::Error::damaged(message).with_source(error),
-        ))
+    async fn explain(&self, error: ParquetError) -> ParquetError {
+        // The engine's cache of footers passes an error of the store on as text.
+        let of_store = match &error {
+            ParquetError::External(source) => source.is::<object_store::Error>(),
+            ParquetError::EOF(_) => true,
+            error => error.to_string().contains("Object Store error"),
+        };
+        let met = match of_store {
+            true => Unreadable::Store(error.into()),
+            false => Unreadable::Content(error.into()),
+        };
+        let error = self
+            .table
+            .unreadable(self.version, &self.subject, &self.key, self.bytes, met)
+            .await;
+        ParquetError::External(Box::new(error))
     }
 
     fn check(&self, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
@@ -150,8 +173,10 @@ impl AsyncFileReader for CheckedReader {
         Box::pin(async move {
             let wanted = range.clone();
             let bytes = self.inner.get_bytes(range).await;
-            let bytes = bytes.and_then(|bytes| whole(&wanted, bytes));
-            bytes.map_err(|error| self.expected.explain(error))
+            match bytes.and_then(|bytes| whole(&wanted, bytes)) {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.expected.explain(error).await),
+            }
         })
     }
 
@@ -162,11 +187,14 @@ impl AsyncFileReader for CheckedReader {
         Box::pin(async move {
             let wanted = ranges.clone();
             let bytes = self.inner.get_byte_ranges(ranges).await;
-            let bytes = bytes.and_then(|bytes| {
+            let bytes: parquet::errors::Result<Vec<Bytes>> = bytes.and_then(|bytes| {
                 let pairs = wanted.iter().zip(bytes);
                 pairs.map(|(range, bytes)| whole(range, bytes)).collect()
             });
-            bytes.map_err(|error| self.expected.explain(error))
+            match bytes {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.expected.explain(error).await),
+            }
         })
     }
 
@@ -186,7 +214,10 @@ impl AsyncFileReader for CheckedReader {
                 .await;
             let metadata = metadata
                 .unwrap_or_else(|_| Err(ParquetError::General("the footer is not one".to_owned())));
-            let metadata = metadata.map_err(|error| self.expected.explain(error))?;
+            let metadata = match metadata {
+                Ok(metadata) => metadata,
+                Err(error) => return Err(self.expected.explain(error).await),
+            };
             self.expected.check(&metadata)?;
             Ok(metadata)
         })

@@ -39,7 +39,7 @@ pub(super) struct Request<'a> {
 /// Plans a scan of `snapshot`. Reads manifests, no data file and no listing.
 pub(super) async fn plan(
     state: &dyn Session,
-    table: &Table,
+    table: &Arc<Table>,
     store_url: &ObjectStoreUrl,
     snapshot: &Snapshot,
     request: Request<'_>,
@@ -68,13 +68,13 @@ pub(super) async fn plan(
     let options = state.config_options();
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
-    let version = format!("version {} of '{}'", snapshot.version, table.name());
     let parquet = parquet_options(options, snapshot, &request, &files);
     let page_index = match !request.filters.is_empty() && parquet.global.enable_page_index {
         true => PageIndexPolicy::Optional,
         false => PageIndexPolicy::Skip,
     };
-    let readers = CheckedReaderFactory::new(readers, page_index, version);
+    let readers =
+        CheckedReaderFactory::new(readers, page_index, Arc::clone(table), snapshot.version);
     let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
         .with_table_parquet_options(parquet)
         .with_parquet_file_reader_factory(Arc::new(readers));

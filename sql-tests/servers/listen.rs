@@ -49,7 +49,7 @@ impl Listener {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Arc::new(Script::default());
+        let script = Arc::new(Script::new());
         let service = Arc::new(Service {
             behind,
             script: Arc::clone(&script),
@@ -149,7 +149,7 @@ impl Service {
             async move { service.apply(&request, apply).await }
         });
         let done = match apply {
-            Apply::After(_) | Apply::Never => None,
+            Apply::After(_) | Apply::Held | Apply::Never => None,
             Apply::Once | Apply::Twice => doing.await.unwrap(),
         };
         let answer = match reply {
@@ -169,6 +169,7 @@ impl Service {
         match apply {
             Apply::Never => return None,
             Apply::After(pause) => tokio::time::sleep(pause).await,
+            Apply::Held => self.script.hold().await,
             Apply::Twice => drop(self.once(request).await),
             Apply::Once => {}
         }

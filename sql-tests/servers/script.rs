@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::request::{Kind, Request};
 
@@ -18,6 +19,8 @@ pub(super) enum Apply {
     Twice,
     /// After the answer, which cannot be the true one then.
     After(Duration),
+    /// The same, once the test lets it through.
+    Held,
 }
 
 /// What the client gets to see.
@@ -91,15 +94,35 @@ pub(super) struct Seen {
 }
 
 /// The faults to come, and what has happened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Script {
     faults: Mutex<Vec<(Fault, usize)>>,
     /// How many requests met a fault.
     hits: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
+    held: Semaphore,
 }
 
 impl Script {
+    pub(super) fn new() -> Self {
+        Self {
+            faults: Mutex::default(),
+            hits: AtomicUsize::new(0),
+            seen: Mutex::default(),
+            held: Semaphore::new(0),
+        }
+    }
+
+    /// Lets one request through that is held.
+    pub(super) fn let_through(&self) {
+        self.held.add_permits(1);
+    }
+
+    /// Waits until the test lets one through.
+    pub(super) async fn hold(&self) {
+        self.held.acquire().await.unwrap().forget();
+    }
+
     pub(super) fn add(&self, fault: Fault) {
         self.faults.lock().push((fault, 0));
     }

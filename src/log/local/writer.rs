@@ -257,13 +257,19 @@ impl Writer {
 /// True if the file system refused and nothing can have happened.
 fn is_definite(error: &io::Error, to: &LocalPath) -> bool {
     use io::ErrorKind::*;
-    match error.kind() {
-        PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded | Unsupported
-        | InvalidFilename | NotADirectory => true,
-        // Over a network a rename that was sent twice finds its source gone the second time.
-        NotFound => std::fs::symlink_metadata(to).is_err(),
-        _ => false,
-    }
+    let refused = matches!(
+        error.kind(),
+        PermissionDenied
+            | ReadOnlyFilesystem
+            | StorageFull
+            | QuotaExceeded
+            | Unsupported
+            | InvalidFilename
+            | NotADirectory
+            | NotFound
+    );
+    // Over a network a rename may be sent twice, and the answer be that of the second time.
+    refused && std::fs::symlink_metadata(to).is_err()
 }
 
 fn refused(name: &str, error: io::Error) -> Error {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path as LocalPath, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -41,7 +41,7 @@ struct Writer {
     gained: Mutex<BTreeSet<PathBuf>>,
     /// Once a sync of a directory failed no later one counts: the kernel may have dropped
     /// what it could not write, and say so only once.
-    sync_failed: AtomicBool,
+    sync_failed: Mutex<Option<String>>,
     /// For what a writer of data files reads back.
     read: Arc<dyn ObjectStore>,
 }
@@ -55,7 +55,7 @@ impl LocalWriter {
             began: Mutex::new(false),
             files: AtomicU32::new(0),
             gained: Mutex::default(),
-            sync_failed: AtomicBool::new(false),
+            sync_failed: Mutex::default(),
             read,
         }))
     }
@@ -222,9 +222,11 @@ impl Writer {
     }
 
     fn check_synced(&self) -> io::Result<()> {
-        match self.sync_failed.load(Ordering::Acquire) {
-            true => Err(io::Error::other("an earlier sync of a directory failed")),
-            false => Ok(()),
+        match &*lock(&self.sync_failed) {
+            None => Ok(()),
+            Some(first) => Err(io::Error::other(format!(
+                "an earlier sync of a directory failed: {first}"
+            ))),
         }
     }
 
@@ -232,7 +234,7 @@ impl Writer {
         self.check_synced()?;
         self.disk
             .sync_folder(folder)
-            .inspect_err(|_| self.sync_failed.store(true, Ordering::Release))
+            .inspect_err(|error| *lock(&self.sync_failed) = Some(error.to_string()))
     }
 
     fn finish(&self) -> io::Result<()> {

@@ -2,14 +2,20 @@
 
 mod content;
 mod damage;
+#[cfg(target_os = "linux")]
+mod disks;
 mod dropping;
 mod effects;
 mod elsewhere;
 mod fake_store;
 mod faults;
 mod golden;
+mod hazards;
 mod inputs;
+mod matrix;
 mod model;
+#[cfg(target_os = "linux")]
+mod processes;
 mod provider;
 mod python;
 mod racing;

@@ -45,20 +45,15 @@ impl Place {
 
     /// A session of its own, as another process would have it, with a catalog `w`.
     pub(crate) fn session(&self) -> SessionContext {
-        let config = SessionConfig::new().with_target_partitions(2);
-        let ctx = SessionContext::new_with_config(config);
+        if let Self::Disk(directory) = self {
+            return session_at(directory.path());
+        }
+        let ctx = new_session();
         if let Self::Memory(store) = self {
             let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
             ctx.register_object_store(&Url::parse("memory://test/").unwrap(), store);
         }
-        atio::register(&ctx).unwrap();
-        let warehouse = format!("{}/warehouse", self.root());
-        if let Self::Disk(_) = self {
-            std::fs::create_dir_all(&warehouse).unwrap();
-        }
-        let catalog = AtioCatalog::open(&ctx, &warehouse).unwrap();
-        ctx.register_catalog("w", Arc::new(catalog));
-        ctx
+        with_catalog(ctx, &self.root())
     }
 
     /// The directory on disk.
@@ -68,6 +63,24 @@ impl Place {
             Self::Memory(_) => panic!("there is no directory in memory"),
         }
     }
+}
+
+/// A session over a directory, as another process would have it, with a catalog `w`.
+pub(crate) fn session_at(directory: &Path) -> SessionContext {
+    let root = directory.canonicalize().unwrap();
+    std::fs::create_dir_all(root.join("warehouse")).unwrap();
+    with_catalog(new_session(), root.to_str().unwrap())
+}
+
+fn new_session() -> SessionContext {
+    SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2))
+}
+
+fn with_catalog(ctx: SessionContext, root: &str) -> SessionContext {
+    atio::register(&ctx).unwrap();
+    let catalog = AtioCatalog::open(&ctx, &format!("{root}/warehouse")).unwrap();
+    ctx.register_catalog("w", Arc::new(catalog));
+    ctx
 }
 
 /// Runs one statement to its end.

@@ -1,0 +1,374 @@
+//! A child: this test binary once more, with a job to do.
+//!
+//! It says on standard output what it does, one line at a time: `begin 2`, then `done 2` or
+//! `failed 2 Storage: ..` for its third statement, and at the end the steps that it took.
+
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, getrlimit, kill_process,
+    setrlimit, waitid,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::session::{run, session_at};
+
+const JOB: &str = "ATIO_TEST_CHILD";
+const SAYS: &str = "child: ";
+/// No child lives longer.
+const LIFE: Duration = Duration::from_secs(300);
+
+/// The steps at which the local store can be made to fail or stop.
+pub(crate) const STEPS: [&str; 10] = [
+    "make-folder",
+    "begin-file",
+    "write-file",
+    "sync-file",
+    "sync-folder",
+    "publish",
+    "rename-new",
+    "published",
+    "link-new",
+    "remove",
+];
+
+/// What a child does: statements in one session, each after the one before has ended.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// The directory of the session.
+    pub(crate) at: PathBuf,
+    pub(crate) sql: Vec<String>,
+    /// How often all of it is done once more; the numbers go on.
+    pub(crate) again: usize,
+    /// What happens at a step.
+    pub(crate) act: Option<(When, Act)>,
+    /// Steps that fail, and how, in the words of the crate `fail`.
+    pub(crate) fail: Vec<(String, String)>,
+    /// What the process may have of files: how many are open, and how large each is.
+    pub(crate) open_files: Option<u64>,
+    pub(crate) file_size: Option<u64>,
+    /// Instead of the statements: see [`super::errors`].
+    pub(crate) errors: Option<super::errors::Sweep>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum When {
+    /// At the step with this number, from 1.
+    Step(usize),
+    /// At the first step that is called so.
+    Named(String),
+    /// When all statements have ended.
+    AtTheEnd,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Act {
+    /// As `kill -9`.
+    Kill,
+    /// Until it is continued.
+    Stop,
+    /// Shuts the runtime down, without waiting for what it does; the process ends later.
+    EndRuntime,
+    /// Runs a command that takes the disk away. What still runs has a second to say that it
+    /// was done, and must not say so of what is lost.
+    PowerOff(Vec<String>),
+}
+
+impl Act {
+    fn run(&self) {
+        match self {
+            Act::Kill => kill_process(getpid(), Signal::KILL).unwrap(),
+            Act::Stop => {
+                kill_process(getpid(), Signal::STOP).unwrap();
+                // Another thread may take the signal, and this one go on for a moment.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Act::EndRuntime => drop(END.lock().unwrap().take()),
+            Act::PowerOff(command) => {
+                let ran = Command::new(&command[0]).args(&command[1..]).output();
+                let ran = ran.unwrap();
+                assert!(ran.status.success(), "{command:?}: {ran:?}");
+                say("power off");
+                std::thread::spawn(|| {
+                    std::thread::sleep(Duration::from_secs(1));
+                    Act::Kill.run();
+                });
+            }
+        }
+    }
+}
+
+/// Dropped when the runtime is to end.
+static END: Mutex<Option<std::sync::mpsc::Sender<()>>> = Mutex::new(None);
+
+/// The kind of atio's error in `error`, as text; `Other` if there is none.
+pub(crate) fn kind(error: &DataFusionError) -> String {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<atio::Error>() {
+            return format!("{:?}", error.kind());
+        }
+        next = error.source();
+    }
+    "Other".to_owned()
+}
+
+/// One line for the parent, whatever the test harness printed before.
+fn say(line: impl Display) {
+    let line = format!("\n{SAYS}{line}\n");
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// Does nothing unless a parent gave it a job.
+#[test]
+fn child() {
+    let Some(job) = std::env::var_os(JOB) else {
+        return;
+    };
+    std::thread::spawn(|| {
+        std::thread::sleep(LIFE);
+        std::process::exit(9);
+    });
+    let job: Job = serde_json::from_str(job.to_str().unwrap()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    if let Some(sweep) = &job.errors {
+        return runtime.block_on(sweep.run(say));
+    }
+    let (end, ended) = std::sync::mpsc::channel();
+    *END.lock().unwrap() = Some(end);
+    let work = runtime.spawn(async move {
+        work(&job).await;
+        Act::EndRuntime.run();
+    });
+    ended.recv().unwrap_err();
+    if work.is_finished() {
+        runtime.block_on(work).unwrap();
+    } else {
+        runtime.shutdown_background();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+async fn work(job: &Job) {
+    let ctx = session_at(&job.at);
+    for (resource, limit) in [
+        (Resource::Nofile, job.open_files),
+        (Resource::Fsize, job.file_size),
+    ] {
+        if let Some(current) = limit {
+            let maximum = getrlimit(resource).maximum;
+            let current = Some(current);
+            setrlimit(resource, Rlimit { current, maximum }).unwrap();
+        }
+    }
+    let taken = watch(job.act.clone());
+    for (step, how) in &job.fail {
+        fail::cfg(step.as_str(), how).unwrap();
+    }
+    let rounds = (0..=job.again).flat_map(|_| &job.sql);
+    for (number, sql) in rounds.enumerate() {
+        say(format_args!("begin {number}"));
+        match run(&ctx, sql).await {
+            Ok(_) => say(format_args!("done {number}")),
+            Err(error) => {
+                let text = error.strip_backtrace().replace('\n', " ");
+                say(format_args!("failed {number} {}: {text}", kind(&error)));
+            }
+        }
+    }
+    if let Some((When::AtTheEnd, act)) = &job.act {
+        act.run();
+    }
+    say(format_args!("steps {}", taken.lock().unwrap().join(" ")));
+}
+
+/// Counts every step from here on, and acts when it is time.
+fn watch(act: Option<(When, Act)>) -> &'static Mutex<Vec<&'static str>> {
+    let taken: &'static Mutex<Vec<&'static str>> = Box::leak(Box::default());
+    for step in STEPS {
+        let act = act.clone();
+        fail::cfg_callback(step, move || {
+            let number = {
+                let mut taken = taken.lock().unwrap();
+                taken.push(step);
+                taken.len()
+            };
+            match &act {
+                Some((When::Step(at), act)) if *at == number => act.run(),
+                _ => {}
+            }
+        })
+        .unwrap();
+    }
+    if let Some((When::Named(name), act)) = act {
+        let once = Mutex::new(Some(act));
+        fail::cfg_callback(name, move || {
+            let act = once.lock().unwrap().take();
+            if let Some(act) = act {
+                act.run();
+            }
+        })
+        .unwrap();
+    }
+    taken
+}
+
+/// A child that runs; it is killed when it is dropped.
+pub(crate) struct Child {
+    process: std::process::Child,
+    out: BufReader<std::process::ChildStdout>,
+    said: Vec<String>,
+}
+
+/// What a child said until it ended.
+pub(crate) struct Ended {
+    pub(crate) said: Vec<String>,
+    pub(crate) killed: bool,
+}
+
+impl Job {
+    /// Statements over `at`.
+    pub(crate) fn new(at: &Path, sql: Vec<String>) -> Self {
+        let at = at.to_owned();
+        Self {
+            at,
+            sql,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn start(&self) -> Child {
+        self.start_by(&[])
+    }
+
+    /// Starts the child by a program, such as one that takes rights away.
+    pub(crate) fn start_by(&self, by: &[&str]) -> Child {
+        let this = std::env::current_exe().unwrap();
+        let arguments = [
+            "--exact",
+            "processes::child::child",
+            "--nocapture",
+            "--test-threads=1",
+        ];
+        let words = by.iter().map(PathBuf::from).chain([this]);
+        let words: Vec<_> = words.chain(arguments.map(PathBuf::from)).collect();
+        let mut process = Command::new(&words[0])
+            .args(&words[1..])
+            .env(JOB, serde_json::to_string(self).unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(process.stdout.take().unwrap());
+        Child {
+            process,
+            out,
+            said: Vec::new(),
+        }
+    }
+
+    /// Runs the child to its end.
+    pub(crate) async fn run(&self) -> Ended {
+        let child = self.start();
+        tokio::task::spawn_blocking(|| child.end()).await.unwrap()
+    }
+
+    /// The steps that the job takes.
+    pub(crate) async fn steps(&self) -> Vec<String> {
+        let ended = self.run().await;
+        assert!(!ended.killed);
+        for number in 0..self.sql.len() {
+            assert!(ended.done(number), "{self:?}: {:?}", ended.said);
+        }
+        let steps = ended
+            .said
+            .iter()
+            .find_map(|line| line.strip_prefix("steps "));
+        steps.unwrap().split(' ').map(str::to_owned).collect()
+    }
+}
+
+impl Child {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    /// The next thing that it says; None at its end.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.out.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some(said) = line.trim_end().strip_prefix(SAYS) {
+                self.said.push(said.to_owned());
+                return Some(said.to_owned());
+            }
+        }
+    }
+
+    /// Waits until it has stopped itself.
+    pub(crate) fn wait_until_stopped(&self) {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.pid()), options).unwrap().unwrap();
+        assert!(status.stopped(), "the child ended: {:?}", self.said);
+    }
+
+    pub(crate) fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    pub(crate) fn kill(&self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
+    }
+
+    /// Reads what it says until it ends; one that found a fault fails the test.
+    pub(crate) fn end(mut self) -> Ended {
+        while self.next().is_some() {}
+        let status = self.process.wait().unwrap();
+        let killed = status.signal() == Some(Signal::KILL.as_raw());
+        assert!(
+            killed || status.success(),
+            "the child ended with {status}: {:?}",
+            self.said
+        );
+        Ended {
+            said: std::mem::take(&mut self.said),
+            killed,
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Ended {
+    /// True if the statement with this number was acknowledged.
+    pub(crate) fn done(&self, number: usize) -> bool {
+        self.said.contains(&format!("done {number}"))
+    }
+
+    /// How the statement with this number failed, beginning with the kind of the error.
+    pub(crate) fn failure(&self, number: usize) -> &str {
+        let failed = format!("failed {number} ");
+        let said = self.said.iter().find_map(|line| line.strip_prefix(&failed));
+        said.unwrap_or_else(|| panic!("statement {number} did not fail: {:?}", self.said))
+    }
+}

@@ -1,0 +1,109 @@
+//! A process that may not have more files, larger files, or any here at all.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::case::INSERT;
+use super::long;
+use crate::content::{assert_same, files};
+
+/// The insert fails with `words` under the first of `limits`, and passes under the last.
+async fn sweep(limits: &[u64], words: &str, limit: impl Fn(&mut super::child::Job, u64)) {
+    let directory = tempfile::tempdir().unwrap();
+    let prepared = directory.path().join("prepared");
+    INSERT.prepare(&prepared).await;
+    let before = files(&prepared.join("t"));
+    let mut passed = Vec::new();
+    for &value in limits {
+        let at = directory.path().join(value.to_string());
+        INSERT.copy(&prepared, &at);
+        let mut job = INSERT.job(&at);
+        limit(&mut job, value);
+        // Whoever goes beyond the size is killed, unless the signal is ignored.
+        let child = job.start_by(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+        let done = ended.done(INSERT.number());
+        if !done {
+            let failure = ended.said.iter().find(|line| line.starts_with("failed"));
+            let failure = failure.unwrap_or_else(|| panic!("{:?}", ended.said));
+            assert!(failure.contains(words), "{value}: {failure}");
+            assert_same(&before, &files(&at.join("t")), failure);
+        }
+        INSERT.check(&at, done, &format!("limit {value}")).await;
+        passed.push(done);
+    }
+    assert_eq!(passed.first(), Some(&false), "{limits:?}");
+    assert_eq!(passed.last(), Some(&true), "{limits:?}");
+    println!("{limits:?}: {passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_may_open_no_more_files_fails_and_commits_nothing() {
+    let all: Vec<u64> = match long() {
+        true => (9..30).chain([64]).collect(),
+        false => vec![8, 9, 10, 11, 64],
+    };
+    sweep(&all, "Too many open files", |job, limit| {
+        job.open_files = Some(limit);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_may_write_no_larger_files_fails_and_commits_nothing() {
+    let all: Vec<u64> = match long() {
+        true => (0..2500).step_by(100).chain([100_000]).collect(),
+        false => vec![1, 500, 900, 1300, 100_000],
+    };
+    sweep(&all, "File too large", |job, limit| {
+        job.file_size = Some(limit);
+    })
+    .await;
+}
+
+fn set_mode(folder: &Path, mode: u32) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directory_that_may_not_be_written_or_searched_is_told_by_its_path() {
+    // Root may write everywhere, unless it gives that up.
+    let by: &[&str] = match rustix::process::geteuid().is_root() {
+        true => &[
+            "setpriv",
+            "--inh-caps=-dac_override,-dac_read_search",
+            "--bounding-set=-dac_override,-dac_read_search",
+        ],
+        false => &["env"],
+    };
+    for (folder, mode) in [
+        ("t/_atio_tmp", 0o555),
+        ("t/metadata", 0o555),
+        ("t/data", 0o555),
+        ("t/metadata", 0o000),
+        ("t", 0o000),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        INSERT.prepare(at).await;
+        let folder = at.join(folder);
+        set_mode(&folder, mode);
+        let child = INSERT.job(at).start_by(by);
+        let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+        set_mode(&folder, 0o755);
+        assert!(!ended.done(INSERT.number()), "{folder:?} {mode:o}");
+        let failure = ended.said.iter().find(|line| line.starts_with("failed"));
+        let failure = failure.unwrap();
+        let name = match folder == at.join("t") {
+            true => folder.to_str().unwrap(),
+            false => folder.file_name().unwrap().to_str().unwrap(),
+        };
+        assert!(
+            failure.contains("Permission denied") && failure.contains(name),
+            "{folder:?} {mode:o}: {failure}"
+        );
+        println!("{failure}");
+        INSERT.check(at, false, failure).await;
+    }
+}

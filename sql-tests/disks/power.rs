@@ -96,7 +96,6 @@ async fn fail_at_each_step(disk: &mut Mount, case: &Case, most: usize) -> usize 
     let counted = directory.path().join("counted");
     case.copy(&prepared, &counted);
     let steps = case.job(&counted).steps().await;
-    let most = if long() { steps.len() } else { most };
     let chosen = sample(steps.len(), most);
     for number in chosen.iter().copied() {
         let at = disk.path().join(case.name).join(number.to_string());
@@ -122,9 +121,10 @@ async fn fail_at_each_step(disk: &mut Mount, case: &Case, most: usize) -> usize 
 
 async fn check_steps(kind: &str) {
     let Some(mut disk) = disk(kind) else { return };
-    let mut failures = fail_at_each_step(&mut disk, &INSERT, 8).await;
+    let (insert, other) = if long() { (usize::MAX, 24) } else { (8, 2) };
+    let mut failures = fail_at_each_step(&mut disk, &INSERT, insert).await;
     for case in OTHERS.iter().chain([&EXPIRY]) {
-        failures += fail_at_each_step(&mut disk, case, 2).await;
+        failures += fail_at_each_step(&mut disk, case, other).await;
     }
     println!("{kind}: {failures} power failures");
 }

@@ -92,7 +92,12 @@ async fn writer_that_is_stopped_while_others_commit_and_expire_fails_cleanly() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer_that_is_stopped_while_its_table_is_dropped_and_made_again_writes_nothing() {
-    for step in ["begin-file", "publish", "publish:v1.metadata.json"] {
+    for step in [
+        "make-folder",
+        "begin-file",
+        "publish",
+        "publish:v1.metadata.json",
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();
         let ctx = session_at(at);

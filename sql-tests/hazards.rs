@@ -25,7 +25,9 @@ async fn clock_that_is_a_year_off_keeps_times_increasing_and_expires_less() {
     table.seal(&record(NEWEST), newest);
 
     table.append().await.unwrap();
-    let next = table.record(NEWEST + 1)["committed_at_us"].as_i64().unwrap();
+    let next = table.record(NEWEST + 1)["committed_at_us"]
+        .as_i64()
+        .unwrap();
     assert_eq!(next, ahead + 1, "not younger than the version below");
 
     // Version 3 was superseded a year from now, so by no clock is it a day old.
@@ -39,7 +41,9 @@ async fn clock_that_is_a_year_off_keeps_times_increasing_and_expires_less() {
     assert!(expired.is_empty(), "{expired:?}");
     // Without any retention what was superseded before this moment goes, and nothing else.
     table.expire().await.unwrap();
-    table.assert_version(NEWEST, "its end is in the future").await;
+    table
+        .assert_version(NEWEST, "its end is in the future")
+        .await;
 }
 
 /// People and programs leave strange things in a table's directory.
@@ -63,12 +67,17 @@ async fn odd_names_below_a_table_stop_expiry_at_most_and_nothing_else() {
     table.append().await.unwrap();
     let error = table.expire().await.unwrap_err();
     assert!(error.contains("is not UTF-8"), "{error}");
-    table.assert_version(1, "after an expiry that stopped").await;
+    table
+        .assert_version(1, "after an expiry that stopped")
+        .await;
 
     fs::remove_file(&unreadable).unwrap();
     let gone = table.expire().await.unwrap();
     assert!(!gone.is_empty());
-    assert!(gone.iter().all(|path| !path.contains("deep") && !path.contains("loop")));
+    assert!(
+        gone.iter()
+            .all(|path| !path.contains("deep") && !path.contains("loop"))
+    );
     for kept in ["a\u{1}b\n.parquet", "deep/deeper/x", "loop"] {
         assert!(fs::symlink_metadata(data.join(kept)).is_ok(), "{kept:?}");
     }
@@ -81,7 +90,10 @@ async fn reader_whose_version_expires_gets_all_rows_or_is_told() {
     let place = Place::memory();
     let ctx = place.session();
     table_of_files(&ctx, &place).await;
-    let sql = format!("SELECT a FROM atio_table('{}/t', version => 20)", place.root());
+    let sql = format!(
+        "SELECT a FROM atio_table('{}/t', version => 20)",
+        place.root()
+    );
     let frame = ctx.sql(&sql).await.unwrap();
     let mut stream = frame.execute_stream().await.unwrap();
     let mut read = stream.next().await.unwrap().unwrap().num_rows();
@@ -100,7 +112,10 @@ async fn reader_whose_version_expires_gets_all_rows_or_is_told() {
     assert!(read < 20);
     let error = Error::find(&error).unwrap();
     assert_eq!(error.kind(), ErrorKind::VersionExpired, "{error}");
-    assert!(error.to_string().contains("version 20 of 't' has expired"), "{error}");
+    assert!(
+        error.to_string().contains("version 20 of 't' has expired"),
+        "{error}"
+    );
 }
 
 async fn table_of_files(ctx: &SessionContext, place: &Place) {

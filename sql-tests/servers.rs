@@ -13,6 +13,7 @@ mod every;
 mod listen;
 mod parts;
 mod place;
+mod probe;
 mod program;
 mod protocol;
 mod races;
@@ -66,6 +67,12 @@ use on_every_server;
 /// Whether there is time for the larger sizes.
 fn long() -> bool {
     std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1")
+}
+
+/// Stores tell the time in whole seconds, and an expiry asks them for it: what was committed
+/// in the present second is not old yet.
+async fn pass_a_second() {
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
 }
 
 /// Opens or creates the table `t`, with a column `a`.

@@ -165,13 +165,19 @@ async fn record_beyond_all_measure_is_refused() {
         },
     )
     .await;
-    broken_record(39, "deep", Damaged, &[name, "recursion limit"], |table| {
-        let mut json = b"{\"version_id\":4,\"tombstone\":".to_vec();
-        json.extend(b"[".repeat(10_000));
-        json.extend(b"]".repeat(10_000));
-        json.extend(b"}\n");
-        fs::write(table.path(name), json).unwrap();
-    })
+    broken_record(
+        39,
+        "deep",
+        Damaged,
+        &[name, "nests deeper than 64"],
+        |table| {
+            let mut json = b"{\"version_id\":4,\"tombstone\":".to_vec();
+            json.extend(b"[".repeat(10_000));
+            json.extend(b"]".repeat(10_000));
+            json.extend(b"}\n");
+            fs::write(table.path(name), json).unwrap();
+        },
+    )
     .await;
     broken_record(40, "a key twice", Damaged, &[name, "duplicate"], |table| {
         let text = fs::read_to_string(table.path(name)).unwrap();
@@ -288,7 +294,7 @@ async fn manifest_that_counts_wrongly_is_refused() {
         (
             45,
             Box::new(move |m| rows(json!(u64::MAX))(m)),
-            "its manifest says 18446744073709551615",
+            "row count overflows",
         ),
         (45, Box::new(overflow), "overflow"),
     ];

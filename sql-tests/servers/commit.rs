@@ -166,6 +166,7 @@ async fn every_statement_commits_once_whatever_is_answered() {
             rows(&ctx, "INSERT INTO t VALUES (1)").await;
             rows(&ctx, "INSERT OVERWRITE t VALUES (2), (3)").await;
             rows(&ctx, "INSERT OVERWRITE t SELECT a FROM t WHERE a = 3").await;
+            super::pass_a_second().await;
             let expire = "SELECT count(*) FROM expire_snapshots('t', keep_for => INTERVAL '0 days', \
                           dry_run => false)";
             rows(&ctx, expire).await;

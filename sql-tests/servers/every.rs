@@ -82,6 +82,7 @@ async fn expiry_deletes_what_it_said_and_leaves_tombstones(server: Server) {
     ] {
         rows(&ctx, sql).await;
     }
+    super::pass_a_second().await;
     let before = server.names("t").await;
     let dry = "SELECT path FROM expire_snapshots('t', keep_for => INTERVAL '0 days')";
     let said = rows(&ctx, dry).await;

@@ -51,6 +51,8 @@ pub(super) struct Server {
     timeout: Duration,
     bucket: Option<Arc<Bucket>>,
     listener: Option<Listener>,
+    /// The server of this folder that the listener is a proxy of.
+    behind: Option<Listener>,
     /// A server of this test alone, and the directory that it serves: ended in this order.
     program: Option<Program>,
     files: Option<tempfile::TempDir>,
@@ -66,6 +68,7 @@ impl Server {
             timeout: Duration::from_secs(30),
             bucket: None,
             listener: None,
+            behind: None,
             program: None,
             files: None,
         }
@@ -172,13 +175,11 @@ impl Server {
     }
 
     /// The same server behind one of ours, whose script then decides about each request.
-    pub(super) fn through_a_proxy(self) -> Self {
-        let listener = Listener::start(Behind::Server(self.address));
-        Self {
-            address: listener.address,
-            listener: Some(listener),
-            ..self
-        }
+    pub(super) fn through_a_proxy(mut self) -> Self {
+        let proxy = Listener::start(Behind::Server(self.address));
+        self.address = proxy.address;
+        self.behind = self.listener.replace(proxy);
+        self
     }
 
     /// Clients made from here on send a request at most this often again.

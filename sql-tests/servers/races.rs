@@ -76,9 +76,15 @@ async fn wrong_rows(
     }
     let told: Vec<i64> = tasks.join_all().await.concat();
     assert!(!told.is_empty(), "no writer wrote anything");
-    let ctx = session(server).await;
-    let read = run(&ctx, "SELECT a FROM t WHERE a >= 0").await;
-    let read = texts(&read.map_err(|error| error.strip_backtrace())?);
+    let ctx = server.session();
+    let location = server.location("t");
+    let open = format!("CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{location}'");
+    // That the table cannot be read at all is wrong, too.
+    let read = async {
+        run(&ctx, &open).await?;
+        run(&ctx, "SELECT a FROM t WHERE a >= 0").await
+    };
+    let read = texts(&read.await.map_err(|error| error.strip_backtrace())?);
     let mut wrong = BTreeMap::new();
     for a in told {
         let text = a.to_string();

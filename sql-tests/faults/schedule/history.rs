@@ -148,7 +148,7 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
 
 /// What a statement may end with.
 fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
-    let Outcome::Failed(kind, said) = &event.outcome else {
+    let Outcome::Failed(kind, _) = &event.outcome else {
         return Ok(());
     };
     let Some(kind) = kind else {
@@ -165,7 +165,7 @@ fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
         (Effect::Rewrite(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Expire | Effect::History, _) => false,
         (_, ErrorKind::VersionExpired) => expired,
-        (_, ErrorKind::Damaged) => event.faulty || (expired && said.contains("just expired")),
+        (_, ErrorKind::Damaged) => event.faulty,
         _ => false,
     };
     match fine {

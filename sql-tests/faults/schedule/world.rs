@@ -25,6 +25,9 @@ use crate::faults::store::{Archive, FaultStore};
 use crate::faults::verify::{kind, open, session};
 use crate::session::run;
 
+/// A request that takes so long is given up: time that passes is a fault then.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 pub(super) const ROOT: &str = "root/t";
 /// More steps than any run needs.
 const STEPS: usize = 20_000;
@@ -178,6 +181,7 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
         let sql = effect.sql(version, &world.time(version));
         world.conductor.note(format!("{actor} begins {sql}"));
         let calls = store.calls().len();
+        let begun = tokio::time::Instant::now();
         let at = world.begin(Event {
             actor,
             effect,
@@ -192,7 +196,7 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
             Err(error) => Outcome::Failed(kind(&error), error.strip_backtrace()),
         };
         let faulty = |call: &crate::faults::call::Call| call.fault != Fault::None;
-        let faulty = store.calls()[calls..].iter().any(faulty);
+        let faulty = store.calls()[calls..].iter().any(faulty) || begun.elapsed() >= PATIENCE;
         let told = match &outcome {
             Outcome::Failed(kind, _) => format!("fails: {kind:?}"),
             _ => "succeeds".to_owned(),

@@ -130,8 +130,17 @@ impl Table {
             Ok::<_, Error>(stamp)
         };
         match stamp.await {
-            Ok(Some(stamp)) => stamp.modified().timestamp_micros(),
+            Ok(Some(stamp)) => latest_us(stamp.modified().timestamp_micros()),
             _ => i64::MAX,
         }
+    }
+}
+
+/// The latest time that is dated `at_us`: stores cut to seconds, file systems to the tick of
+/// the system, which is at most 10 ms.
+fn latest_us(at_us: i64) -> i64 {
+    match at_us % 1_000_000 {
+        0 => at_us.saturating_add(999_999),
+        _ => at_us.saturating_add(10_000),
     }
 }

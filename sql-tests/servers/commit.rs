@@ -239,6 +239,8 @@ async fn insert_without_an_answer(server: &Server, ctx: &SessionContext, reading
     assert_eq!(kind(&error), Some(ErrorKind::CommitUnknown), "{error}");
     let said = error.strip_backtrace();
     assert!(said.contains("atio_history"), "{said}");
+    // What was sent and given up while time passed at once may still be on its way.
+    tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
 /// How many objects of the only transaction that writes rows are on the store, beside the

@@ -119,10 +119,9 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let ended = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let stream = connection.into_parts().io.into_inner();
-    let why = ended.err().and_then(|error| {
-        let why = error.source()?.downcast_ref::<Ended>().copied();
-        why
-    });
+    let ended = ended.err();
+    let why = ended.as_ref().and_then(|error| error.source());
+    let why = why.and_then(|why| why.downcast_ref::<Ended>().copied());
     if why == Some(Ended::Reset) {
         // Closing a socket that does not linger resets the connection.
         stream.set_zero_linger().unwrap();

@@ -30,7 +30,7 @@ pub(super) async fn check(world: &World) -> Verdict<()> {
     let events = world.events.lock().unwrap().clone();
     check_writes(&events, &versions)?;
     let readable: BTreeSet<_> = log.readable().into_iter().collect();
-    let mut seen = vec![0; super::program::ACTORS];
+    let mut seen = [0; super::program::ACTORS];
     for event in &events {
         check_end(event, &readable).map_err(|wrong| format!("{event:?}: {wrong}"))?;
         let last = &mut seen[event.actor];
@@ -148,13 +148,13 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
 
 /// What a statement may end with.
 fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
-    let Outcome::Failed(kind, _) = &event.outcome else {
+    let Outcome::Failed(kind, said) = &event.outcome else {
         return Ok(());
     };
     let Some(kind) = kind else {
         return match event.faulty {
             true => Ok(()),
-            false => Err("an error of nobody's".to_owned()),
+            false => Err(format!("an error of nobody's: {said}")),
         };
     };
     let expired = !readable.contains(&event.version) || event.until > Some(event.since);

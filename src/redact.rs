@@ -46,6 +46,7 @@ fn without_credentials(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some(start) = rest.find("://") {
         let (before, from) = rest.split_at(start + 3);
+        let from = &from[user_information(from)..];
         let ends = |c: char| c.is_whitespace() || "'\"`<>(){}".contains(c);
         let (url, after) = from.split_at(from.find(ends).unwrap_or(from.len()));
         let place = url.find(['?', '#']).map_or(url, |end| &url[..end]);
@@ -58,6 +59,24 @@ fn without_credentials(text: &str) -> Option<String> {
     }
     plain += rest;
     (plain != text).then_some(plain)
+}
+
+/// How many bytes at the beginning of what follows "://" are a user and a password that hold
+/// what must not be in a URL as it is: a '/', a quote.
+fn user_information(from: &str) -> usize {
+    let word = from.split(char::is_whitespace).next().unwrap_or_default();
+    let user = word.split('@').next().unwrap_or_default();
+    let password = match user.split_once(':') {
+        // An address of version 6 is full of colons, and a port is a number.
+        Some((host, port)) if !host.starts_with('[') => {
+            !port.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => false,
+    };
+    match (password, word.rfind('@')) {
+        (true, Some(at)) => at + 1,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +109,8 @@ mod tests {
                 "GET https://h:9/x?sig=SECRET failed",
                 "GET https://h:9/x failed",
             ),
+            ("s3://AKIA:SEC/RET@b/x: no", "s3://b/x: no"),
+            ("(http://u:pa'SECRET@h/)", "(http://h/)"),
             ("http://u:SECRET@[::1]:9/x#SECRET", "http://[::1]:9/x"),
             ("https://h/<Error>SECRET", "https://h/"),
             ("a://?SECRET b://", "a:// b://"),

@@ -46,6 +46,12 @@ pub(crate) fn removed(txn: Txn, seq: u32) -> String {
     format!("{METADATA}/removed-{txn}-{seq}.json")
 }
 
+/// True for the files that only take space.
+pub(crate) fn is_reserve(path: &str) -> bool {
+    path.strip_prefix(RESERVE)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Something that a transaction has for itself alone.
 pub(crate) fn staged(txn: Txn, name: &str) -> String {
     format!("{STAGING}/{txn}/{name}")

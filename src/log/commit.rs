@@ -211,7 +211,16 @@ impl Table {
         if files.is_empty() {
             return Ok(None);
         }
-        let bytes = Manifest::new(base.schema.id, Vec::new(), files).to_bytes()?;
+        let bytes = match Manifest::new(base.schema.id, Vec::new(), files).to_bytes() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                ::log::warn!(
+                    "'{}': the files that an overwrite removes are not listed: {error}",
+                    self.name()
+                );
+                return Ok(None);
+            }
+        };
         let path = layout::removed(txn.id(), txn.seq());
         let named = ObjectRef::of(path.clone(), &bytes);
         txn.stage(path, bytes.into()).await?;

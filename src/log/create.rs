@@ -195,8 +195,7 @@ impl Table {
         for folder in folders {
             let listed = self.objects.list(folder).await?;
             let mut paths = listed.into_iter().map(|object| object.path);
-            let ours =
-                |path: &str| path.starts_with(layout::RESERVE) || layout::parse(path).is_some();
+            let ours = |path: &str| layout::is_reserve(path) || layout::parse(path).is_some();
             if let Some(foreign) = paths.find(|path| !ours(path)) {
                 return Ok(Some(foreign));
             }

@@ -1,12 +1,14 @@
 //! Tables inside of tables: refused, for what one of them deletes the other may need.
 
 use std::path::Path as LocalPath;
+use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+use super::open_options::OpenOptions;
 use super::table::Table;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Version, layout};
 
 impl Table {
@@ -46,7 +48,9 @@ impl Table {
                 let mark: Path = place.parts().chain(parts).collect();
                 async move { self.store().head(&mark).await.is_ok() }
             });
-            if futures::future::join_all(found).await.contains(&true) {
+            if futures::future::join_all(found).await.contains(&true)
+                && !self.was_dropped_at(&place).await
+            {
                 let place = place.as_ref();
                 let shown = match place.is_empty() {
                     true => "the root of the store",
@@ -56,5 +60,14 @@ impl Table {
             }
         }
         Ok(None)
+    }
+
+    /// True if what lies there is the log that a dropped table leaves behind.
+    async fn was_dropped_at(&self, place: &Path) -> bool {
+        let store = Arc::clone(self.store());
+        let options = OpenOptions::default();
+        let table = Self::new(store, place.clone(), place.to_string(), None, options);
+        let newest = table.newest().await;
+        newest.is_err_and(|error| error.kind() == ErrorKind::TableNotFound)
     }
 }

@@ -19,7 +19,8 @@ pub(crate) enum Durability {
     /// It is on the disk: a power failure takes nothing of it.
     #[default]
     Full,
-    /// The operating system has it: a crash of the process takes nothing of it.
+    /// The operating system has it: a crash of the process takes nothing of it. One such
+    /// writer waives durability for the whole table: later versions name its files.
     None,
 }
 

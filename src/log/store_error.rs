@@ -8,6 +8,7 @@ use std::fmt;
 use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind};
+use crate::redact::redact;
 
 /// A message repeats no more of a store's own text than so many bytes.
 const LIMIT: usize = 512;
@@ -87,7 +88,7 @@ impl Place {
                 self.service, self.noun, self.name
             ))
         } else {
-            Trouble::Other(tidy(&source_text(&error)))
+            Trouble::Other(shortened(&redact(&source_text(&error))))
         });
         match error {
             // Not one object is missing, all are.
@@ -158,39 +159,6 @@ fn status(text: &str) -> Option<&str> {
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     Some(rest.split_once('<')?.0.trim())
-}
-
-/// The text with its URLs bare and the server's document reduced to its message.
-fn tidy(text: &str) -> String {
-    let text = match (element(text, "Code"), text.split_once('<')) {
-        (Some(code), Some((before, _))) => {
-            let message = element(text, "Message").unwrap_or_default();
-            format!("{before}{code}: {message}")
-        }
-        _ => text.to_owned(),
-    };
-    let words = text.split_inclusive(char::is_whitespace).map(bare);
-    shortened(&words.collect::<String>())
-}
-
-/// The word, if it holds a URL without user information and query.
-fn bare(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else {
-        return word.to_owned();
-    };
-    let end = rest
-        .find(|c: char| c.is_whitespace() || matches!(c, '?' | '#' | ')' | '"' | '\'' | ','))
-        .unwrap_or(rest.len());
-    let (url, tail) = rest.split_at(end);
-    let tail = match tail.starts_with(['?', '#']) {
-        true => tail
-            .find(|c: char| c.is_whitespace() || matches!(c, ')' | '"' | '\'' | ','))
-            .map_or("", |end| &tail[end..]),
-        false => tail,
-    };
-    let (authority, path) = url.split_at(url.find('/').unwrap_or(url.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}{tail}")
 }
 
 fn shortened(text: &str) -> String {
@@ -304,10 +272,6 @@ mod tests {
         let text = format!("{:?}", explain("cannot read x", error));
         assert!(text.contains("SlowDown: Later"), "{text}");
         assert!(!text.contains("SECRET"), "{text}");
-        assert_eq!(
-            bare("(https://user:SECRET@host/p?q=SECRET) "),
-            "(https://host/p) "
-        );
         assert_eq!(shortened(&"ä".repeat(400)).chars().count(), 258);
     }
 }

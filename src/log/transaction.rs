@@ -173,6 +173,10 @@ impl Transaction {
 
     /// Removes everything that was staged. No commit of it was, or can be, made.
     pub(crate) async fn abort(&self) {
+        if self.in_doubt.load(Ordering::Acquire) {
+            // Whoever calls this believes otherwise, but a record may name all of it.
+            return self.settle();
+        }
         if self.settled.swap(true, Ordering::AcqRel) {
             return;
         }

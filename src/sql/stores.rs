@@ -44,16 +44,18 @@ pub(super) fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn
     }
     let _turn = CONNECTING.lock().unwrap_or_else(PoisonError::into_inner);
     let known = registry.get_store(url).ok();
-    // What the host registered for an account is what it wants for its containers.
-    let service = url::Url::parse(&location.service).ok();
-    if let Some(host) = service.and_then(|service| registry.get_store(&service).ok()) {
-        if known.is_none_or(|known| !Arc::ptr_eq(&known, &host)) {
-            registry.register_store(url, Arc::clone(&host));
-        }
-        return Ok(host);
-    }
     if let Some(store) = known {
         return Ok(store);
+    }
+    // The registry does not look at what is before an '@', so a store that the host registered
+    // may be that of another container of the account.
+    let service = url::Url::parse(&location.service).ok();
+    if service.is_some_and(|service| registry.get_store(&service).is_ok()) {
+        return Err(Error::invalid(format!(
+            "a store is registered for the account of {}, but not which container it is of: register it for {}",
+            location.shown(),
+            location.store.as_str()
+        )));
     }
     registry.register_store(url, build(location)?);
     // Not the one just made: a registry may wrap what it is given.

@@ -15,7 +15,6 @@ static IO: OnceLock<Option<Runtime>> = OnceLock::new();
 pub(super) fn io_runtime() -> Result<&'static Handle> {
     let runtime = IO.get_or_init(|| {
         Builder::new_multi_thread()
-            .worker_threads(1)
             .thread_name("atio-io")
             .enable_all()
             .build()

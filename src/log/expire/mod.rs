@@ -66,7 +66,8 @@ impl Table {
         let base = self.newest().await?;
         let txn = Transaction::begin(self);
         let mut rows = self.expire_in(&txn, expiry).await;
-        if rows.is_err()
+        if let Err(error) = &rows
+            && matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict)
             && let Some(stopped) = txn.stopped(self, &base).await
         {
             rows = Err(stopped);

@@ -61,6 +61,11 @@ impl Disk {
     /// Makes the directories of a new table, and all above them that are missing.
     pub(in crate::log) fn make_table(&self) -> io::Result<()> {
         make_all(&self.root, self.durability)?;
+        if let Some(above) = self.root.parent() {
+            // Whoever made the root may have died before this. If it may not be opened, it was
+            // made by somebody else, long ago.
+            self.sync_folder(above).ok();
+        }
         for folder in [layout::METADATA, layout::DATA, layout::STAGING] {
             self.make_folder(folder)?;
         }

@@ -70,7 +70,9 @@ impl State {
     }
 
     fn complete(&self) -> io::Result<()> {
-        let file = lock(&self.file).take().ok_or_else(given_up)?;
+        // Held to the end: whoever gives the upload up then waits, and finds the file published.
+        let mut open = lock(&self.file);
+        let file = open.take().ok_or_else(given_up)?;
         let parts = lock(&self.parts);
         if parts.written < parts.begun {
             std::fs::remove_file(&self.staged).ok();
@@ -131,7 +133,12 @@ impl MultipartUpload for LocalUpload {
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
-        self.state.abort();
+        // On another thread: a part that is being written would hold up this one.
+        let state = Arc::clone(&self.state);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || state.abort())),
+            Err(_) => state.abort(),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ struct Writer {
     disk: Disk,
     /// `_atio_tmp/<txn>`.
     staging: String,
-    began: Mutex<bool>,
+    stage: Mutex<Stage>,
     files: AtomicU32,
     /// Directories that gained a name which is not durable yet.
     gained: Mutex<BTreeSet<PathBuf>>,
@@ -46,13 +46,23 @@ struct Writer {
     read: Arc<dyn ObjectStore>,
 }
 
+/// How far a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// Its directory was made.
+    Begun,
+    /// Its directory was removed, for good.
+    Ended,
+}
+
 impl LocalWriter {
     /// Nothing is made before the first write. `read` shows the table from its root.
     pub(in crate::log) fn new(disk: Disk, txn: Txn, read: Arc<dyn ObjectStore>) -> Self {
         Self(Arc::new(Writer {
             disk,
             staging: format!("{}/{txn}", layout::STAGING),
-            began: Mutex::new(false),
+            stage: Mutex::new(Stage::New),
             files: AtomicU32::new(0),
             gained: Mutex::default(),
             sync_failed: Mutex::default(),
@@ -92,7 +102,10 @@ impl LocalWriter {
 
     /// True if the directory of the transaction was made and somebody removed it.
     pub(in crate::log) fn is_gone(&self) -> bool {
-        *lock(&self.0.began) && !self.0.disk.path(&self.0.staging).exists()
+        let staging = self.0.disk.path(&self.0.staging);
+        *lock(&self.0.stage) == Stage::Begun
+            && std::fs::symlink_metadata(staging)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes the directory of the transaction; what cannot be removed expiry finds.
@@ -110,15 +123,21 @@ impl LocalWriter {
 
 impl Writer {
     fn begin(&self) -> io::Result<()> {
-        let mut began = lock(&self.began);
-        if !*began {
-            if let Some(link) = self.disk.link(&self.staging) {
-                return Err(symlink(&link));
+        let mut stage = lock(&self.stage);
+        match *stage {
+            Stage::Begun => return Ok(()),
+            // What a statement that was given up still had under way.
+            Stage::Ended => {
+                return Err(io::Error::other("the statement that writes this has ended"));
             }
-            self.disk.make_folder(layout::STAGING)?;
-            self.disk.make_folder(&self.staging)?;
-            *began = true;
+            Stage::New => {}
         }
+        if let Some(link) = self.disk.link(&self.staging) {
+            return Err(symlink(&link));
+        }
+        self.disk.make_folder(layout::STAGING)?;
+        self.disk.make_folder(&self.staging)?;
+        *stage = Stage::Begun;
         Ok(())
     }
 
@@ -238,8 +257,8 @@ impl Writer {
     }
 
     fn finish(&self) -> io::Result<()> {
-        let mut began = lock(&self.began);
-        if !std::mem::take(&mut *began) {
+        let mut stage = lock(&self.stage);
+        if std::mem::replace(&mut *stage, Stage::Ended) != Stage::Begun {
             return Ok(());
         }
         // Before the directory by which an expiry would find it.
@@ -271,7 +290,7 @@ fn is_definite(error: &io::Error, to: &LocalPath) -> bool {
             | NotFound
     );
     // Over a network a rename may be sent twice, and the answer be that of the second time.
-    refused && std::fs::symlink_metadata(to).is_err()
+    refused && std::fs::symlink_metadata(to).is_err_and(|error| error.kind() == NotFound)
 }
 
 fn refused(name: &str, error: io::Error) -> Error {

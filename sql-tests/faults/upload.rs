@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use datafusion::object_store::path::Path;
@@ -18,6 +19,8 @@ pub(super) struct FaultUpload {
     inner: Arc<Mutex<Box<dyn MultipartUpload>>>,
     store: FaultStore,
     key: String,
+    /// Counted as open until it is completed or aborted, whichever comes first.
+    open: Arc<AtomicBool>,
 }
 
 impl FaultUpload {
@@ -27,6 +30,17 @@ impl FaultUpload {
             inner: Arc::new(Mutex::new(inner)),
             store,
             key: key.to_string(),
+            open: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// What counts the upload as ended, once.
+    fn ends(&self) -> impl FnOnce() + Send + use<> {
+        let (open, store) = (Arc::clone(&self.open), self.store.clone());
+        move || {
+            if open.swap(false, Ordering::SeqCst) {
+                store.count_upload(-1);
+            }
         }
     }
 }
@@ -41,10 +55,10 @@ impl MultipartUpload for FaultUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let (inner, store) = (Arc::clone(&self.inner), self.store.clone());
+        let (inner, ends) = (Arc::clone(&self.inner), self.ends());
         let complete = async move {
             let completed = inner.lock().await.complete().await;
-            store.count_upload(-1);
+            ends();
             completed
         };
         let complete = complete.boxed();
@@ -54,10 +68,10 @@ impl MultipartUpload for FaultUpload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let (inner, store) = (Arc::clone(&self.inner), self.store.clone());
+        let (inner, ends) = (Arc::clone(&self.inner), self.ends());
         let abort = async move {
             let aborted = inner.lock().await.abort().await;
-            store.count_upload(-1);
+            ends();
             aborted
         };
         self.store

@@ -85,12 +85,10 @@ impl Objects {
         let Some(disk) = self.disk.clone() else {
             return Ok(());
         };
+        let root = disk.path("");
         blocking(move || disk.make_table()).await.map_err(|error| {
-            Error::new(
-                ErrorKind::Storage,
-                "cannot make the directories of the table",
-            )
-            .with_source(error)
+            let what = format!("cannot make the table's directories in {}", root.display());
+            Error::new(ErrorKind::Storage, what).with_source(error)
         })
     }
 

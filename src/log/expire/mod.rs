@@ -12,6 +12,7 @@ mod plan;
 pub(crate) use plan::ExpiryRow;
 
 use bytes::Bytes;
+use chrono::Utc;
 
 use super::table::Table;
 use super::transaction::Transaction;
@@ -80,6 +81,8 @@ impl Table {
         // Listed once: what is staged later is younger than any orphan (C2).
         let listing = self.list_staged().await?;
         let mut expiry = *expiry;
+        // The statement was planned a moment ago; what was listed may be younger.
+        expiry.now_us = expiry.now_us.max(Utc::now().timestamp_micros());
         if !expiry.dry_run {
             expiry.now_us = expiry.now_us.min(self.store_now_us(txn).await);
         }

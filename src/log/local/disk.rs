@@ -43,7 +43,7 @@ impl Disk {
     }
 
     /// Where `name` is.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::log) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 

@@ -23,6 +23,11 @@ static CONNECTING: Mutex<()> = Mutex::new(());
 /// Tables that are opened by such a URL do this themselves. A path on the local disk needs
 /// no store.
 ///
+/// The connections of this store run on threads of their own. Register stores with it where
+/// the program runs on one thread alone: statements that DataFusion runs synchronously, such as
+/// `CREATE TABLE .. AS`, block that thread, and a connection that runs on it stands still until
+/// the request times out.
+///
 /// # Errors
 ///
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location or the environment does

@@ -1,9 +1,11 @@
 //! Waiting for I/O where DataFusion's hooks are synchronous.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -31,7 +33,10 @@ pub(super) fn io_runtime() -> Result<&'static Handle> {
 /// Runs `future` to its end on a thread of its own, and waits for it.
 ///
 /// Waiting on the caller's runtime would panic, or block the only thread that could do the
-/// work.
+/// work. A thread of a runtime with several passes its other tasks on while it waits here: one
+/// of them may drive the connection that `future` waits for. A runtime of one thread cannot
+/// do that, so `future` stands still there if it meets such a connection, until the request
+/// times out; a store from [`connect`](crate::connect) has none.
 pub(super) fn wait<T, F>(future: F) -> Result<T>
 where
     F: Future<Output = Result<T>> + Send + 'static,
@@ -48,10 +53,81 @@ where
             )
             .with_source(error)
         })?;
-    thread.join().unwrap_or_else(|_| {
+    join(thread).unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Storage,
             "reaching the storage failed by a panic",
         ))
     })
+}
+
+/// Waits for the end of `thread`, while other threads do what else this one had to do.
+fn join<T>(thread: JoinHandle<T>) -> std::thread::Result<T> {
+    let several = Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    // Outside of a spawned task it is not a thread of the runtime that waits.
+    if !several || tokio::task::try_id().is_none() {
+        return thread.join();
+    }
+    let mut thread = Some(thread);
+    let joined = catch_unwind(AssertUnwindSafe(|| {
+        tokio::task::block_in_place(|| thread.take().map(JoinHandle::join))
+    }));
+    match (joined, thread) {
+        // A task of a `LocalSet` may not wait like this, and nothing tells but the attempt.
+        (_, Some(thread)) => thread.join(),
+        (Ok(Some(joined)), None) => joined,
+        (Err(panic), None) => Err(panic),
+        (Ok(None), None) => unreachable!("the thread is taken once"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// Waits, in a task, for what another task of the caller's runtime has to do first.
+    fn wait_for_another_task() -> Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move { sender.send(()) });
+        wait(async move {
+            let done = tokio::time::timeout(Duration::from_secs(10), receiver).await;
+            done.map_err(|_| Error::new(ErrorKind::Storage, "the other task did not run"))?
+                .map_err(|_| Error::new(ErrorKind::Storage, "the other task ended"))
+        })
+    }
+
+    #[test]
+    fn other_tasks_of_the_only_worker_run_while_it_waits() {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let task = runtime.spawn(async { wait_for_another_task() });
+        runtime.block_on(task).unwrap().unwrap();
+    }
+
+    #[test]
+    fn task_of_a_local_set_waits() {
+        let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+        let tasks = LocalSet::new();
+        let task = tasks.spawn_local(async { (wait_for_another_task(), wait_for_another_task()) });
+        let (first, second) = tasks.block_on(&runtime, task).unwrap();
+        first.unwrap();
+        second.unwrap();
+    }
+
+    #[test]
+    fn runtime_of_one_thread_and_no_runtime_wait() {
+        let done = || wait(async { Ok(1) }).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(async { done() }), 1);
+        assert_eq!(done(), 1);
+    }
 }

@@ -13,7 +13,7 @@ use datafusion::common::plan_datafusion_err;
 use datafusion::common::{exec_err, plan_err};
 use datafusion::config::ExtensionOptions;
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -137,7 +137,9 @@ async fn register(ctx: &SessionContext, location: &str, options: StoreOptions) -
             if elsewhere && options.region.is_none() && !any_is_set(&AWS_REGIONS) {
                 options.region = Some("us-east-1".to_owned());
             }
-            let builder = get_s3_object_store_builder(url, &options, false).await?;
+            let builder = get_s3_object_store_builder(url, &options, false)
+                .await
+                .map_err(|error| cannot_connect_to_s3(url, error))?;
             ctx.register_object_store(url, Arc::new(builder.build()?));
         }
         "oss" => {
@@ -178,6 +180,15 @@ async fn register(ctx: &SessionContext, location: &str, options: StoreOptions) -
 /// The variables that say where a store that speaks S3 is.
 const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
 const AWS_REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// Says what to set where nothing was found, not only where it was looked for last.
+fn cannot_connect_to_s3(url: &Url, error: DataFusionError) -> DataFusionError {
+    let place = whole_store(url);
+    error.context(format!(
+        "cannot connect to {place}: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, \
+         or AWS_PROFILE, or give them as OPTIONS ('aws.access_key_id' '..', ..)"
+    ))
+}
 
 /// True if there is nothing to find out by profiles, or by asking the service.
 fn environment_is_enough_for_s3() -> bool {

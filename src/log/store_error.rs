@@ -19,6 +19,12 @@ const NO_STORE: [&str; 4] = [
     "ContainerBeingDeleted",
     "FilesystemNotFound",
 ];
+/// Whom a client asks for credentials where it was given none.
+const ROLES: [&str; 3] = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "metadata.google.internal",
+];
 
 /// What messages call a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +94,7 @@ impl Place {
                 self.service, self.noun, self.name
             ))
         } else {
-            Trouble::Other(shortened(&redact(&source_text(&error))))
+            Trouble::Other(shortened(&redact(&cause(&error))))
         });
         match error {
             // Not one object is missing, all are.
@@ -116,10 +122,15 @@ impl Place {
 
 /// Our error for a failure of a store while doing `what`: "cannot read x".
 pub(crate) fn explain(what: impl fmt::Display, error: StoreError) -> Error {
+    let failed = Error::new(ErrorKind::Storage, what.to_string());
     match trouble(&error) {
         Some(Trouble::NoStore(text)) => Error::new(ErrorKind::StoreNotFound, text.clone()),
         Some(Trouble::Denied(text)) => Error::new(ErrorKind::Storage, format!("{what}: {text}")),
-        _ => Error::new(ErrorKind::Storage, what.to_string()).with_source(error),
+        // Its own words are "Generic", and the name of a type.
+        _ => match error {
+            StoreError::Generic { source, .. } => failed.with_source(source),
+            error => failed.with_source(error),
+        },
     }
 }
 
@@ -143,9 +154,38 @@ fn trouble(error: &StoreError) -> Option<&Trouble> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// The text of the cause: what the kind of error adds to it is not repeated.
-fn source_text(error: &StoreError) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+/// What caused the error, in one line: what its kind adds is not repeated, nor is the client's
+/// configuration; what the operating system said, or that nobody is signed in, is added.
+fn cause<'a>(error: &'a StoreError) -> String {
+    let first = std::error::Error::source(error);
+    let mut text = first.map_or_else(|| error.to_string(), ToString::to_string);
+    if let Some(page) = find_ignoring_case(&text, &["<html", "<!doctype"]) {
+        text.replace_range(page.., "(a web page)");
+    }
+    if let Some(start) = text.find(", max_retries: ")
+        && let Some(length) = text[start..].find(" - ")
+    {
+        text.replace_range(start..start + length, "");
+    }
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let below = |error: &&'a (dyn std::error::Error + 'static)| error.source();
+    let last = std::iter::successors(first.as_ref().and_then(below), below).last();
+    if let Some(last) = last.map(ToString::to_string)
+        && !text.contains(&last)
+    {
+        text = format!("{text}: {last}");
+    }
+    if ROLES.iter().any(|asked| text.contains(asked)) {
+        text = format!(
+            "no credentials are in the environment, and asking for those of this machine failed: {text}"
+        );
+    }
+    text
+}
+
+fn find_ignoring_case(text: &str, words: &[&str]) -> Option<usize> {
+    let text = text.to_ascii_lowercase();
+    words.iter().filter_map(|word| text.find(word)).min()
 }
 
 /// The HTTP status that a text reports.
@@ -273,5 +313,59 @@ mod tests {
         assert!(text.contains("SlowDown: Later"), "{text}");
         assert!(!text.contains("SECRET"), "{text}");
         assert_eq!(shortened(&"ä".repeat(400)).chars().count(), 258);
+    }
+
+    /// What a client says, and what it was told by the operating system.
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Layer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(self.1.as_deref()?)
+        }
+    }
+
+    fn shown(layer: Layer) -> String {
+        let error = StoreError::Generic {
+            store: "S3",
+            source: Box::new(layer),
+        };
+        explain("cannot read x", Place::of("s3://b/t").plain(error, false)).to_string()
+    }
+
+    #[test]
+    fn the_cause_of_a_request_that_came_nowhere_is_told_and_the_configuration_is_not() {
+        let text = "Error performing GET http://127.0.0.1:9/b/t/x in 3s, after 10 retries, max_retries: 10, retry_timeout: 60s  - HTTP error: error sending request";
+        let system = Layer("Connection refused (os error 111)", None);
+        let http = Layer("tcp connect error", Some(Box::new(system)));
+        assert_eq!(
+            shown(Layer(text, Some(Box::new(http)))),
+            "cannot read x: Error performing GET http://127.0.0.1:9/b/t/x in 3s, after 10 retries - HTTP error: error sending request: Connection refused (os error 111)"
+        );
+    }
+
+    #[test]
+    fn somebody_who_is_not_signed_in_is_told_so() {
+        let text = "Error performing PUT http://169.254.169.254/latest/api/token in 5s - HTTP error: error sending request";
+        let shown = shown(Layer(text, None));
+        assert!(
+            shown.starts_with("cannot read x: no credentials are in the environment, and"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn web_pages_are_not_repeated() {
+        let text = "Server returned non-2xx status code: 502 Bad Gateway:\n<!DOCTYPE html>\n<HTML><body>\nEvery line of it\n</body></HTML>";
+        assert_eq!(
+            shown(Layer(text, None)),
+            "cannot read x: Server returned non-2xx status code: 502 Bad Gateway: (a web page)"
+        );
     }
 }

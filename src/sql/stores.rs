@@ -86,7 +86,7 @@ fn no_store(location: &Location, or: &str) -> Error {
     ))
 }
 
-#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp")))]
+#[cfg(any(test, not(all(feature = "aws", feature = "azure", feature = "gcp"))))]
 fn not_built_in(location: &Location, feature: &str) -> Error {
     no_store(
         location,
@@ -243,5 +243,19 @@ mod cloud {
 
     pub(super) fn cannot_connect(location: &Location, error: object_store::Error) -> Error {
         crate::log::explain(format!("cannot connect to {}", location.shown()), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_that_is_not_built_in_names_its_cargo_feature() {
+        let location = Location::parse_store("s3://bucket/t").unwrap();
+        assert_eq!(
+            not_built_in(&location, "aws").to_string(),
+            "there is no store for s3://bucket/t: register one for s3://bucket/ in the session, or build atio with its cargo feature 'aws', or use a local path"
+        );
     }
 }

@@ -128,7 +128,7 @@ fn unknown(key: &str) -> Error {
     });
     Error::invalid(format!(
         "unknown option '{}'{meant} options of a table are {}",
-        key.escape_debug(),
+        key.strip_prefix("format.").unwrap_or(key).escape_debug(),
         names.join(", ")
     ))
 }

@@ -154,6 +154,12 @@ fn what_is_missing_in_the_environment_is_named() {
     let home = TempDir::new().unwrap();
     let message = shell(&home, &[], &["-c", &open("az://container", "")]);
     assert!(message.contains("AZURE_STORAGE_ACCOUNT_NAME"), "{message}");
+    let nobody = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let message = shell(&home, &nobody, &["-c", &open("s3://bucket", "")]);
+    assert!(
+        message.contains("cannot connect to s3://bucket: set AWS_ACCESS_KEY_ID"),
+        "{message}"
+    );
     let plain = [
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
         ("AWS_ACCESS_KEY_ID", "someone"),

@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
@@ -90,7 +91,14 @@ impl Act {
                 // Another thread may take the signal, and this one go on for a moment.
                 std::thread::sleep(Duration::from_millis(100));
             }
-            Act::EndRuntime => drop(END.lock().unwrap().take()),
+            Act::EndRuntime => {
+                let end = END.lock().unwrap().take();
+                if let Some((end, ended)) = end {
+                    drop(end);
+                    // On a busy machine the statement would be done before its runtime ends.
+                    ended.recv().ok();
+                }
+            }
             Act::PowerOff(command) => {
                 let ran = Command::new(&command[0]).args(&command[1..]).output();
                 let ran = ran.unwrap();
@@ -105,8 +113,8 @@ impl Act {
     }
 }
 
-/// Dropped when the runtime is to end.
-static END: Mutex<Option<std::sync::mpsc::Sender<()>>> = Mutex::new(None);
+/// Dropped when the runtime is to end, and what waits until it did.
+static END: Mutex<Option<(Sender<()>, Receiver<()>)>> = Mutex::new(None);
 
 /// The kind of atio's error in `error`, as text; `Other` if there is none.
 pub(crate) fn kind(error: &DataFusionError) -> String {
@@ -147,17 +155,19 @@ fn child() {
     if let Some(sweep) = &job.errors {
         return runtime.block_on(sweep.run(say));
     }
-    let (end, ended) = std::sync::mpsc::channel();
-    *END.lock().unwrap() = Some(end);
+    let (end, told_to_end) = channel();
+    let (shut_down, ended) = channel();
+    *END.lock().unwrap() = Some((end, ended));
     let work = runtime.spawn(async move {
         work(&job).await;
         Act::EndRuntime.run();
     });
-    ended.recv().unwrap_err();
+    told_to_end.recv().unwrap_err();
     if work.is_finished() {
         runtime.block_on(work).unwrap();
     } else {
         runtime.shutdown_background();
+        drop(shut_down);
         std::thread::sleep(Duration::from_millis(300));
     }
 }

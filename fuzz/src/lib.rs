@@ -21,6 +21,8 @@ mod error;
 mod format;
 #[path = "../../src/format/properties.rs"]
 mod properties;
+#[path = "../../src/redact.rs"]
+mod redact;
 
 /// Panics if `bytes` show that what is promised of the target does not hold.
 pub fn check(target: &str, bytes: &[u8]) {

@@ -16,6 +16,7 @@ mod matrix;
 mod model;
 #[cfg(target_os = "linux")]
 mod processes;
+mod progress;
 mod provider;
 mod python;
 mod racing;

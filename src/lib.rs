@@ -37,14 +37,16 @@ pub mod docs;
 mod error;
 mod format;
 mod log;
+mod progress;
 mod redact;
 mod sql;
 mod table;
 
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
+pub use progress::{Progress, Step};
 pub use redact::redact;
-pub use sql::{AtioCatalog, AtioPolicy, connect, register, register_with};
+pub use sql::{AtioCatalog, AtioPolicy, connect, on_progress, register, register_with};
 pub use table::AtioTable;
 
 #[cfg(doctest)]

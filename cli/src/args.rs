@@ -44,6 +44,10 @@ pub(crate) struct Args {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
+    /// Say on standard error how long each step took: plan, write, sync, commit
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
     /// Rows shown by the 'table' format: a number, or 'inf' for all
     #[arg(long, default_value = "40")]
     pub(crate) maxrows: MaxRows,

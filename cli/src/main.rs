@@ -11,6 +11,7 @@ mod editor;
 mod failure;
 mod functions;
 mod output;
+mod progress;
 mod prompt;
 mod runtime;
 mod script;
@@ -18,6 +19,7 @@ mod session;
 mod shell;
 mod statements;
 mod stores;
+mod verbose;
 
 use std::process::ExitCode;
 
@@ -34,7 +36,11 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 async fn main() -> ExitCode {
     env_logger::init();
     runtime::survive_file_size_limit();
-    match shell::run(args::Args::parse()).await {
+    let args = args::Args::parse();
+    if args.verbose {
+        verbose::install();
+    }
+    match shell::run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();

@@ -25,6 +25,7 @@ use crate::args::Args;
 use crate::catalogs;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Bars;
 use crate::runtime::{self, DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
 use crate::stores::Stores;
 
@@ -37,6 +38,7 @@ pub(crate) struct Session {
     pub(crate) print: PrintOptions,
     stores: Arc<Stores>,
     warehouse: Option<Arc<AtioCatalog>>,
+    bars: Arc<Bars>,
 }
 
 impl Session {
@@ -57,6 +59,8 @@ impl Session {
         )
         .await?;
         atio::register(&ctx)?;
+        let bars = Arc::new(Bars::default());
+        Bars::watch(&bars, &ctx);
         register_functions(&ctx);
 
         let stores = Stores::new(stdin_carries_sql);
@@ -81,6 +85,7 @@ impl Session {
             },
             stores: Arc::new(stores),
             warehouse,
+            bars,
         })
     }
 
@@ -99,6 +104,7 @@ impl Session {
     /// Runs one statement to its end and prints its rows.
     pub(crate) async fn execute(&self, mut statement: Statement) -> Result<(), Failure> {
         let start = Instant::now();
+        self.bars.show(!self.print.quiet);
         if let Some(warehouse) = &self.warehouse
             && let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
         {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::adopt;
 use super::draft::Draft;
@@ -92,7 +93,7 @@ impl Table {
             txn.end(&committed).await;
             committed
         };
-        match tokio::spawn(commit).await {
+        match tokio::spawn(commit.in_current_span()).await {
             Ok(committed) => committed,
             Err(error) => Err(Error::new(
                 ErrorKind::CommitUnknown,
@@ -143,6 +144,7 @@ impl Table {
                     base = self.rebase(txn.id(), &base, change, newest).await?;
                     unused.extend(record.snapshot.map(|snapshot| snapshot.path));
                     attempt += 1;
+                    txn.count_retry();
                     tokio::time::sleep(pause(attempt)).await;
                 }
                 Outcome::Conflict(_) => {

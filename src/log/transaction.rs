@@ -1,6 +1,6 @@
 //! A transaction: everything that one attempt to make a version has staged.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ pub(crate) struct Transaction {
     staged: Mutex<Vec<String>>,
     data_files: AtomicU32,
     metadata: AtomicU32,
+    retries: Arc<AtomicUsize>,
     /// True once what is staged may be part of a version, so that nothing may remove it.
     settled: AtomicBool,
     in_doubt: AtomicBool,
@@ -45,6 +46,7 @@ impl Transaction {
             staged: Mutex::default(),
             data_files: AtomicU32::new(0),
             metadata: AtomicU32::new(0),
+            retries: Arc::default(),
             settled: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
         })
@@ -52,6 +54,15 @@ impl Transaction {
 
     pub(crate) fn id(&self) -> Txn {
         self.id
+    }
+
+    /// How often the commit lost a race and began anew: for who looks on.
+    pub(crate) fn retries(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.retries)
+    }
+
+    pub(super) fn count_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The store to write data files to; it begins at the root of the table.

@@ -21,8 +21,10 @@ mod schemas;
 mod stores;
 mod wait;
 mod watch;
+mod watching;
 
 pub use catalog::AtioCatalog;
 pub use policy::AtioPolicy;
 pub use register::{register, register_with};
 pub use stores::connect;
+pub use watching::on_progress;

@@ -13,6 +13,8 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use tracing::Instrument;
 
 use super::options::TableOptions;
 use super::pin::Pin;
@@ -262,7 +264,10 @@ impl TableProvider for AtioTable {
             filters,
             limit,
         };
-        scan::plan(state, &self.table, &self.store_url, &snapshot, request).await
+        let span = tracing::info_span!("plan", table = self.table.name());
+        scan::plan(state, &self.table, &self.store_url, &snapshot, request)
+            .instrument(span)
+            .await
     }
 
     /// Every filter prunes files and row groups; rows are still filtered above the scan.
@@ -295,11 +300,16 @@ impl TableProvider for AtioTable {
             .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;
         let overwrite = op == InsertOp::Overwrite;
+        // An estimate: without it a bar shows no end.
+        let rows = StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new());
+        let rows = rows.ok();
+        let rows = rows.and_then(|of| of.num_rows.get_value().copied());
         let sink = AtioSink::new(Target {
             table: Arc::clone(&self.table),
             base,
             overwrite,
             options,
+            rows: rows.and_then(|rows| u64::try_from(rows).ok()),
         })?;
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }

@@ -50,7 +50,7 @@ pub(super) async fn plan(
         .flat_map(|manifest| manifest.files.iter().map(|file| (manifest.as_ref(), file)))
         .collect();
     check_unique(table, snapshot, &files)?;
-    let all = files.len();
+    let (all, all_rows) = (files.len(), count_rows(&files));
     let mut files = prune::matching(state, snapshot, request.filters, files)?;
     if request.filters.is_empty() {
         limit_files(&mut files, request.limit);
@@ -79,6 +79,7 @@ pub(super) async fn plan(
         .with_table_parquet_options(parquet)
         .with_parquet_file_reader_factory(Arc::new(readers));
     count_files(&source, files.len(), all);
+    count_rows_pruned(&source, all_rows - count_rows(&files));
 
     let (partitioned, statistics) = partitioned_files(table, snapshot, &files)?;
     let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
@@ -184,6 +185,18 @@ fn count_files(source: &ParquetSource, matched: usize, all: usize) {
         .pruning_metrics("files_pruned_by_manifest", 0);
     metrics.add_matched(matched);
     metrics.add_pruned(all - matched);
+}
+
+/// Shows beside it the rows of the files that are not read.
+fn count_rows_pruned(source: &ParquetSource, rows: u64) {
+    let metric = MetricBuilder::new(source.metrics())
+        .with_type(MetricType::Summary)
+        .global_counter("rows_pruned_by_manifest");
+    metric.add(usize::try_from(rows).unwrap_or(usize::MAX));
+}
+
+fn count_rows(files: &[Listed<'_>]) -> u64 {
+    files.iter().filter_map(|(_, file)| file.rows).sum()
 }
 
 fn partitioned_files(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
@@ -16,16 +17,19 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::dml::InsertOp;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use futures::StreamExt;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::nan::{NanWatch, with_positive_nan};
 use super::options::TableOptions;
 use crate::error::Error;
 use crate::format::FileEntry;
 use crate::log::{Change, Durability, Footer, Snapshot, Table, Transaction, stats_columns};
+use crate::progress::{Listener, Reporter, Step};
 
 /// Where a transaction's writers find its staging area.
 const STAGING_URL: &str = "atio-staging://transaction/";
@@ -41,6 +45,8 @@ pub(super) struct Target {
     /// In place of all rows, not beside them.
     pub(super) overwrite: bool,
     pub(super) options: TableOptions,
+    /// How many rows there will be, as far as that is known.
+    pub(super) rows: Option<u64>,
 }
 
 /// Appends rows that are in memory as one version.
@@ -52,11 +58,13 @@ pub(crate) async fn append_rows(
     let base = table.newest().await?;
     let options = TableOptions::of_table(&base.state.options)?;
     let schema = Arc::clone(&base.arrow);
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     let target = Target {
         table: Arc::clone(table),
         base,
         overwrite: false,
         options,
+        rows: Some(rows),
     };
     let batches = futures::stream::iter(batches.into_iter().map(Ok));
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
@@ -76,6 +84,7 @@ pub(super) struct AtioSink {
     target: Target,
     /// With field ids, as files are written.
     file_schema: SchemaRef,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl AtioSink {
@@ -84,6 +93,7 @@ impl AtioSink {
         Ok(Self {
             target,
             file_schema,
+            metrics: ExecutionPlanMetricsSet::new(),
         })
     }
 
@@ -92,12 +102,20 @@ impl AtioSink {
         txn: &Transaction,
         mut data: SendableRecordBatchStream,
         context: &Arc<TaskContext>,
+        reporter: &Reporter,
     ) -> Result<Vec<FileEntry>> {
         let context = staging_context(txn, context)?;
-        let mut files = Vec::new();
+        let mut files: Vec<FileEntry> = Vec::new();
         // A file is begun only when there is a row for it.
         while let Some(first) = self.next_rows(&mut data).await? {
-            files.push(self.write_file(txn, first, &mut data, &context).await?);
+            let finished = files.iter().filter_map(|file| file.size).sum();
+            let rows = Rows {
+                first,
+                rest: &mut data,
+                finished,
+                reporter,
+            };
+            files.push(self.write_file(txn, rows, &context).await?);
         }
         Ok(files)
     }
@@ -105,8 +123,7 @@ impl AtioSink {
     async fn write_file(
         &self,
         txn: &Transaction,
-        first: RecordBatch,
-        data: &mut SendableRecordBatchStream,
+        input: Rows<'_>,
         context: &Arc<TaskContext>,
     ) -> Result<FileEntry> {
         let path = txn.data_file().await?;
@@ -116,19 +133,22 @@ impl AtioSink {
         let mut nan = NanWatch::new(&self.target.base.arrow);
         let produce = async {
             let mut rows = 0_u64;
-            let mut next = Some(first);
+            let mut next = Some(input.first);
             while let Some(batch) = next {
-                rows += batch.num_rows() as u64;
+                let taken = batch.num_rows() as u64;
+                rows += taken;
                 nan.look(batch.columns());
                 if sender.send(Ok(batch)).await.is_err() {
                     // The encoder failed; its error is the one to tell.
                     break;
                 }
                 let written = txn.store().content(&key).map_or(0, |content| content.size);
+                input.reporter.written(input.finished + written);
+                input.reporter.advance(Step::Write, taken);
                 if written >= self.target.options.target_file_size {
                     break;
                 }
-                next = self.next_rows(data).await?;
+                next = self.next_rows(input.rest).await?;
             }
             drop(sender);
             Ok(rows)
@@ -220,8 +240,21 @@ impl AtioSink {
     }
 }
 
+/// What a file is made of: at least one batch, and as many more as fit.
+struct Rows<'a> {
+    first: RecordBatch,
+    rest: &'a mut SendableRecordBatchStream,
+    /// Bytes of the files before it.
+    finished: u64,
+    reporter: &'a Reporter,
+}
+
 #[async_trait]
 impl DataSink for AtioSink {
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     fn schema(&self) -> &SchemaRef {
         &self.target.base.arrow
     }
@@ -238,10 +271,20 @@ impl DataSink for AtioSink {
             table,
             base,
             overwrite,
+            rows: total,
             ..
         } = &self.target;
+        let listener = context.session_config().get_extension::<Listener>();
+        let reporter = Reporter::begin(listener, table.name(), *total);
+        let time = |name| MetricBuilder::new(&self.metrics).subset_time(name, 0);
+        let count = |name| MetricBuilder::new(&self.metrics).global_counter(name);
+        let (write_time, commit_time) = (time("write_time"), time("commit_time"));
+        let timer = write_time.timer();
         let txn = Transaction::begin(table);
-        let write = self.write_files(&txn, data, context);
+        let span = tracing::info_span!("write", table = table.name());
+        let write = self
+            .write_files(&txn, data, context, &reporter)
+            .instrument(span);
         let merges = async {
             match overwrite {
                 true => Ok(Vec::new()),
@@ -256,7 +299,11 @@ impl DataSink for AtioSink {
                 return Err(stopped.map_or(error, Into::into));
             }
         };
+        timer.done();
         let rows = files.iter().filter_map(|file| file.rows).sum();
+        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
+        count("files_written").add(files.len());
+        count("bytes_written").add(usize::try_from(bytes).unwrap_or(usize::MAX));
         if files.is_empty() && !overwrite {
             txn.abort().await;
             return Ok(0);
@@ -266,7 +313,17 @@ impl DataSink for AtioSink {
             true => Change::overwrite(base.schema.id, ids, files),
             false => Change::append(base.schema.id, ids, files),
         };
-        table.commit(txn, Arc::clone(base), change, merges).await?;
+        reporter.written(bytes);
+        reporter.report(Step::Commit);
+        let timer = commit_time.timer();
+        let retries = txn.retries();
+        let span = tracing::info_span!("commit", table = table.name());
+        table
+            .commit(txn, Arc::clone(base), change, merges)
+            .instrument(span)
+            .await?;
+        timer.done();
+        count("commit_retries").add(retries.load(Ordering::Relaxed));
         Ok(rows)
     }
 }

@@ -8,6 +8,7 @@
 mod failures;
 mod input;
 mod output;
+mod progress;
 mod secrets;
 mod stores;
 mod warehouse;

@@ -102,7 +102,7 @@ impl Disk {
             return Ok(());
         }
         step("sync-file", path)?;
-        file.sync_all()
+        tracing::info_span!("fsync").in_scope(|| file.sync_all())
     }
 
     /// Makes the names in `folder` durable.
@@ -307,7 +307,10 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     step("sync-folder", folder)?;
     // Elsewhere a directory cannot be opened; there the journal orders names.
     #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
+    {
+        let folder = File::open(folder)?;
+        tracing::info_span!("fsync").in_scope(|| folder.sync_all())?;
+    }
     Ok(())
 }
 
@@ -380,6 +383,8 @@ pub(super) fn step(name: &str, path: &Path) -> io::Result<()> {
 pub(in crate::log) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    let span = tracing::Span::current();
+    let work = move || span.in_scope(work);
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => runtime
             .spawn_blocking(work)

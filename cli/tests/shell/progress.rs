@@ -1,0 +1,70 @@
+//! Bars of long writes on a terminal, and the steps that `--verbose` times.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::{run, stderr, stdout};
+
+const LONG: &str =
+    "CREATE TABLE t AS SELECT 0 AS a; INSERT INTO t SELECT value FROM generate_series(1, 2000000)";
+
+/// Runs the shell on a terminal of its own; None where there is no Python to make one.
+fn on_a_terminal(directory: &Path, arguments: &[&str]) -> Option<Output> {
+    let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let output = Command::new("python3")
+        .args(["-c", spawn, env!("CARGO_BIN_EXE_atio")])
+        .args(arguments)
+        .current_dir(directory)
+        .env("HOME", directory)
+        .env("TERM", "xterm")
+        .output();
+    match output {
+        Ok(output) => Some(output),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "no python3: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn long_insert_shows_a_bar_on_a_terminal_unless_it_is_to_be_quiet() {
+    let home = TempDir::new().unwrap();
+    let Some(output) = on_a_terminal(home.path(), &["--warehouse", "w", "-c", LONG]) else {
+        return;
+    };
+    let shown = stdout(&output);
+    assert!(output.status.success(), "{shown}");
+    assert!(
+        shown.contains(" rows, ") && shown.contains("/s, "),
+        "{shown}"
+    );
+
+    let quiet = ["--warehouse", "q", "-q", "-c", LONG];
+    let shown = stdout(&on_a_terminal(home.path(), &quiet).unwrap());
+    assert!(!shown.contains(" rows, "), "{shown}");
+}
+
+#[test]
+fn without_a_terminal_there_is_no_bar_and_verbose_says_how_long_each_step_took() {
+    let home = TempDir::new().unwrap();
+    let plain = run(home.path(), &["--warehouse", "w", "-c", LONG]);
+    assert_eq!(stderr(&plain), "");
+
+    let verbose = [
+        "--warehouse",
+        "w",
+        "--verbose",
+        "-c",
+        "INSERT INTO t SELECT a FROM t",
+    ];
+    let output = run(home.path(), &verbose);
+    let said = stderr(&output);
+    for step in ["plan", "write", "commit"] {
+        let begin = format!("{step}{{table=\"t\"}}: close time.busy=");
+        assert!(said.contains(&begin), "no {step}: {said}");
+    }
+    assert!(said.contains("fsync: close time.busy="), "{said}");
+}

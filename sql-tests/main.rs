@@ -26,3 +26,4 @@ mod servers;
 mod session;
 mod slt;
 mod writers;
+mod xlsx;

@@ -11,6 +11,7 @@ mod rows;
 mod schemas;
 mod table;
 mod tree;
+mod workbooks;
 
 use std::fs;
 

@@ -35,6 +35,7 @@
 
 pub mod docs;
 mod error;
+mod file;
 mod format;
 mod log;
 mod progress;

@@ -76,6 +76,8 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
             }
         }
         factories.insert(STORED_AS.to_owned(), Arc::new(AtioTableFactory));
+        #[cfg(feature = "xlsx")]
+        crate::file::register_xlsx(&mut state)?;
     }
     ctx.register_relation_planner(Arc::new(AtioRelations::new(ctx.state_weak_ref())))?;
     if *policy != AtioPolicy::default() {

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[cfg(target_os = "linux")]
+mod memory;
 mod refused;
 mod whole;
 

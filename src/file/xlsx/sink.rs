@@ -208,3 +208,39 @@ fn joined<T>(task: std::result::Result<Result<T>, JoinError>) -> Result<T> {
         .into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::datasource::listing::ListingTableUrl;
+    use datafusion::datasource::physical_plan::{FileGroup, FileOutputMode};
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::logical_expr::dml::InsertOp;
+
+    use super::*;
+
+    #[test]
+    fn more_columns_than_a_sheet_holds_are_refused() {
+        let sink_of = |columns: usize| {
+            let fields = (0..columns).map(|n| Field::new(format!("c{n}"), DataType::Int32, true));
+            let config = FileSinkConfig {
+                original_url: "file:///x.xlsx".to_owned(),
+                object_store_url: ObjectStoreUrl::local_filesystem(),
+                file_group: FileGroup::default(),
+                table_paths: vec![ListingTableUrl::parse("file:///x.xlsx").unwrap()],
+                output_schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+                table_partition_cols: Vec::new(),
+                insert_op: InsertOp::Append,
+                keep_partition_by_columns: false,
+                file_extension: "xlsx".to_owned(),
+                file_output_mode: FileOutputMode::SingleFile,
+            };
+            XlsxSink::new(config, Arc::default())
+        };
+        sink_of(16_384).unwrap();
+        assert_eq!(
+            sink_of(16_385).unwrap_err().strip_backtrace(),
+            "External error: there are 16385 columns, and a sheet holds 16384: leave some out"
+        );
+    }
+}

@@ -5,6 +5,8 @@
 #[cfg(target_os = "linux")]
 mod memory;
 mod refused;
+#[cfg(target_os = "linux")]
+mod temporary;
 mod whole;
 
 use std::io::Cursor;

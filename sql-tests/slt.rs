@@ -222,8 +222,12 @@ subjects!(
     files,
     history,
     insert,
+    keys,
+    messages,
     overwrite,
     pushdown,
+    rollback,
+    tags,
     time_travel,
     types
 );

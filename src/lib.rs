@@ -45,9 +45,12 @@ mod table;
 
 pub use error::{Error, ErrorKind, Result};
 pub use format::{Txn, Version};
+pub use log::CommitOptions;
 pub use progress::{Progress, Step};
 pub use redact::redact;
-pub use sql::{AtioCatalog, AtioPolicy, connect, on_progress, register, register_with};
+pub use sql::{
+    AtioCatalog, AtioPolicy, connect, on_progress, register, register_with, with_commit,
+};
 pub use table::AtioTable;
 
 #[cfg(doctest)]

@@ -13,8 +13,8 @@ struct Function {
 const ATIO: &[Function] = &[
     Function {
         name: "atio_table",
-        syntax: "atio_table(table [, version => n | as_of => timestamp])",
-        description: "Returns the rows of a table, as they were at a version or a time.",
+        syntax: "atio_table(table [, version => n | as_of => timestamp | tag => name])",
+        description: "Returns the rows of a table, as they were at a version, a time or a tag.",
     },
     Function {
         name: "atio_history",
@@ -32,6 +32,27 @@ const ATIO: &[Function] = &[
                  [, dry_run => boolean] [, orphan_age => interval])",
         description: "Removes old versions and the files that only they need; \
                       a dry run, unless dry_run is false, removes nothing.",
+    },
+    Function {
+        name: "atio_tags",
+        syntax: "atio_tags(table)",
+        description: "Returns the tags of a table.",
+    },
+    Function {
+        name: "atio_tag",
+        syntax: "atio_tag(table, tag => name [, version => n] [, message => text] \
+                 [, replace => boolean])",
+        description: "Names a version, the newest unless it is given; it never expires then.",
+    },
+    Function {
+        name: "atio_untag",
+        syntax: "atio_untag(table, tag => name)",
+        description: "Removes a tag.",
+    },
+    Function {
+        name: "atio_rollback",
+        syntax: "atio_rollback(table, version => n | tag => name)",
+        description: "Makes a new version with the rows of an older one; history is kept.",
     },
 ];
 

@@ -33,7 +33,7 @@ const RULES: &[Rule] = &[
         code: &[
             ("log/expire/plan.rs", &["new", "add_orphans", "needs_fence"]),
             ("log/expire/apply.rs", &["fence"]),
-            ("log/commit.rs", &["rebase"]),
+            ("log/rebase.rs", &["check_passed"]),
         ],
         cases: &["deleting_orphans_without_a_fence_takes_a_file_of_the_newest_version"],
     },
@@ -101,6 +101,9 @@ const RULES: &[Rule] = &[
             ("log/expire/plan.rs", &["add_expired"]),
             ("log/load.rs", &["expired_at"]),
             ("log/snapshot.rs", &["has_expired"]),
+            ("log/mark.rs", &["mark_in_queue", "plan", "target"]),
+            ("log/tags.rs", &["plan_tag", "refs"]),
+            ("log/rollback.rs", &["plan_rollback"]),
         ],
         cases: &[
             "tags_and_rollbacks_that_ask_the_newest_fence_are_on_readable_versions",
@@ -119,8 +122,14 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        says: "Tombstones keep the key of their version and the transactions that it revoked.",
-        code: &[("format/tombstone.rs", &["replacing"])],
+        says: "A statement looks for its key before it begins, and in every version that it \
+               passes; tombstones keep the key of their version and the transactions that it \
+               revoked.",
+        code: &[
+            ("log/keys.rs", &["committed_with"]),
+            ("log/rebase.rs", &["check_passed"]),
+            ("format/tombstone.rs", &["replacing"]),
+        ],
         cases: &[
             "a_statement_of_unknown_outcome_runs_again_with_its_key_and_is_there_once",
             "tombstones_that_forget_the_key_let_a_statement_commit_twice",
@@ -132,7 +141,14 @@ const RULES: &[Rule] = &[
         code: &[
             (
                 "format/layout.rs",
-                &["data_file", "manifest", "snapshot", "removed", "schema"],
+                &[
+                    "data_file",
+                    "manifest",
+                    "snapshot",
+                    "removed",
+                    "schema",
+                    "refs",
+                ],
             ),
             ("log/transaction.rs", &["data_file"]),
         ],
@@ -144,7 +160,7 @@ const RULES: &[Rule] = &[
         code: &[
             ("log/drop.rs", &["drop_log_at", "commit_drop", "bury"]),
             ("log/create.rs", &["create", "first_record"]),
-            ("log/commit.rs", &["rebase"]),
+            ("log/rebase.rs", &["check_passed"]),
         ],
         cases: &[
             "a_table_is_dropped_and_another_created_in_its_place",

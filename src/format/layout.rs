@@ -41,6 +41,11 @@ pub(crate) fn schema(txn: Txn, seq: u32) -> String {
     format!("{METADATA}/schema-{txn}-{seq}.json")
 }
 
+/// All tags, from one version on.
+pub(crate) fn refs(txn: Txn, seq: u32) -> String {
+    format!("{METADATA}/refs-{txn}-{seq}.json")
+}
+
 /// A manifest-shaped list of the files that a version removed.
 pub(crate) fn removed(txn: Txn, seq: u32) -> String {
     format!("{METADATA}/removed-{txn}-{seq}.json")

@@ -71,6 +71,15 @@ impl StoredRecord {
         }
     }
 
+    /// The idempotency key that it was committed with.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.record {
+            Record::Live(record) => record.key.as_deref(),
+            Record::Tombstone(tombstone) => tombstone.key.as_deref(),
+            Record::Python(_) => None,
+        }
+    }
+
     pub(crate) fn last_expire(&self) -> Option<Version> {
         match &self.record {
             Record::Live(record) => record.last_expire,

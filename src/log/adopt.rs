@@ -20,8 +20,8 @@ use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
 use crate::format::stored::{StoredRecord, foreign_write};
 use crate::format::{
-    FileEntry, Manifest, ObjectRef, PythonRecord, Record, TableSchema, Totals, Version, layout,
-    pointer,
+    FileEntry, Manifest, ManifestRef, ObjectRef, PythonRecord, Record, TableSchema, Totals,
+    Version, layout, pointer,
 };
 
 /// The schema id of everything that Python wrote with the columns of the version.
@@ -116,14 +116,20 @@ pub(super) async fn python_times(table: &Table, last: Version) -> Result<BTreeMa
     }
 }
 
-/// Stages what atio needs to go on from Python's version `base`; with `keep_files` its data
-/// files are listed, otherwise only the schema is kept.
-pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) -> Result<State> {
-    let bytes = base.schema.to_bytes()?;
+/// Stages what atio needs to go on from Python's version `base` with the state of `of`, which
+/// is `base` or older; with `keep_files` its data files are listed, otherwise only the schema
+/// is kept.
+pub(super) async fn stage(
+    txn: &Transaction,
+    base: &Snapshot,
+    of: &Snapshot,
+    keep_files: bool,
+) -> Result<State> {
+    let bytes = of.schema.to_bytes()?;
     let path = layout::schema(txn.id(), txn.seq());
-    let mut state = base.state.clone();
+    let mut state = of.state.clone();
     state.schema = SchemaRef {
-        id: base.schema.id,
+        id: of.schema.id,
         object: ObjectRef::of(path.clone(), &bytes),
     };
     txn.stage(path, bytes.into()).await?;
@@ -132,11 +138,18 @@ pub(super) async fn stage(txn: &Transaction, base: &Snapshot, keep_files: bool) 
     let hint = pointer::pointer(base.version, Uuid::nil())?;
     txn.replace(layout::POINTER, hint.into()).await?;
     if keep_files {
-        for manifest in base.python.iter().flatten() {
-            state.manifests.push(stage_manifest(txn, manifest).await?);
-        }
+        state.manifests = stage_manifests(txn, of).await?;
     }
     Ok(state)
+}
+
+/// Writes down the manifests of a version that Python wrote.
+pub(super) async fn stage_manifests(txn: &Transaction, of: &Snapshot) -> Result<Vec<ManifestRef>> {
+    let mut staged = Vec::new();
+    for manifest in of.python.iter().flatten() {
+        staged.push(stage_manifest(txn, manifest).await?);
+    }
+    Ok(staged)
 }
 
 /// Fails if atio committed any version below: Python has then overwritten it, or its work (A2).

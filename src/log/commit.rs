@@ -8,8 +8,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::adopt;
+use super::commit_options::CommitOptions;
 use super::draft::Draft;
 use super::merge::{self, StagedMerge};
+use super::rebase::Pending;
 use super::resolve::{Outcome, create_record};
 use super::snapshot::Snapshot;
 use super::table::Table;
@@ -21,8 +23,8 @@ use crate::format::{
     Version, layout, pointer,
 };
 
-/// An append that keeps losing races gives up after this long.
-const RETRY_FOR: Duration = Duration::from_secs(120);
+/// A commit that keeps losing races gives up after this long.
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(120);
 
 /// What a statement does to the rows of a table.
 #[derive(Debug, Clone)]
@@ -49,6 +51,29 @@ impl Change {
             Change::Append(manifest) | Change::Overwrite(manifest) => manifest,
         }
     }
+
+    fn operation(&self) -> Operation {
+        match self {
+            Change::Append(_) => Operation::Append,
+            Change::Overwrite(_) => Operation::Overwrite,
+        }
+    }
+}
+
+/// How a commit that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It made this version.
+    As(Version),
+    /// This version was made under the same key before: nothing was written.
+    Before(Version),
+}
+
+/// Where a commit goes on that lost the race.
+enum Rebased {
+    On(Arc<Snapshot>),
+    /// Nowhere: this version did its work.
+    Repeats(Version),
 }
 
 impl Table {
@@ -62,7 +87,9 @@ impl Table {
         merge::stage(self, txn, base).await
     }
 
-    /// Commits `change`, which was planned on `base`, and gives the version it became.
+    /// Commits `change`, which was planned on `base`, and gives the version it became, or the
+    /// one above `base` that was committed under the same key: whoever asks has looked at those
+    /// up to `base`, by [`committed_with`](Self::committed_with).
     ///
     /// `merges` are used as far as nothing that they stand for has changed since (A8).
     ///
@@ -77,12 +104,13 @@ impl Table {
         base: Arc<Snapshot>,
         change: Change,
         merges: Vec<StagedMerge>,
-    ) -> Result<Version> {
+        options: CommitOptions,
+    ) -> Result<Committed> {
         let table = Arc::clone(self);
-        let (name, id) = (self.name().to_owned(), txn.id());
+        let id = txn.id();
         let commit = async move {
             let mut committed = table
-                .commit_in_queue(&txn, Arc::clone(&base), &change, merges)
+                .commit_in_queue(&txn, Arc::clone(&base), &change, merges, &options)
                 .await;
             if let Err(error) = &committed
                 && matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict)
@@ -90,9 +118,25 @@ impl Table {
             {
                 committed = Err(stopped);
             }
-            txn.end(&committed).await;
+            match committed {
+                Ok(Committed::Before(version)) => {
+                    txn.abort().await;
+                    table.say_repeated(options.idempotency_key.as_deref(), version);
+                }
+                _ => txn.end(&committed).await,
+            }
             committed
         };
+        self.to_its_end(id, commit).await
+    }
+
+    /// Runs a commit to its end, whoever stops waiting for it.
+    pub(super) async fn to_its_end<T: Send + 'static>(
+        &self,
+        id: Txn,
+        commit: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let name = self.name();
         match tokio::spawn(commit.in_current_span()).await {
             Ok(committed) => committed,
             Err(error) => Err(Error::new(
@@ -109,10 +153,16 @@ impl Table {
         base: Arc<Snapshot>,
         change: &Change,
         merges: Vec<StagedMerge>,
-    ) -> Result<Version> {
+        options: &CommitOptions,
+    ) -> Result<Committed> {
         let staged = self.stage_change(txn, &base, change, merges).await?;
         let _turn = self.queue.lock().await;
         let give_up = Instant::now() + RETRY_FOR;
+        let pending = Pending {
+            txn: txn.id(),
+            key: options.idempotency_key.as_deref(),
+            needs_same_state: matches!(change, Change::Overwrite(_)),
+        };
         let mut base = base;
         let mut attempt = 0;
         let mut unused = Vec::new();
@@ -121,18 +171,21 @@ impl Table {
             .last_seen()
             .filter(|seen| seen.table == base.table && seen.version > base.version)
         {
-            base = self.rebase(txn.id(), &base, change, seen).await?;
+            base = match self.rebase(&pending, &base, change, seen).await? {
+                Rebased::On(base) => base,
+                Rebased::Repeats(version) => return Ok(Committed::Before(version)),
+            };
         }
         loop {
             let (record, unmerged) = self
-                .record_of_change(txn, &base, change, &staged, attempt)
+                .record_of_change(txn, &base, (change, options), &staged, attempt)
                 .await?;
             let version = record.version_id;
             match create_record(self, txn, &record).await? {
                 Outcome::Committed => {
                     unused.extend(unmerged);
                     futures::join!(announce(txn, &record), txn.discard(&unused));
-                    return Ok(version);
+                    return Ok(Committed::As(version));
                 }
                 Outcome::Conflict(winner) if Instant::now() < give_up => {
                     ::log::debug!(
@@ -141,21 +194,16 @@ impl Table {
                         winner.txn()
                     );
                     let newest = self.newest().await?;
-                    base = self.rebase(txn.id(), &base, change, newest).await?;
+                    base = match self.rebase(&pending, &base, change, newest).await? {
+                        Rebased::On(base) => base,
+                        Rebased::Repeats(version) => return Ok(Committed::Before(version)),
+                    };
                     unused.extend(record.snapshot.map(|snapshot| snapshot.path));
                     attempt += 1;
                     txn.count_retry();
                     tokio::time::sleep(pause(attempt)).await;
                 }
-                Outcome::Conflict(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!(
-                            "gave up after {attempt} attempts to commit to '{}': other writers kept coming first; nothing was written",
-                            self.name()
-                        ),
-                    ));
-                }
+                Outcome::Conflict(_) => return Err(self.gave_up(attempt)),
             }
         }
     }
@@ -174,10 +222,15 @@ impl Table {
         };
         let removed = match change {
             Change::Append(_) => None,
-            Change::Overwrite(_) => self.stage_removed(txn, base).await?,
+            Change::Overwrite(_) => match self.files_to_remove(base).await? {
+                Some(files) => self.stage_removed(txn, base, files).await?,
+                None => None,
+            },
         };
         let adopted = match base.python {
-            Some(_) => Some(adopt::stage(txn, base, matches!(change, Change::Append(_))).await?),
+            Some(_) => {
+                Some(adopt::stage(txn, base, base, matches!(change, Change::Append(_))).await?)
+            }
             None => None,
         };
         Ok(Staged {
@@ -189,27 +242,36 @@ impl Table {
         })
     }
 
-    /// Writes down every file of `base`, which the change removes; None if there is none.
-    async fn stage_removed(&self, txn: &Transaction, base: &Snapshot) -> Result<Option<ObjectRef>> {
+    /// Every file of `base`; None if that is not known.
+    pub(super) async fn files_to_remove(&self, base: &Snapshot) -> Result<Option<Vec<FileEntry>>> {
         let manifests = match self.manifests(base).await {
             Ok(manifests) => manifests,
             Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
             Err(error) => {
                 // To replace all rows must work where not all of them can be read any more.
                 ::log::warn!(
-                    "'{}': the files that an overwrite removes are not known: {error}",
+                    "'{}': the files that this commit removes are not known: {error}",
                     self.name()
                 );
                 return Ok(None);
             }
         };
         let files = manifests.iter().flat_map(|manifest| &manifest.files);
-        let files: Vec<_> = files
-            .map(|file| FileEntry {
-                stats: Vec::new(),
-                ..file.clone()
-            })
-            .collect();
+        Ok(Some(files.cloned().collect()))
+    }
+
+    /// Writes down files of `base`, which the change removes; None if there is none.
+    pub(super) async fn stage_removed(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        files: Vec<FileEntry>,
+    ) -> Result<Option<ObjectRef>> {
+        let without_stats = |file| FileEntry {
+            stats: Vec::new(),
+            ..file
+        };
+        let files: Vec<_> = files.into_iter().map(without_stats).collect();
         if files.is_empty() {
             return Ok(None);
         }
@@ -217,7 +279,7 @@ impl Table {
             Ok(bytes) => bytes,
             Err(error) => {
                 ::log::warn!(
-                    "'{}': the files that an overwrite removes are not listed: {error}",
+                    "'{}': the files that this commit removes are not listed: {error}",
                     self.name()
                 );
                 return Ok(None);
@@ -235,7 +297,7 @@ impl Table {
         &self,
         txn: &Transaction,
         base: &Snapshot,
-        change: &Change,
+        (change, options): (&Change, &CommitOptions),
         staged: &Staged,
         attempt: u32,
     ) -> Result<(CommitRecord, Vec<String>)> {
@@ -257,10 +319,7 @@ impl Table {
         state.manifests.extend(staged.added.clone());
         state.totals = state.totals.plus(staged.totals)?;
         let draft = Draft {
-            operation: match change {
-                Change::Append(_) => Operation::Append,
-                Change::Overwrite(_) => Operation::Overwrite,
-            },
+            operation: change.operation(),
             changes: Changes {
                 added: staged
                     .added
@@ -278,9 +337,10 @@ impl Table {
             },
             added: staged.totals,
             removed: removed_totals,
+            options: options.clone(),
         };
         let record = self
-            .record_of_state(txn, base, &state, draft, attempt)
+            .record_of_state(txn, base, (&state, &base.schema), draft, attempt)
             .await?;
         Ok((record, unused))
     }
@@ -288,43 +348,13 @@ impl Table {
     /// Checks that `change` still holds on `newest`, by what was committed since `base`.
     async fn rebase(
         &self,
-        txn: Txn,
+        pending: &Pending<'_>,
         base: &Arc<Snapshot>,
         change: &Change,
         newest: Arc<Snapshot>,
-    ) -> Result<Arc<Snapshot>> {
-        if newest.table != base.table && base.python.is_none() {
-            return Err(self.conflict("the table was dropped and created again", newest.version));
-        }
-        let passed = base.version.next()?.through(newest.version);
-        let mut below = base.record.clone();
-        for version in passed {
-            let record = self.record(version).await?;
-            below
-                .check_next(&record)
-                .map_err(|error| self.explain(error))?;
-            if record.revoked().contains(&txn) {
-                return Err(self.revoked(&format!("the expiry of version {version}")));
-            }
-            let operation = record.operation();
-            if operation == Operation::Drop || record.table().is_none() {
-                return Err(
-                    self.conflict(&format!("it was changed by {}", operation.word()), version)
-                );
-            }
-            let harmless = match change {
-                Change::Append(_) => true,
-                Change::Overwrite(_) => !operation.changes_state(),
-            };
-            if !harmless {
-                let what = format!(
-                    "it was changed ({}) by transaction {}",
-                    operation.word(),
-                    words(record.txn())
-                );
-                return Err(self.conflict(&what, version));
-            }
-            below = record;
+    ) -> Result<Rebased> {
+        if let Some(version) = self.check_passed(pending, base, &newest).await? {
+            return Ok(Rebased::Repeats(version));
         }
         if newest.schema.id != change.manifest().schema {
             return Err(self.conflict("its schema was changed", newest.version));
@@ -335,27 +365,7 @@ impl Table {
                 newest.version,
             ));
         }
-        Ok(newest)
-    }
-
-    pub(super) fn revoked(&self, by: &str) -> Error {
-        Error::new(
-            ErrorKind::Revoked,
-            format!(
-                "this write to '{}' was revoked by {by}, which took its files for abandoned; nothing was written: run it again",
-                self.name()
-            ),
-        )
-    }
-
-    fn conflict(&self, what: &str, version: Version) -> Error {
-        Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "cannot commit to '{}': {what} in version {version}, after this statement started; nothing was written: run it again",
-                self.name()
-            ),
-        )
+        Ok(Rebased::On(newest))
     }
 }
 
@@ -397,8 +407,4 @@ pub(super) fn pause(attempt: u32) -> Duration {
     let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
     let most = 5_u64 << attempt.min(7);
     Duration::from_millis(1 + random % most)
-}
-
-fn words(txn: Option<Txn>) -> String {
-    txn.map_or("of Python".to_owned(), |txn| txn.to_string())
 }

@@ -1,9 +1,9 @@
 //! The next commit record, before it is committed.
 
-use std::collections::BTreeMap;
-
 use chrono::Utc;
 
+use super::adopt;
+use super::commit_options::CommitOptions;
 use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::format::record::{Features, Previous};
 use crate::format::snapshot::State;
 use crate::format::{
-    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, Totals, Txn, layout,
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, TableSchema, Totals, Txn,
+    layout,
 };
 
 /// The program that wrote a record, for people.
@@ -23,6 +24,7 @@ pub(super) struct Draft {
     pub(super) changes: Changes,
     pub(super) added: Totals,
     pub(super) removed: Totals,
+    pub(super) options: CommitOptions,
 }
 
 impl Draft {
@@ -33,23 +35,46 @@ impl Draft {
             changes: Changes::default(),
             added: Totals::default(),
             removed: Totals::default(),
+            options: CommitOptions::default(),
         }
     }
 }
 
 impl Table {
+    /// The record of a version with the rows of `base`, whose snapshot it shares. If that is
+    /// Python's the table is taken over.
+    pub(super) async fn record_of_same_state(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        draft: Draft,
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let Record::Live(live) = &base.record.record else {
+            let state = adopt::stage(txn, base, base, true).await?;
+            return self
+                .record_of_state(txn, base, (&state, &base.schema), draft, attempt)
+                .await;
+        };
+        let mut record = self.next_record(txn.id(), base, draft)?;
+        record.snapshot = live.snapshot.clone();
+        record.snapshot_filename = live.snapshot_filename.clone();
+        Ok(record)
+    }
+
+    /// The record above `base` of a version with another state, whose snapshot it stages.
     pub(super) async fn record_of_state(
         &self,
         txn: &Transaction,
         base: &Snapshot,
-        state: &State,
+        (state, schema): (&State, &TableSchema),
         draft: Draft,
         attempt: u32,
     ) -> Result<CommitRecord> {
         let mut record = self.next_record(txn.id(), base, draft)?;
         let bytes = state.to_bytes(record.committed_at_us)?;
         let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
-        record.snapshot_filename = state.python_may_read(&base.schema).then(|| path.clone());
+        record.snapshot_filename = state.python_may_read(schema).then(|| path.clone());
         record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
         txn.stage(path, bytes.into()).await?;
         Ok(record)
@@ -106,9 +131,9 @@ impl Table {
             changes: draft.changes,
             added: draft.added,
             removed: draft.removed,
-            message: None,
-            properties: BTreeMap::new(),
-            key: None,
+            message: draft.options.message,
+            properties: draft.options.properties,
+            key: draft.options.idempotency_key,
             writer: WRITER.to_owned(),
             expired: Vec::new(),
             revoked: Vec::new(),

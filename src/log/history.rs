@@ -1,5 +1,7 @@
 //! What became of a table, version by version.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat};
 use futures::StreamExt;
 
@@ -23,7 +25,13 @@ pub(crate) struct HistoryEntry {
     pub(crate) removed: Option<Totals>,
     /// The state after it; None where Python wrote it or a record above is unreadable.
     pub(crate) totals: Option<Totals>,
+    /// The version whose state it continues.
+    pub(crate) parent: Option<Version>,
     pub(crate) message: Option<String>,
+    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) key: Option<String>,
+    /// The names that it has at the newest version.
+    pub(crate) tags: Vec<String>,
     pub(crate) txn: Option<Txn>,
     /// False once it has expired, and where its record is damaged.
     pub(crate) readable: bool,
@@ -57,6 +65,12 @@ impl Table {
         {
             entries.drain(..created);
         }
+        for (name, tag) in self.refs(&newest).await?.tags {
+            let mut tagged = entries.iter_mut();
+            if let Some(entry) = tagged.find(|entry| entry.version == tag.version) {
+                entry.tags.push(name);
+            }
+        }
         let mut after = Some(newest.totals());
         for entry in entries.iter_mut().rev() {
             entry.totals = after;
@@ -74,7 +88,11 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
         added: None,
         removed: None,
         totals: None,
+        parent: None,
         message: None,
+        properties: BTreeMap::new(),
+        key: record.key().map(str::to_owned),
+        tags: Vec::new(),
         txn: record.txn(),
         readable: !expired && !record.is_tombstone(),
     };
@@ -84,13 +102,17 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
             entry.committed_at_us = Some(live.committed_at_us);
             entry.added = Some(live.added);
             entry.removed = Some(live.removed);
+            entry.parent = live.parent;
             entry.message = live.message.clone();
+            entry.properties = live.properties.clone();
         }
         Record::Tombstone(tombstone) => {
             entry.committed_at_us = Some(tombstone.committed_at_us);
             entry.added = tombstone.added;
             entry.removed = tombstone.removed;
+            entry.parent = tombstone.parent;
             entry.message = tombstone.message.clone();
+            entry.properties = tombstone.properties.clone();
         }
     }
     entry
@@ -104,7 +126,11 @@ fn damaged(version: Version, error: String) -> HistoryEntry {
         added: None,
         removed: None,
         totals: None,
+        parent: None,
         message: Some(error),
+        properties: BTreeMap::new(),
+        key: None,
+        tags: Vec::new(),
         txn: None,
         readable: false,
     }

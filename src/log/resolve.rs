@@ -14,7 +14,7 @@ use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
-use crate::format::{CommitRecord, Record, Txn, Version, layout};
+use crate::format::{CommitRecord, Record, layout};
 
 /// After this long without a definite answer the outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -60,13 +60,13 @@ pub(super) async fn create_record(
             return Err(table.explain(error));
         }
         Resolved::Unknown(cause) => {
-            return Err(unknown(table, version, record.txn).with_source(cause));
+            return Err(unknown(table, record).with_source(cause));
         }
     };
     let found = match Record::parse(version, &found) {
         Ok(found) => found,
         // Neither ours nor anybody's: what was read may not be what is there.
-        Err(error) => return Err(unknown(table, version, record.txn).with_source(error)),
+        Err(error) => return Err(unknown(table, record).with_source(error)),
     };
     if found.txn() == Some(record.txn) {
         // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
@@ -168,13 +168,18 @@ async fn check_not_dropped(table: &Table, txn: &Transaction, record: &CommitReco
     }
 }
 
-fn unknown(table: &Table, version: Version, txn: Txn) -> Error {
+fn unknown(table: &Table, record: &CommitRecord) -> Error {
+    let (name, version, txn) = (table.name(), record.version_id, record.txn);
+    let again = record.key.as_ref().map_or(String::new(), |key| {
+        format!(
+            "; or run it again with the same idempotency key, '{}', which is set anew for each statement",
+            key.escape_debug()
+        )
+    });
     Error::new(
         ErrorKind::CommitUnknown,
         format!(
-            "the outcome of the commit to '{}' is unknown: its rows are in exactly version {version} or in none, for good; look before writing them again: SELECT version FROM atio_history('{}') WHERE txn = '{txn}'",
-            table.name(),
-            table.name()
+            "the outcome of the commit to '{name}' is unknown: its rows are in exactly version {version} or in none, for good; look before writing them again: SELECT version FROM atio_history('{name}') WHERE txn = '{txn}'{again}"
         ),
     )
 }

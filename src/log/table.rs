@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::keys::SeenKeys;
 use super::objects::{Objects, Stamp};
 use super::open_options::OpenOptions;
 use super::probe::Probe;
@@ -36,6 +37,7 @@ pub(crate) struct Table {
     newest: Mutex<Option<Known>>,
     pub(super) manifests: Mutex<ManifestCache>,
     pub(super) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    pub(super) keys: Mutex<SeenKeys>,
     /// Commits of this process queue here instead of racing each other.
     pub(super) queue: tokio::sync::Mutex<()>,
 }
@@ -85,6 +87,7 @@ impl Table {
             newest: Mutex::default(),
             manifests: Mutex::default(),
             schemas: Mutex::default(),
+            keys: Mutex::default(),
             queue: tokio::sync::Mutex::default(),
         }
     }
@@ -336,7 +339,8 @@ impl Table {
         }
     }
 
-    async fn older(
+    /// Loads a version below `newest`, at which `expired` has expired.
+    pub(super) async fn older(
         &self,
         version: Version,
         newest: Version,
@@ -389,7 +393,7 @@ impl Table {
         )
     }
 
-    fn never_existed(&self, version: Version, newest: Version) -> Error {
+    pub(super) fn never_existed(&self, version: Version, newest: Version) -> Error {
         Error::new(
             ErrorKind::VersionNotFound,
             format!(

@@ -117,6 +117,18 @@ impl Arguments {
             .ok_or_else(|| self.wrong("the table", "text, such as 'sales'", value))
     }
 
+    /// A text; None where it is not given.
+    pub(super) fn text(&self, name: &str) -> AtioResult<Option<&str>> {
+        let text = |value: &ScalarValue| match value.try_as_str().flatten() {
+            Some(_) => Ok(()),
+            None => Err(self.wrong(name, "text", value)),
+        };
+        self.get(name).map(text).transpose()?;
+        Ok(self
+            .get(name)
+            .and_then(|value| value.try_as_str().flatten()))
+    }
+
     pub(super) fn version(&self) -> AtioResult<Option<Version>> {
         self.get("version")
             .map(|value| version(self.function, value))

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
@@ -13,11 +11,11 @@ use datafusion::error::Result;
 
 use super::arguments::Arguments;
 use super::policy::Access;
-use super::produced;
 use super::wait::wait;
+use super::{history, produced, tags};
 use crate::error::{Error, Result as AtioResult};
-use crate::format::{Totals, Version};
-use crate::log::{Expiry, ExpiryRow, HistoryEntry, Table};
+use crate::format::Version;
+use crate::log::{Expiry, ExpiryRow, Table};
 use crate::table::AtioTable;
 
 /// Seven days.
@@ -32,11 +30,26 @@ pub(super) enum Function {
     History,
     Files,
     Expire,
+    Tags,
+    Tag,
+    Untag,
+    Rollback,
 }
 
 impl Function {
+    const ALL: [Self; 8] = [
+        Self::Table,
+        Self::History,
+        Self::Files,
+        Self::Expire,
+        Self::Tags,
+        Self::Tag,
+        Self::Untag,
+        Self::Rollback,
+    ];
+
     pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Table, Self::History, Self::Files, Self::Expire]
+        Self::ALL
             .into_iter()
             .find(|function| function.name() == name)
     }
@@ -47,30 +60,39 @@ impl Function {
             Self::History => "atio_history",
             Self::Files => "atio_files",
             Self::Expire => "expire_snapshots",
+            Self::Tags => "atio_tags",
+            Self::Tag => "atio_tag",
+            Self::Untag => "atio_untag",
+            Self::Rollback => "atio_rollback",
         }
     }
 
     /// The parameters, in the order of positional arguments.
     pub(super) fn parameters(self) -> &'static [&'static str] {
         match self {
-            Self::Table => &["table", "version", "as_of"],
-            Self::History => &["table"],
+            Self::Table => &["table", "version", "as_of", "tag"],
+            Self::History | Self::Tags => &["table"],
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
+            Self::Tag => &["table", "tag", "version", "message", "replace"],
+            Self::Untag => &["table", "tag"],
+            Self::Rollback => &["table", "version", "tag"],
         }
     }
 
     /// True if the call is about the newest version, which must then be whole; all others
     /// also work where only an older version is.
     pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
-        self == Self::Table && !arguments.has("version") && !arguments.has("as_of")
+        let selects = |name| arguments.has(name);
+        self == Self::Table && !["version", "as_of", "tag"].into_iter().any(selects)
     }
 
     /// What a call does to the table, once its rows are asked for.
     pub(super) fn access(self, arguments: &Arguments) -> AtioResult<Access> {
-        match self == Self::Expire && !arguments.flag("dry_run", true)? {
-            true => Ok(Access::Write),
-            false => Ok(Access::Read),
+        match self {
+            Self::Expire if !arguments.flag("dry_run", true)? => Ok(Access::Write),
+            Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
+            _ => Ok(Access::Read),
         }
     }
 
@@ -82,23 +104,39 @@ impl Function {
     ) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::Table => Ok(Arc::new(selected(table, arguments)?)),
-            Self::History => history(table),
+            Self::History => history::provider(table),
             Self::Files => files(table, arguments.version()?),
             Self::Expire => expire(table, arguments),
+            Self::Tags => tags::list(table),
+            Self::Tag => tags::tag(table, arguments),
+            Self::Untag => tags::untag(table, arguments),
+            Self::Rollback => tags::roll_back(table, arguments),
         }
     }
 }
 
 /// The version of `table` that a call asks for.
 fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
-    match (arguments.version()?, arguments.as_of()?) {
-        (Some(_), Some(_)) => Err(Error::invalid(
-            "atio_table: give version or as_of, not both",
+    match (
+        arguments.version()?,
+        arguments.as_of()?,
+        arguments.text("tag")?,
+    ) {
+        (None, None, None) => Ok(table.clone()),
+        (Some(version), None, None) => at_version(table, version),
+        (None, Some(at_us), None) => at_time(table, at_us),
+        (None, None, Some(tag)) => at_tag(table, tag),
+        _ => Err(Error::invalid(
+            "atio_table: give one of version, as_of and tag",
         )),
-        (Some(version), None) => at_version(table, version),
-        (None, Some(at_us)) => at_time(table, at_us),
-        (None, None) => Ok(table.clone()),
     }
+}
+
+/// The version of `table` that is tagged so, read only.
+fn at_tag(table: &AtioTable, tag: &str) -> AtioResult<AtioTable> {
+    let (handle, tag) = (Arc::clone(table.table()), tag.to_owned());
+    let version = wait(async move { handle.tagged(&tag).await })?;
+    at_version(table, version)
 }
 
 /// One version of `table`, read only.
@@ -123,87 +161,6 @@ pub(super) fn at_time(table: &AtioTable, at_us: i64) -> AtioResult<AtioTable> {
     ))
 }
 
-fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
-    let table = Arc::clone(table.table());
-    let count = |name: &str| Field::new(name, DataType::UInt64, true);
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("version", DataType::UInt64, false),
-        Field::new("committed_at", utc(), true),
-        Field::new("operation", DataType::Utf8, false),
-        count("rows_added"),
-        count("rows_removed"),
-        count("files_added"),
-        count("files_removed"),
-        count("rows"),
-        count("files"),
-        count("bytes"),
-        Field::new("message", DataType::Utf8, true),
-        Field::new("txn", DataType::Utf8, true),
-        Field::new("readable", DataType::Boolean, false),
-    ]));
-    let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_history", schema, move || {
-        let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
-        Box::pin(async move { history_rows(schema, &table.history().await?) })
-    })
-}
-
-fn history_rows(schema: SchemaRef, entries: &[HistoryEntry]) -> AtioResult<RecordBatch> {
-    let counts = |of: fn(&HistoryEntry) -> Option<Totals>, which: fn(Totals) -> u64| -> ArrayRef {
-        Arc::new(
-            entries
-                .iter()
-                .map(|entry| of(entry).map(which))
-                .collect::<UInt64Array>(),
-        )
-    };
-    let times = entries
-        .iter()
-        .map(|entry| entry.committed_at_us)
-        .collect::<TimestampMicrosecondArray>();
-    let txns = entries
-        .iter()
-        .map(|entry| entry.txn.map(|txn| txn.to_string()));
-    batch(
-        schema,
-        vec![
-            Arc::new(
-                entries
-                    .iter()
-                    .map(|entry| Some(entry.version.get()))
-                    .collect::<UInt64Array>(),
-            ),
-            Arc::new(times.with_timezone("UTC")),
-            Arc::new(
-                entries
-                    .iter()
-                    .map(|entry| Some(entry.operation.as_str()))
-                    .collect::<StringArray>(),
-            ),
-            counts(|entry| entry.added, |totals| totals.rows),
-            counts(|entry| entry.removed, |totals| totals.rows),
-            counts(|entry| entry.added, |totals| totals.files),
-            counts(|entry| entry.removed, |totals| totals.files),
-            counts(|entry| entry.totals, |totals| totals.rows),
-            counts(|entry| entry.totals, |totals| totals.files),
-            counts(|entry| entry.totals, |totals| totals.bytes),
-            Arc::new(
-                entries
-                    .iter()
-                    .map(|entry| entry.message.as_deref())
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(txns.collect::<StringArray>()),
-            Arc::new(
-                entries
-                    .iter()
-                    .map(|entry| Some(entry.readable))
-                    .collect::<BooleanArray>(),
-            ),
-        ],
-    )
-}
-
 fn files(table: &AtioTable, version: Option<Version>) -> Result<Arc<dyn TableProvider>> {
     let table = match version {
         // Asked for by number: say now if there is no such version.
@@ -218,7 +175,7 @@ fn files(table: &AtioTable, version: Option<Version>) -> Result<Arc<dyn TablePro
         Field::new("manifest", DataType::Int64, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_files", schema, move || {
+    produced::provider("atio_files", schema, move |_| {
         let (table, schema) = (table.clone(), Arc::clone(&rows_schema));
         Box::pin(async move { file_rows(schema, &table).await })
     })
@@ -279,13 +236,7 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     let orphan_age_us = arguments.duration("orphan_age", ORPHAN_AGE_US, now)?;
     let retain_last = arguments.count("retain_last", 1)?;
     let dry_run = arguments.flag("dry_run", true)?;
-    if let Some(snapshot) = table.fixed() {
-        return Err(Error::invalid(format!(
-            "expire_snapshots: version {} is not a whole table",
-            snapshot.version
-        ))
-        .into());
-    }
+    check_whole(Function::Expire, table)?;
     let schema = Arc::new(Schema::new(vec![
         Field::new("path", DataType::Utf8, false),
         Field::new("kind", DataType::Utf8, false),
@@ -295,7 +246,7 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     ]));
     let rows_schema = Arc::clone(&schema);
     let table = Arc::clone(table.table());
-    produced::provider("expire_snapshots", schema, move || {
+    produced::provider("expire_snapshots", schema, move |_| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {
             let now_us = Utc::now().timestamp_micros();
@@ -314,6 +265,18 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
             expiry_rows(schema, &expired?)
         })
     })
+}
+
+/// Fails where the table is one version of it for ever.
+pub(super) fn check_whole(function: Function, table: &AtioTable) -> AtioResult<()> {
+    match table.fixed() {
+        None => Ok(()),
+        Some(snapshot) => Err(Error::invalid(format!(
+            "{}: version {} is not a whole table",
+            function.name(),
+            snapshot.version
+        ))),
+    }
 }
 
 fn expiry_rows(schema: SchemaRef, rows: &[ExpiryRow]) -> AtioResult<RecordBatch> {
@@ -345,11 +308,11 @@ fn expiry_rows(schema: SchemaRef, rows: &[ExpiryRow]) -> AtioResult<RecordBatch>
     )
 }
 
-fn utc() -> DataType {
+pub(super) fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
+pub(super) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
     RecordBatch::try_new(schema, columns)
         .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }

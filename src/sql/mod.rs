@@ -2,10 +2,12 @@
 
 mod arguments;
 mod catalog;
+mod commit;
 mod damaged;
 mod factory;
 mod functions;
 mod guard;
+mod history;
 mod location;
 mod managed;
 mod namespace;
@@ -19,11 +21,13 @@ mod register;
 mod relation;
 mod schemas;
 mod stores;
+mod tags;
 mod wait;
 mod watch;
 mod watching;
 
 pub use catalog::AtioCatalog;
+pub use commit::with_commit;
 pub use policy::AtioPolicy;
 pub use register::{register, register_with};
 pub use stores::connect;

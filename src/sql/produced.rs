@@ -13,7 +13,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::future::BoxFuture;
 
-type Produce = dyn Fn() -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync;
+type Produce =
+    dyn Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync;
 
 /// One batch of rows, made once each time a plan runs and complete before its first row.
 ///
@@ -29,7 +30,10 @@ struct Produced {
 pub(super) fn provider(
     name: &'static str,
     schema: SchemaRef,
-    produce: impl Fn() -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync + 'static,
+    produce: impl Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>>
+    + Send
+    + Sync
+    + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
     let produced = Produced {
         name,
@@ -47,9 +51,9 @@ impl PartitionStream for Produced {
         &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let produce = Arc::clone(&self.produce);
-        let rows = futures::stream::once(async move { Ok(produce().await?) });
+        let rows = futures::stream::once(async move { Ok(produce(context).await?) });
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
             rows,

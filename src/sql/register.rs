@@ -11,14 +11,15 @@ use super::open::OpenTables;
 use super::policy::AtioPolicy;
 use super::relation::AtioRelations;
 use crate::error::Error;
-use crate::table::PinVersions;
+use crate::table::{CommitSettings, PinVersions};
 
 /// What `CREATE EXTERNAL TABLE` calls the format.
 const STORED_AS: &str = "ATIO";
 
 /// Makes atio part of a session: `STORED AS ATIO`, the functions `atio_table`,
-/// `atio_history`, `atio_files` and `expire_snapshots`, `AS OF` for atio tables, and one
-/// version of each table per statement.
+/// `atio_history`, `atio_files`, `expire_snapshots`, `atio_tag`, `atio_untag`, `atio_tags` and
+/// `atio_rollback`, `AS OF` for atio tables, `SET atio.message`, `SET atio.properties.<name>`
+/// and `SET atio.idempotency_key`, and one version of each table per statement.
 ///
 /// Also switches `information_schema` on, so that `SHOW TABLES` works. Calling it again
 /// changes nothing. SQL may reach everything, as in DataFusion, unless the session's
@@ -65,6 +66,7 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
         let mut state = state.write();
         state.config_mut().set_extension(Arc::clone(&tables));
         state.config_mut().set_extension(Arc::clone(&policy));
+        CommitSettings::default().install(state.config_mut());
         state.config_mut().options_mut().catalog.information_schema = true;
         let factories = state.table_factories_mut();
         if policy.limits_places() {

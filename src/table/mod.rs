@@ -9,6 +9,7 @@ mod provider;
 mod prune;
 mod reader;
 mod scan;
+mod settings;
 mod sink;
 mod statistics;
 mod watch;
@@ -16,6 +17,7 @@ mod watch;
 pub(crate) use options::TableOptions;
 pub(crate) use pin::PinVersions;
 pub use provider::AtioTable;
+pub(crate) use settings::CommitSettings;
 pub(crate) use sink::append_rows;
 pub(crate) use watch::Watch;
 

@@ -134,7 +134,7 @@ fn unknown(key: &str) -> Error {
 }
 
 /// True if at most two letters must be put in, left out or replaced to get `name`.
-fn is_close(text: &str, name: &str) -> bool {
+pub(super) fn is_close(text: &str, name: &str) -> bool {
     let name: Vec<_> = name.chars().collect();
     // The distances between the letters of `text` so far and each beginning of `name`.
     let mut distances: Vec<_> = (0..=name.len()).collect();

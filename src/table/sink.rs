@@ -26,9 +26,12 @@ use tracing::Instrument;
 
 use super::nan::{NanWatch, with_positive_nan};
 use super::options::TableOptions;
+use super::settings::CommitSettings;
 use crate::error::Error;
 use crate::format::FileEntry;
-use crate::log::{Change, Durability, Footer, Snapshot, Table, Transaction, stats_columns};
+use crate::log::{
+    Change, Committed, Durability, Footer, Snapshot, Table, Transaction, stats_columns,
+};
 use crate::progress::{Listener, Reporter, Step};
 
 /// Where a transaction's writers find its staging area.
@@ -261,7 +264,8 @@ impl DataSink for AtioSink {
 
     /// Commits all rows of `data` as one version, or none of them.
     ///
-    /// Appending no rows makes no version; overwriting with no rows does.
+    /// Appending no rows makes no version; overwriting with no rows does. What was committed
+    /// under the same key before is not written again: that gives no rows.
     async fn write_all(
         &self,
         data: SendableRecordBatchStream,
@@ -274,6 +278,13 @@ impl DataSink for AtioSink {
             rows: total,
             ..
         } = &self.target;
+        let options = CommitSettings::take(context);
+        if let Some(key) = &options.idempotency_key
+            && let Some(version) = table.committed_with(base, key).await?
+        {
+            table.say_repeated(Some(key), version);
+            return Ok(0);
+        }
         let listener = context.session_config().get_extension::<Listener>();
         let reporter = Reporter::begin(listener, table.name(), *total);
         let time = |name| MetricBuilder::new(&self.metrics).subset_time(name, 0);
@@ -318,13 +329,16 @@ impl DataSink for AtioSink {
         let timer = commit_time.timer();
         let retries = txn.retries();
         let span = tracing::info_span!("commit", table = table.name());
-        table
-            .commit(txn, Arc::clone(base), change, merges)
+        let committed = table
+            .commit(txn, Arc::clone(base), change, merges, options)
             .instrument(span)
             .await?;
         timer.done();
         count("commit_retries").add(retries.load(Ordering::Relaxed));
-        Ok(rows)
+        match committed {
+            Committed::As(_) => Ok(rows),
+            Committed::Before(_) => Ok(0),
+        }
     }
 }
 

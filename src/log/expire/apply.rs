@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::adopt;
 use super::super::commit::announce;
 use super::super::draft::Draft;
 use super::super::resolve::{Outcome, create_record};
@@ -14,7 +13,7 @@ use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::{ErrorKind, Result};
 use crate::format::tombstone::Tombstone;
-use crate::format::{CommitRecord, Operation, Record, layout};
+use crate::format::{CommitRecord, Operation, layout};
 
 /// Commits the fence one above `base`; None if another commit came first.
 pub(super) async fn fence(
@@ -25,21 +24,9 @@ pub(super) async fn fence(
     attempt: u32,
 ) -> Result<Option<CommitRecord>> {
     let draft = Draft::same_state(Operation::Expire);
-    let mut record = match &base.record.record {
-        Record::Live(live) => {
-            let mut record = table.next_record(txn.id(), base, draft)?;
-            record.snapshot = live.snapshot.clone();
-            record.snapshot_filename = live.snapshot_filename.clone();
-            record
-        }
-        // A fence on a table that Python made takes it over.
-        _ => {
-            let state = adopt::stage(txn, base, true).await?;
-            table
-                .record_of_state(txn, base, &state, draft, attempt)
-                .await?
-        }
-    };
+    let mut record = table
+        .record_of_same_state(txn, base, draft, attempt)
+        .await?;
     record.last_expire = Some(record.version_id);
     record.expired = plan.expired.clone();
     record.revoked = plan.revoked.clone();
@@ -92,6 +79,7 @@ pub(super) async fn delete(
             None => row.reason = format!("{}; left for the next expiry", row.reason),
         }
     }
+    rows.extend(plan.kept());
     Ok(rows)
 }
 

@@ -13,7 +13,6 @@ use super::super::table::Table;
 use super::Expiry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
-use crate::format::refs::RefsFile;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
 use crate::format::{FileEntry, Manifest, Record, Txn, Version, layout};
 
@@ -26,6 +25,8 @@ pub(super) struct Inventory {
     pub(super) times: HashMap<Version, i64>,
     /// Versions that stay readable.
     pub(super) retained: BTreeSet<Version>,
+    /// Those of them that stay only because of these tags.
+    pub(super) tagged: BTreeMap<Version, Vec<String>>,
     /// What they need.
     pub(super) live: HashSet<String>,
     /// What versions name that have expired or expire now, and its size in bytes.
@@ -58,13 +59,17 @@ pub(super) async fn take(
         records: BTreeMap::new(),
         times: HashMap::new(),
         retained: BTreeSet::new(),
+        tagged: BTreeMap::new(),
         live: HashSet::new(),
         expired: BTreeMap::new(),
         committed: HashSet::new(),
     };
     inventory.read_records(table).await?;
-    let tagged = tagged(table, base).await?;
-    inventory.retained = inventory.decide(expiry, &tagged);
+    let mut tagged: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, tag) in table.refs(base).await?.tags {
+        tagged.entry(tag.version).or_default().push(name);
+    }
+    inventory.decide(expiry, tagged);
     inventory.collect_live(table).await?;
     inventory.collect_expired(table).await?;
     Ok(inventory)
@@ -111,8 +116,8 @@ impl Inventory {
         Ok(())
     }
 
-    /// The versions that stay: the newest, the youngest, the last ones, the tagged.
-    fn decide(&self, expiry: &Expiry, tagged: &HashSet<Version>) -> BTreeSet<Version> {
+    /// Decides which versions stay: the newest, the youngest, the last ones, the tagged.
+    fn decide(&mut self, expiry: &Expiry, tagged: BTreeMap<Version, Vec<String>>) {
         let newest = self.base.version;
         let readable: Vec<_> = self
             .first
@@ -138,12 +143,13 @@ impl Inventory {
             superseded.is_none_or(|at| *at > limit)
         };
         let stays = |version: &Version| {
-            *version == newest
-                || young(*version)
-                || tagged.contains(version)
-                || last.is_some_and(|last| *version >= last)
+            *version == newest || young(*version) || last.is_some_and(|last| *version >= last)
         };
-        readable.into_iter().filter(stays).collect()
+        let (stay, rest): (BTreeSet<_>, BTreeSet<_>) = readable.into_iter().partition(stays);
+        let kept = tagged.into_iter();
+        self.tagged = kept.filter(|(version, _)| rest.contains(version)).collect();
+        self.retained = stay;
+        self.retained.extend(self.tagged.keys());
     }
 
     async fn collect_live(&mut self, table: &Table) -> Result<()> {
@@ -279,19 +285,6 @@ async fn files_of(table: &Table, manifest: &str, python: bool) -> Result<Vec<Fil
     let bytes = table.objects.get(manifest).await?;
     let parsed = bytes.and_then(|bytes| Manifest::parse(manifest, &bytes, python).ok());
     Ok(parsed.map(|manifest| manifest.files).unwrap_or_default())
-}
-
-async fn tagged(table: &Table, base: &Snapshot) -> Result<HashSet<Version>> {
-    let Record::Live(live) = &base.record.record else {
-        return Ok(HashSet::new());
-    };
-    let Some(refs) = &live.refs else {
-        return Ok(HashSet::new());
-    };
-    let bytes = table.objects.get_named(&refs.path).await?;
-    refs.verify(&bytes)?;
-    let refs = RefsFile::parse(&refs.path, &bytes)?;
-    Ok(refs.tags.into_values().map(|tag| tag.version).collect())
 }
 
 fn refuse(version: Version, error: Error) -> Error {

@@ -40,8 +40,8 @@ pub(crate) struct Expiry {
 impl Table {
     /// Makes old versions unreadable and deletes every file that only they needed.
     ///
-    /// Gives one row for each file, deleted or, with `dry_run`, to be deleted. The newest
-    /// version and tagged versions always stay. Refuses, before anything is deleted, if a
+    /// Gives one row for each file, deleted or, with `dry_run`, to be deleted, and one for each
+    /// version that stays only because it is tagged. The newest version always stays. Refuses, before anything is deleted, if a
     /// version that stays cannot be read. Running it again after a crash finishes the job.
     pub(crate) async fn expire(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
         if expiry.dry_run {
@@ -98,7 +98,7 @@ impl Table {
             };
             let plan = plan::ExpirePlan::new(&inventory, &listing, expiry);
             if expiry.dry_run {
-                return Ok(plan.rows());
+                return Ok(plan.rows().into_iter().chain(plan.kept()).collect());
             }
             if !plan.needs_fence() {
                 return apply::delete(self, txn, &inventory, &plan, None).await;

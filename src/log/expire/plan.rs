@@ -12,7 +12,7 @@ use crate::format::layout::{self, Kind};
 use crate::format::limits::REVOKED;
 use crate::format::{Txn, Version};
 
-/// One file that goes.
+/// One file that goes, or one version that does not because of its tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpiryRow {
     pub(crate) path: String,
@@ -31,6 +31,8 @@ pub(super) struct ExpirePlan {
     /// Versions whose records become tombstones.
     pub(super) bury: BTreeSet<Version>,
     doomed: BTreeMap<String, Doomed>,
+    /// Versions that would have expired without these tags.
+    tagged: BTreeMap<Version, Vec<String>>,
     fence: bool,
 }
 
@@ -47,6 +49,7 @@ impl ExpirePlan {
             revoked: Vec::new(),
             bury: BTreeSet::new(),
             doomed: BTreeMap::new(),
+            tagged: inventory.tagged.clone(),
             fence: false,
         };
         plan.add_expired(inventory);
@@ -179,6 +182,23 @@ impl ExpirePlan {
             deleted: false,
         });
         rows.collect()
+    }
+
+    /// One row for each version that stays only because it is tagged.
+    pub(super) fn kept(&self) -> impl Iterator<Item = ExpiryRow> {
+        let rows = self.tagged.iter().map(|(version, tags)| {
+            let tags: Vec<_> = (tags.iter())
+                .map(|tag| format!("'{}'", tag.escape_debug()))
+                .collect();
+            ExpiryRow {
+                path: layout::record(*version),
+                kind: "tagged version",
+                bytes: None,
+                reason: format!("version {version} stays: it is tagged {}", tags.join(", ")),
+                deleted: false,
+            }
+        });
+        rows.collect::<Vec<_>>().into_iter()
     }
 
     /// What this expiry does, for the log.

@@ -1,0 +1,100 @@
+//! What a person says about one commit.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::format::limits::{NAME_BYTES, TEXT_BYTES, check_entries, refused};
+
+/// What one commit carries beside its rows: shown by `atio_history`, kept when the version
+/// expires.
+///
+/// [`with_commit`](crate::with_commit) gives it to the statements of a session;
+/// `SET atio.message` and its like do so in SQL, where names of properties are lower case.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// let options = atio::CommitOptions {
+///     message: Some("receipts of May".into()),
+///     properties: BTreeMap::from([("trainedBy".into(), "run-17".into())]),
+///     ..Default::default()
+/// };
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// Why, for people.
+    pub message: Option<String>,
+    /// What programs look for, by name.
+    pub properties: BTreeMap<String, String>,
+    /// A commit whose key the table has seen does nothing: the work is there already.
+    ///
+    /// Compared with the keys of the last 1,000 versions, and of every version that others
+    /// commit meanwhile.
+    pub idempotency_key: Option<String>,
+}
+
+impl CommitOptions {
+    /// Fails where no reader would take it.
+    pub(crate) fn check(&self) -> Result<()> {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        TEXT_BYTES
+            .check(text(&self.message))
+            .map_err(refused("message"))?;
+        NAME_BYTES
+            .check(text(&self.idempotency_key))
+            .map_err(refused("idempotency key"))?;
+        check_entries(self.properties.iter()).map_err(refused("properties"))?;
+        if self.idempotency_key.as_deref() == Some("") {
+            return Err(Error::invalid("an idempotency key must not be empty"));
+        }
+        match self.properties.contains_key("") {
+            true => Err(Error::invalid("a property must have a name")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_reader_would_take_is_refused() {
+        let long = |bytes| Some("x".repeat(bytes));
+        let message = |message| CommitOptions {
+            message,
+            ..CommitOptions::default()
+        };
+        message(long(1024 * 1024)).check().unwrap();
+        let key = |key| CommitOptions {
+            idempotency_key: key,
+            ..CommitOptions::default()
+        };
+        let properties = |count, name: &str| CommitOptions {
+            properties: (0..count)
+                .map(|n| (format!("{name}{}", "x".repeat(n)), String::new()))
+                .collect(),
+            ..CommitOptions::default()
+        };
+        properties(1000, "").check().unwrap_err();
+        properties(1000, "p").check().unwrap();
+        for (options, says) in [
+            (
+                message(long(1024 * 1024 + 1)),
+                "the message cannot be stored: 1048577 bytes of text are more than the limit of 1048576",
+            ),
+            (
+                key(long(64 * 1024 + 1)),
+                "the idempotency key cannot be stored: 65537 bytes of a name are more than the limit of 65536",
+            ),
+            (key(long(0)), "an idempotency key must not be empty"),
+            (
+                properties(1001, "p"),
+                "the properties cannot be stored: 1001 entries are more than the limit of 1000",
+            ),
+            (properties(1, ""), "a property must have a name"),
+        ] {
+            assert_eq!(options.check().unwrap_err().message(), says);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `atio_tags`, and the functions that make a version without rows of its own: `atio_tag`,
+//! `atio_untag`, `atio_rollback`.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+
+use super::arguments::Arguments;
+use super::functions::{Function, batch, check_whole, utc};
+use super::produced;
+use crate::error::{Error, Result as AtioResult};
+use crate::log::{Mark, Target};
+use crate::table::{AtioTable, CommitSettings};
+
+/// The tags of a table.
+pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
+    let table = Arc::clone(table.table());
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("tag", DataType::Utf8, false),
+        Field::new("version", DataType::UInt64, false),
+        Field::new("tagged_at", utc(), true),
+        Field::new("message", DataType::Utf8, true),
+    ]));
+    let rows_schema = Arc::clone(&schema);
+    produced::provider(Function::Tags.name(), schema, move |_| {
+        let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
+        Box::pin(async move {
+            let tags = table.tags().await?;
+            let versions = tags.values().map(|tag| Some(tag.version.get()));
+            let times = tags.values().map(|tag| tag.at_us);
+            let times = times.collect::<TimestampMicrosecondArray>();
+            let messages = tags.values().map(|tag| tag.message.as_deref());
+            batch(
+                schema,
+                vec![
+                    Arc::new(tags.keys().map(Some).collect::<StringArray>()),
+                    Arc::new(versions.collect::<UInt64Array>()),
+                    Arc::new(times.with_timezone("UTC")),
+                    Arc::new(messages.collect::<StringArray>()),
+                ],
+            )
+        })
+    })
+}
+
+/// Gives a version a name.
+pub(super) fn tag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
+    let name = needed(Function::Tag, arguments, "tag")?;
+    let mark = Mark::Tag {
+        name: name.clone(),
+        version: arguments.version()?,
+        message: arguments.text("message")?.map(str::to_owned),
+        replace: arguments.flag("replace", false)?,
+    };
+    marks(Function::Tag, table, mark, Some(name))
+}
+
+/// Takes a name back.
+pub(super) fn untag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
+    let name = needed(Function::Untag, arguments, "tag")?;
+    let mark = Mark::Untag { name: name.clone() };
+    marks(Function::Untag, table, mark, Some(name))
+}
+
+/// Makes the state of an older version the newest.
+pub(super) fn roll_back(
+    table: &AtioTable,
+    arguments: &Arguments,
+) -> Result<Arc<dyn TableProvider>> {
+    let to = match (arguments.version()?, arguments.text("tag")?) {
+        (Some(version), None) => Target::Version(version),
+        (None, Some(tag)) => Target::Tag(tag.to_owned()),
+        _ => {
+            return Err(Error::invalid(
+                "atio_rollback needs the version to go back to: give version or tag, as in atio_rollback('sales', version => 2)",
+            )
+            .into());
+        }
+    };
+    marks(Function::Rollback, table, Mark::Rollback { to }, None)
+}
+
+fn needed(function: Function, arguments: &Arguments, name: &str) -> AtioResult<String> {
+    let missing = || {
+        Error::invalid(format!(
+            "{} needs a tag, as in {}('sales', tag => 'best')",
+            function.name(),
+            function.name()
+        ))
+    };
+    arguments.text(name)?.map(str::to_owned).ok_or_else(missing)
+}
+
+/// One row: what was marked, and the version that says so.
+fn marks(
+    function: Function,
+    table: &AtioTable,
+    mark: Mark,
+    tag: Option<String>,
+) -> Result<Arc<dyn TableProvider>> {
+    check_whole(function, table)?;
+    let mut fields = vec![
+        Field::new("version", DataType::UInt64, false),
+        Field::new("committed_as", DataType::UInt64, true),
+    ];
+    if tag.is_some() {
+        fields.insert(0, Field::new("tag", DataType::Utf8, false));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let rows_schema = Arc::clone(&schema);
+    let table = Arc::clone(table.table());
+    produced::provider(function.name(), schema, move |context| {
+        let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
+        let (mark, tag) = (mark.clone(), tag.clone());
+        Box::pin(async move {
+            let options = CommitSettings::take(&context);
+            let marked = table.mark(mark, options).await?;
+            let committed = marked.committed.map(|version| version.get());
+            let mut columns: Vec<ArrayRef> = vec![
+                Arc::new(UInt64Array::from(vec![marked.version.get()])),
+                Arc::new(UInt64Array::from(vec![committed])),
+            ];
+            if let Some(tag) = tag {
+                columns.insert(0, Arc::new(StringArray::from(vec![tag])));
+            }
+            batch(schema, columns)
+        })
+    })
+}

@@ -1,0 +1,187 @@
+//! `SET atio.message` and its like: what describes one commit, and is used up by it.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::prelude::SessionConfig;
+
+use super::options::is_close;
+use crate::error::{Error, Result as AtioResult};
+use crate::log::CommitOptions;
+
+const PREFIX: &str = "atio";
+const MESSAGE: &str = "message";
+const KEY: &str = "idempotency_key";
+const PROPERTIES: &str = "properties.";
+/// The names as messages show them.
+const NAMES: [&str; 3] = [MESSAGE, KEY, "properties.<name>"];
+
+/// The settings of a session that describe its next commit.
+///
+/// All copies of a session's configuration share them, although DataFusion would rather have
+/// each copy on its own: a statement runs with a copy, and must use them up for all. A key
+/// that stayed would make the statement after the next one do nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CommitSettings(Arc<Mutex<CommitOptions>>);
+
+impl CommitSettings {
+    /// Settings of their own, shared with no other session.
+    pub(crate) fn new(options: CommitOptions) -> AtioResult<Self> {
+        options.check()?;
+        Ok(Self(Arc::new(Mutex::new(options))))
+    }
+
+    /// Puts them in the place of those that `config` may share with another session.
+    pub(crate) fn install(self, config: &mut SessionConfig) {
+        config.options_mut().extensions.insert(self);
+    }
+
+    /// What was set for the statement that runs in `context`, which uses it up.
+    pub(crate) fn take(context: &TaskContext) -> CommitOptions {
+        let extensions = &context.session_config().options().extensions;
+        extensions
+            .get::<Self>()
+            .map(|settings| std::mem::take(&mut *settings.lock()))
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CommitOptions> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConfigExtension for CommitSettings {
+    const PREFIX: &'static str = PREFIX;
+}
+
+impl ExtensionOptions for CommitSettings {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    /// An empty value takes a setting back: RESET does not reach those of extensions.
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let given = (!value.is_empty()).then(|| value.to_owned());
+        let mut settings = self.lock();
+        let mut changed = settings.clone();
+        match (name, name.strip_prefix(PROPERTIES)) {
+            (MESSAGE, _) => changed.message = given,
+            (KEY, _) => changed.idempotency_key = given,
+            (_, Some(property)) if !property.is_empty() => match given {
+                Some(value) => drop(changed.properties.insert(property.to_owned(), value)),
+                None => drop(changed.properties.remove(property)),
+            },
+            _ => return Err(unknown(name).into()),
+        }
+        changed
+            .check()
+            .map_err(|error| error.context(format!("SET {PREFIX}.{}", name.escape_debug())))?;
+        *settings = changed;
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let settings = self.lock();
+        let entry = |name: &str, value: &Option<String>, description| ConfigEntry {
+            key: format!("{PREFIX}.{name}"),
+            value: value.clone(),
+            description,
+        };
+        let mut entries = vec![
+            entry(
+                MESSAGE,
+                &settings.message,
+                "(atio) The message of the next commit, which uses it up",
+            ),
+            entry(
+                KEY,
+                &settings.idempotency_key,
+                "(atio) The next commit does nothing if the table has seen this key; it uses it up",
+            ),
+        ];
+        entries.extend(settings.properties.iter().map(|(name, value)| {
+            entry(
+                &format!("{PROPERTIES}{name}"),
+                &Some(value.clone()),
+                "(atio) A property of the next commit, which uses it up",
+            )
+        }));
+        entries
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let meant = NAMES.iter().find(|known| is_close(name, known));
+    let meant = meant.map_or("; the".to_owned(), |known| {
+        format!(": did you mean '{PREFIX}.{known}'? The")
+    });
+    let names: Vec<_> = NAMES.map(|known| format!("'{PREFIX}.{known}'")).into();
+    Error::invalid(format!(
+        "unknown setting '{PREFIX}.{}'{meant} settings of atio are {}",
+        name.escape_debug(),
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_configuration_share_what_is_set_and_use_it_up() {
+        let mut config = SessionConfig::new();
+        CommitSettings::default().install(&mut config);
+        config.options_mut().set("atio.message", "why").unwrap();
+        let copy = config.clone();
+        config.options_mut().set("atio.properties.a", "1").unwrap();
+        let context = TaskContext::default().with_session_config(copy);
+        let taken = CommitSettings::take(&context);
+        assert_eq!(taken.message.as_deref(), Some("why"));
+        assert_eq!(
+            taken.properties.get("a").map(String::as_str),
+            Some("1"),
+            "set after the copy was made"
+        );
+        assert_eq!(CommitSettings::take(&context), CommitOptions::default());
+        let shown = config.options().extensions.get::<CommitSettings>();
+        assert!(
+            shown
+                .unwrap()
+                .entries()
+                .iter()
+                .all(|entry| entry.value.is_none())
+        );
+    }
+
+    #[test]
+    fn refused_value_leaves_what_was_set() {
+        let mut settings = CommitSettings::default();
+        settings.set("message", "first").unwrap();
+        settings
+            .set("message", &"x".repeat(1024 * 1024 + 1))
+            .unwrap_err();
+        assert_eq!(settings.lock().message.as_deref(), Some("first"));
+        settings.set("message", "").unwrap();
+        assert_eq!(settings.lock().message, None);
+    }
+
+    #[test]
+    fn an_empty_key_is_refused_before_a_statement() {
+        let options = CommitOptions {
+            idempotency_key: Some(String::new()),
+            ..CommitOptions::default()
+        };
+        CommitSettings::new(options).unwrap_err();
+    }
+}

@@ -7,6 +7,7 @@ mod call;
 mod cases;
 mod kinds;
 mod log;
+mod marks;
 mod query;
 mod schedule;
 mod store;

@@ -138,6 +138,90 @@ pub(super) fn drop_table() -> Case {
     }
 }
 
+/// The table with a tag on version 1 and one on version 3; its newest version is 4.
+fn tagged() -> InMemory {
+    prepared(&[
+        CREATE,
+        "INSERT INTO t VALUES (1), (2)",
+        "INSERT INTO t VALUES (3)",
+        "SELECT * FROM atio_tag('t', tag => 'first', version => 1)",
+        "SELECT * FROM atio_tag('t', tag => 'third')",
+    ])
+}
+
+/// Commits without rows of their own: each gives what it is about, and the version it made.
+pub(super) fn marks() -> Vec<Case> {
+    let tags = |name, sql: &str, gives: &str| Case {
+        store: tagged(),
+        ..reads(name, sql, &[gives])
+    };
+    vec![
+        reads(
+            "the first atio_tag",
+            "SELECT * FROM atio_tag('t', tag => 'best', version => 1, message => 'why')",
+            &["best|1|3"],
+        ),
+        tags(
+            "atio_tag beside others",
+            "SELECT * FROM atio_tag('t', tag => 'best', version => 2)",
+            "best|2|5",
+        ),
+        tags(
+            "atio_tag that moves one",
+            "SELECT * FROM atio_tag('t', tag => 'first', version => 2, replace => true)",
+            "first|2|5",
+        ),
+        tags(
+            "atio_untag",
+            "SELECT * FROM atio_untag('t', tag => 'first')",
+            "first|1|5",
+        ),
+    ]
+}
+
+pub(super) fn rollback() -> Case {
+    Case {
+        gives: Some(vec!["1|3".to_owned()]),
+        ..writes(
+            "atio_rollback",
+            "SELECT * FROM atio_rollback('t', version => 1)",
+            &[1, 2],
+        )
+    }
+}
+
+/// Back to rows that other files hold.
+pub(super) fn rollback_of_an_overwrite() -> Case {
+    Case {
+        store: prepared(&[
+            CREATE,
+            "INSERT INTO t VALUES (1), (2)",
+            "INSERT INTO t VALUES (3)",
+            "INSERT OVERWRITE t SELECT a * 10 FROM t",
+            "SELECT * FROM atio_tag('t', tag => 'good', version => 2)",
+        ]),
+        before: some(&[10, 20, 30]),
+        gives: Some(vec!["2|5".to_owned()]),
+        ..writes(
+            "atio_rollback of an overwrite",
+            "SELECT * FROM atio_rollback('t', tag => 'good')",
+            &[1, 2, 3],
+        )
+    }
+}
+
+/// The statement that sets the key of the next one.
+pub(super) const SET_KEY: &str = "SET atio.idempotency_key = 'load'";
+
+pub(super) fn keyed_insert() -> Case {
+    let mut case = Case {
+        name: "INSERT with a key",
+        ..insert()
+    };
+    case.open.push(SET_KEY.to_owned());
+    case
+}
+
 /// A table with versions to expire, and with objects that no version names.
 fn worn() -> (InMemory, Rows) {
     let store = Arc::new(prepared(&[
@@ -167,6 +251,14 @@ pub(super) fn expire() -> Case {
         before: rows.clone(),
         after: rows,
         ..case("expire_snapshots", EXPIRE_ALL)
+    }
+}
+
+/// Two of the versions are tagged.
+pub(super) fn expire_tagged() -> Case {
+    Case {
+        store: tagged(),
+        ..case("expire_snapshots beside tags", EXPIRE_ALL)
     }
 }
 

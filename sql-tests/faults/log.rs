@@ -57,10 +57,27 @@ impl Log {
         if !times.is_sorted_by(|a, b| a < b) {
             return Err(format!("the commit times are {times:?}"));
         }
-        for version in self.readable() {
-            self.names(version)?;
+        let readable = self.readable();
+        for version in &readable {
+            self.names(*version)?;
         }
-        Ok(())
+        match self.tagged()?.into_iter().find(|v| !readable.contains(v)) {
+            Some(version) => Err(format!("version {version} is tagged and cannot be read")),
+            None => Ok(()),
+        }
+    }
+
+    /// The versions that are tagged at the newest one.
+    fn tagged(&self) -> Verdict<Vec<u64>> {
+        let Some(newest) = self.newest() else {
+            return Ok(Vec::new());
+        };
+        let Some(path) = self.records[&newest]["refs"]["path"].as_str() else {
+            return Ok(Vec::new());
+        };
+        let refs = self.json(newest, path)?;
+        let tags = refs["tags"].as_object().unwrap().values();
+        Ok(tags.map(|tag| tag["version"].as_u64().unwrap()).collect())
     }
 
     /// The versions that have a state and have not expired.

@@ -2,11 +2,13 @@
 
 #![cfg(test)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::attempt::{Case, End};
+use super::attempt::{Case, End, in_runtime};
 use super::call::{Call, Fault, Operation};
 use super::cases;
+use super::verify::{query, session, verify};
 
 /// What is done to the n-th call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +135,12 @@ sweeps! {
     every_fault_in_overwrite_leaves_the_old_rows_or_the_new: cases::overwrite();
     every_fault_in_overwrite_with_nothing_leaves_the_old_rows_or_none:
         cases::overwrite_with_nothing();
+    every_fault_in_insert_with_a_key_leaves_all_rows_or_none: cases::keyed_insert();
+    every_fault_in_rollback_leaves_the_old_rows_or_the_new: cases::rollback();
+    every_fault_in_rollback_of_an_overwrite_leaves_the_old_rows_or_the_new:
+        cases::rollback_of_an_overwrite();
     every_fault_in_expiry_leaves_the_rows_and_can_be_finished: cases::expire();
+    every_fault_in_expiry_beside_tags_leaves_what_is_tagged: cases::expire_tagged();
     every_fault_in_a_dry_run_changes_nothing: cases::dry_run();
     every_fault_in_drop_table_leaves_it_whole_or_gone: cases::drop_table();
 }
@@ -143,6 +150,43 @@ fn every_fault_in_a_read_gives_its_rows_or_an_error() {
     for case in cases::reading() {
         sweep(&case);
     }
+}
+
+#[test]
+fn every_fault_in_tag_and_untag_leaves_the_tags_before_or_after() {
+    for case in cases::marks() {
+        sweep(&case);
+    }
+}
+
+/// The statement is run again with its key, whatever came of it.
+#[test]
+fn every_fault_in_insert_with_a_key_that_is_run_again_leaves_its_rows_once() {
+    let case = cases::keyed_insert();
+    let calls = case.attempt(|_| Fault::None).calls;
+    let mut repeated = 0;
+    for at in 1..=calls.len() as u64 {
+        for (way, mode) in (0..).zip(MODES) {
+            if !long() && at % 5 != way && !commits(&calls, at) {
+                continue;
+            }
+            let attempt = case.attempt(script(vec![(at, mode)], false));
+            let (rows, written) = in_runtime(async {
+                let ctx = session(Arc::clone(&attempt.objects));
+                for sql in &case.open {
+                    query(&ctx, sql).await.unwrap();
+                }
+                let written = query(&ctx, &case.sql).await.unwrap();
+                (verify(&attempt.objects, case.root).await.unwrap(), written)
+            });
+            assert_eq!(rows, case.after, "{mode:?} at {at}: {:?}", attempt.end);
+            if matches!(attempt.end, End::Done(_)) {
+                assert_eq!(written, ["0"], "{mode:?} at {at}");
+            }
+            repeated += u64::from(written == ["0"]);
+        }
+    }
+    assert!(repeated > 3, "it was there {repeated} times");
 }
 
 /// Two faults in one statement: the second strikes what cleans up or tries again.

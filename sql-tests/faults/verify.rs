@@ -18,9 +18,9 @@ use crate::session::run;
 /// What a check says: that something is wrong, and what.
 pub(super) type Verdict<T> = Result<T, String>;
 
-/// Removes everything that is not needed.
+/// Removes everything that is not needed, and names it.
 pub(super) const EXPIRE_ALL: &str = "SELECT path FROM expire_snapshots('t', keep_for => INTERVAL '0 days', \
-     retain_last => 1, orphan_age => INTERVAL '0 days', dry_run => false)";
+     retain_last => 1, orphan_age => INTERVAL '0 days', dry_run => false) WHERE kind <> 'tagged version'";
 /// The row that a check adds.
 const NEXT: &str = "-1";
 

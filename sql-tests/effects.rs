@@ -17,6 +17,9 @@ on_every_place!(
     expiry_is_complete_before_its_first_row_is_read,
     expiry_in_a_statement_that_runs_it_twice_loses_nothing,
     write_that_is_not_run_writes_nothing,
+    name_or_rollback_that_is_not_run_changes_nothing,
+    name_or_rollback_that_is_run_twice_changes_nothing_more,
+    what_describes_a_commit_is_used_up_by_one_statement_of_one_session,
     write_of_no_rows_makes_a_version_only_where_it_removes_some,
     statement_of_definition_that_is_explained_changes_nothing,
 );
@@ -209,6 +212,107 @@ async fn write_that_is_not_run_writes_nothing(place: Place) {
     rows(&ctx, "EXPLAIN ANALYZE INSERT INTO t VALUES (30)").await;
     rows(&ctx, "EXECUTE i").await;
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1", "10", "20", "30"]);
+}
+
+/// Functions that make a version without rows of its own.
+const MARKS: [&str; 4] = [
+    "atio_tag('t', tag => 'new', version => 2)",
+    "atio_tag('t', tag => 'old', version => 2, replace => true)",
+    "atio_untag('t', tag => 'old')",
+    "atio_rollback('t', version => 2)",
+];
+
+async fn name_or_rollback_that_is_not_run_changes_nothing(place: Place) {
+    let (ctx, _) = worn(&place).await;
+    rows(&ctx, "SELECT * FROM atio_tag('t', tag => 'old')").await;
+    let before = objects(&place).await;
+    for (at, mark) in MARKS.iter().enumerate() {
+        let unharmed = async |what: &str| assert_same(&before, &objects(&place).await, what);
+        for sql in [
+            format!("EXPLAIN SELECT * FROM {mark}"),
+            format!("EXPLAIN VERBOSE SELECT * FROM {mark}"),
+            format!("SELECT * FROM {mark} LIMIT 0"),
+            format!("SELECT version FROM {mark} WHERE false"),
+            format!("PREPARE p{at} AS SELECT * FROM {mark}"),
+            format!("CREATE VIEW v{at} AS SELECT * FROM {mark}"),
+            format!("DESCRIBE SELECT * FROM {mark}"),
+            "SELECT table_name, column_name FROM information_schema.columns".to_owned(),
+        ] {
+            rows(&ctx, &sql).await;
+            unharmed(&sql).await;
+        }
+        let frame = ctx.sql(&format!("SELECT * FROM {mark}")).await.unwrap();
+        let plan = frame.clone().create_physical_plan().await.unwrap();
+        drop((frame, plan));
+        unharmed(mark).await;
+    }
+    // What is left of it works, in whatever way it is run.
+    rows(&ctx, "SELECT count(*) FROM v0").await;
+    rows(&ctx, "EXECUTE p1").await;
+    let tags = "SELECT tag, version FROM atio_tags('t')";
+    assert_eq!(rows(&ctx, tags).await, ["new|2", "old|2"]);
+    rows(&ctx, &format!("EXPLAIN ANALYZE SELECT * FROM {}", MARKS[2])).await;
+    assert_eq!(rows(&ctx, tags).await, ["new|2"]);
+    rows(&ctx, &format!("SELECT version FROM {} LIMIT 1", MARKS[3])).await;
+    assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1", "2"]);
+}
+
+async fn name_or_rollback_that_is_run_twice_changes_nothing_more(place: Place) {
+    let (ctx, _) = worn(&place).await;
+    rows(&ctx, "SELECT * FROM atio_tag('t', tag => 'old')").await;
+    for (version, mark) in [(7, MARKS[0]), (8, MARKS[1]), (9, MARKS[3])] {
+        let sql = format!(
+            "WITH m AS (SELECT * FROM {mark}) SELECT count(*) FROM m x FULL JOIN m y ON x.version = y.version"
+        );
+        assert_eq!(row(&ctx, &sql).await, "1");
+        let frame = ctx.sql(&format!("SELECT * FROM {mark}")).await.unwrap();
+        for _ in 0..2 {
+            let again = texts(&frame.clone().collect().await.unwrap());
+            assert!(again.concat().ends_with("2|NULL"), "{mark}: {again:?}");
+        }
+        assert_eq!(
+            row(&ctx, "SELECT max(version) FROM atio_history('t')").await,
+            version.to_string()
+        );
+    }
+}
+
+async fn what_describes_a_commit_is_used_up_by_one_statement_of_one_session(place: Place) {
+    let (ctx, _) = worn(&place).await;
+    let mut options = atio::CommitOptions::default();
+    options.message = Some("from Rust".to_owned());
+    options
+        .properties
+        .insert("trainedBy".to_owned(), "Run 4".to_owned());
+    options.idempotency_key = Some("Load".to_owned());
+    rows(&ctx, "SET atio.message = 'of the session'").await;
+    let once = atio::with_commit(&ctx, options.clone()).unwrap();
+    // A frame is planned before the session knows what it is to be described by.
+    let insert = ctx.sql("INSERT INTO t VALUES (5)").await.unwrap();
+    rows(&once, "INSERT INTO t VALUES (6)").await;
+    assert_eq!(texts(&insert.collect().await.unwrap()), ["1"]);
+    rows(&once, "INSERT INTO t VALUES (7)").await;
+    let again = atio::with_commit(&once, options).unwrap();
+    assert_eq!(row(&again, "INSERT OVERWRITE t VALUES (8)").await, "0");
+    let history = "SELECT version, message, properties['trainedBy'], idempotency_key \
+                   FROM atio_history('t') WHERE version > 5";
+    assert_eq!(
+        rows(&ctx, history).await,
+        [
+            "6|from Rust|Run 4|Load",
+            "7|of the session|NULL|NULL",
+            "8|NULL|NULL|NULL"
+        ]
+    );
+    let wrong = atio::CommitOptions {
+        idempotency_key: Some(String::new()),
+        ..Default::default()
+    };
+    let error = atio::with_commit(&ctx, wrong).err().unwrap().to_string();
+    assert!(
+        error.contains("an idempotency key must not be empty"),
+        "{error}"
+    );
 }
 
 async fn write_of_no_rows_makes_a_version_only_where_it_removes_some(place: Place) {

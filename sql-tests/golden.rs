@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod history;
+mod names;
 mod shape;
 
 use std::collections::BTreeMap;

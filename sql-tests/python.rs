@@ -7,6 +7,7 @@
 
 mod attacks;
 mod interpreter;
+mod names;
 mod rows;
 mod schemas;
 mod table;

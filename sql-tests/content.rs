@@ -77,7 +77,12 @@ pub(crate) fn files(root: &Path) -> Objects {
     let mut found = Objects::new();
     let mut pending = vec![root.to_path_buf()];
     while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(&directory).unwrap() {
+        let entries = match fs::read_dir(&directory) {
+            // Removed since it was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound && directory != root => continue,
+            entries => entries.unwrap(),
+        };
+        for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 pending.push(path);

@@ -106,6 +106,60 @@ async fn processes_that_append_at_once_lose_nothing_and_make_one_version_each() 
     );
 }
 
+/// The same load in several processes, one of which is killed and started again: with keys
+/// each of its statements is there once, and every process is told that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_run_the_same_load_with_keys_commit_each_statement_once() {
+    let (processes, statements) = if long() { (6, 30) } else { (3, 8) };
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    create(at).await;
+    let load = || {
+        let open = format!(
+            "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}'",
+            location(at)
+        );
+        let keyed = (0..statements).flat_map(|a| {
+            [
+                format!("SET atio.idempotency_key = 'load-{a}'"),
+                format!("INSERT INTO t VALUES ({a})"),
+            ]
+        });
+        Job::new(at, [open].into_iter().chain(keyed).collect())
+    };
+    let children: Vec<Child> = (0..processes).map(|_| load().start()).collect();
+    let mut killed = load().start();
+    for _ in 0..7 {
+        killed.next();
+    }
+    killed.kill();
+    let mut ended = vec![tokio::task::spawn_blocking(|| killed.end()).await.unwrap()];
+    for child in children.into_iter().chain([load().start()]) {
+        ended.push(tokio::task::spawn_blocking(|| child.end()).await.unwrap());
+    }
+    for ended in &ended[1..] {
+        let done = ended.said.iter().filter(|line| line.starts_with("done"));
+        assert_eq!(done.count(), 2 * statements + 1, "{:?}", ended.said);
+    }
+    let ctx = session_at(at);
+    let table = format!(
+        "SELECT count(*), count(DISTINCT a) FROM atio_table('{}')",
+        location(at)
+    );
+    assert_eq!(
+        row(&ctx, &table).await,
+        format!("{statements}|{statements}")
+    );
+    let history = format!(
+        "SELECT max(version), count(DISTINCT idempotency_key) FROM atio_history('{}')",
+        location(at)
+    );
+    assert_eq!(
+        row(&ctx, &history).await,
+        format!("{statements}|{statements}")
+    );
+}
+
 /// Writers that are killed at any moment and started anew, beside an expiry without mercy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_are_killed_beside_an_expiry_that_spares_nothing_lose_nothing() {

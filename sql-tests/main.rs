@@ -9,6 +9,7 @@ mod effects;
 mod elsewhere;
 mod fake_store;
 mod faults;
+mod files;
 mod golden;
 mod hazards;
 mod inputs;

@@ -44,12 +44,14 @@ mod sql;
 mod table;
 
 pub use error::{Error, ErrorKind, Result};
+pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use format::{Txn, Version};
 pub use log::CommitOptions;
 pub use progress::{Progress, Step};
 pub use redact::redact;
 pub use sql::{
-    AtioCatalog, AtioPolicy, connect, on_progress, register, register_with, with_commit,
+    AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
+    restore, with_commit, write,
 };
 pub use table::AtioTable;
 

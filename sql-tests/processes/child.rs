@@ -27,7 +27,7 @@ const SAYS: &str = "child: ";
 const LIFE: Duration = Duration::from_secs(300);
 
 /// The steps at which the local store can be made to fail or stop.
-pub(crate) const STEPS: [&str; 10] = [
+pub(crate) const STEPS: [&str; 20] = [
     "make-folder",
     "begin-file",
     "write-file",
@@ -38,6 +38,16 @@ pub(crate) const STEPS: [&str; 10] = [
     "published",
     "link-new",
     "remove",
+    "copy-begin",
+    "copy-file",
+    "copy-write",
+    "copy-sync",
+    "copy-backup",
+    "copy-unmark",
+    "copy-publish",
+    "copy-published",
+    "copy-mark",
+    "copy-marked",
 ];
 
 /// What a child does: statements in one session, each after the one before has ended.

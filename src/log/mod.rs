@@ -41,8 +41,11 @@ pub(crate) use create::NewTable;
 pub(crate) use expire::{Expiry, ExpiryRow};
 pub(crate) use footer::{Footer, stats_columns};
 pub(crate) use history::HistoryEntry;
-pub(crate) use local::{make_folders, sync_rename};
+pub(crate) use local::{
+    LocalUpload, blocking, cannot_write, make_folders, rename_new, step, sync_folder, sync_rename,
+};
 pub(crate) use mark::{Mark, Target};
+pub(crate) use objects::Objects;
 pub(crate) use open_options::{Durability, OpenOptions};
 pub(crate) use remote::RemoteStore;
 pub(crate) use snapshot::Snapshot;

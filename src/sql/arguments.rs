@@ -135,6 +135,20 @@ impl Arguments {
             .transpose()
     }
 
+    /// Text that must be given; `example` is one.
+    pub(super) fn text(&self, name: &str, example: &str) -> AtioResult<&str> {
+        let value = self.get(name).ok_or_else(|| {
+            Error::invalid(format!(
+                "{} needs a {name} as text, as in {}('{example}')",
+                self.function, self.function
+            ))
+        })?;
+        value
+            .try_as_str()
+            .flatten()
+            .ok_or_else(|| self.wrong(name, &format!("text, such as '{example}'"), value))
+    }
+
     /// Microseconds since 1970.
     pub(super) fn as_of(&self) -> AtioResult<Option<i64>> {
         self.get("as_of")

@@ -3,8 +3,12 @@
 mod arguments;
 mod catalog;
 mod commit;
+mod copy;
+mod copy_checks;
 mod damaged;
 mod factory;
+mod file_functions;
+mod formats;
 mod functions;
 mod guard;
 mod history;
@@ -15,6 +19,7 @@ mod new_rows;
 mod open;
 mod policy;
 mod produced;
+mod publish;
 #[cfg(test)]
 mod randomly;
 mod register;
@@ -22,9 +27,11 @@ mod relation;
 mod schemas;
 mod stores;
 mod tags;
+mod target;
 mod wait;
 mod watch;
 mod watching;
+mod write;
 
 pub use catalog::AtioCatalog;
 pub use commit::with_commit;
@@ -32,3 +39,4 @@ pub use policy::AtioPolicy;
 pub use register::{register, register_with};
 pub use stores::connect;
 pub use watching::on_progress;
+pub use write::{WriteOptions, clean, restore, write};

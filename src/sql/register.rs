@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
+use super::copy::PublishCopies;
 use super::factory::AtioTableFactory;
+use super::formats::NoFormat;
 use super::guard::{GuardedFactory, GuardedPlans};
 use super::open::OpenTables;
 use super::policy::AtioPolicy;
@@ -19,7 +21,9 @@ const STORED_AS: &str = "ATIO";
 /// Makes atio part of a session: `STORED AS ATIO`, the functions `atio_table`,
 /// `atio_history`, `atio_files`, `expire_snapshots`, `atio_tag`, `atio_untag`, `atio_tags` and
 /// `atio_rollback`, `AS OF` for atio tables, `SET atio.message`, `SET atio.properties.<name>`
-/// and `SET atio.idempotency_key`, and one version of each table per statement.
+/// and `SET atio.idempotency_key`, one version of each table per statement, and files that
+/// `COPY` and `DataFrame::write_*` write completely or not at all, with `atio_restore` and
+/// `atio_clean`.
 ///
 /// Also switches `information_schema` on, so that `SHOW TABLES` works. Calling it again
 /// changes nothing. SQL may reach everything, as in DataFusion, unless the session's
@@ -80,11 +84,16 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
         factories.insert(STORED_AS.to_owned(), Arc::new(AtioTableFactory));
         #[cfg(feature = "xlsx")]
         crate::file::register_xlsx(&mut state)?;
+        for format in NoFormat::all() {
+            // What the host knows of the name is better.
+            state.register_file_format(Arc::new(format), false).ok();
+        }
     }
     ctx.register_relation_planner(Arc::new(AtioRelations::new(ctx.state_weak_ref())))?;
     if *policy != AtioPolicy::default() {
         ctx.add_analyzer_rule(Arc::new(GuardedPlans(policy)));
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
+    ctx.add_analyzer_rule(Arc::new(PublishCopies));
     Ok(())
 }

@@ -20,6 +20,7 @@ use parking_lot::RwLock;
 
 use super::arguments::{self, Arguments};
 use super::damaged::DamagedTable;
+use super::file_functions::FileFunction;
 use super::functions::{self, Function};
 use super::location::Location;
 use super::open::OpenTables;
@@ -38,6 +39,35 @@ pub(super) struct AtioRelations {
 impl AtioRelations {
     pub(super) fn new(session: Weak<RwLock<SessionState>>) -> Self {
         Self { session }
+    }
+
+    fn plan_call(
+        &self,
+        function: Called,
+        arguments: Vec<FunctionArg>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        match function {
+            Called::Table(function) => self.plan_function(function, arguments, context),
+            Called::File(function) => {
+                let (name, names) = (function.name(), function.parameters());
+                let arguments = Arguments::evaluate(name, names, arguments, context)?;
+                let state = self.state()?;
+                let policy = AtioPolicy::of(&state);
+                let provider = function.provider(&arguments, &policy, state.runtime_env())?;
+                scan(
+                    format!("{name}({arguments})"),
+                    TableReference::bare(name),
+                    provider,
+                )
+            }
+        }
+    }
+
+    fn state(&self) -> AtioResult<SessionState> {
+        let session = self.session.upgrade();
+        let session = session.ok_or_else(|| Error::invalid("the session has ended"))?;
+        Ok(session.read().clone())
     }
 
     fn plan_function(
@@ -67,11 +97,7 @@ impl AtioRelations {
         text: &str,
         needs_newest: bool,
     ) -> Result<AtioTable> {
-        let session = self
-            .session
-            .upgrade()
-            .ok_or_else(|| Error::invalid("the session has ended"))?;
-        let state = session.read().clone();
+        let state = self.state()?;
         let policy = AtioPolicy::of(&state);
         policy.check_access(access)?;
         let place = text.contains('/') || text.contains('\\');
@@ -158,14 +184,14 @@ impl RelationPlanner for AtioRelations {
                     ))
                     .into());
                 }
-                let plan = self.plan_function(function, call.args.clone(), context)?;
+                let plan = self.plan_call(function, call.args.clone(), context)?;
                 Ok(planned(plan, alias))
             }
             TableFactor::Function {
                 name, args, alias, ..
             } => match function(name, context) {
                 Some(function) => {
-                    let plan = self.plan_function(function, args.clone(), context)?;
+                    let plan = self.plan_call(function, args.clone(), context)?;
                     Ok(planned(plan, alias))
                 }
                 None => Ok(RelationPlanning::Original(Box::new(relation))),
@@ -221,11 +247,21 @@ fn scan(
     .build()
 }
 
-fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Function> {
+/// A function of ours.
+enum Called {
+    /// About a table.
+    Table(Function),
+    /// About files that COPY writes.
+    File(FileFunction),
+}
+
+fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Called> {
     let [part] = name.0.as_slice() else {
         return None;
     };
-    Function::of(&context.normalize_ident(part.as_ident()?.clone()))
+    let name = context.normalize_ident(part.as_ident()?.clone());
+    let table = Function::of(&name).map(Called::Table);
+    table.or_else(|| FileFunction::of(&name).map(Called::File))
 }
 
 fn refuse_version(version: Option<&TableVersion>, name: &ObjectName) -> AtioResult<()> {

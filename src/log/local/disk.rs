@@ -303,7 +303,8 @@ fn make_all(path: &Path, durability: Durability) -> io::Result<()> {
     }
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes the names in `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     step("sync-folder", folder)?;
     // Elsewhere a directory cannot be opened; there the journal orders names.
     #[cfg(unix)]
@@ -316,7 +317,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Renames unless `to` exists; where the file system cannot, links and unlinks.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
 
@@ -329,7 +330,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     link_new(from, to)
 }
 
@@ -362,7 +363,7 @@ fn no_create() -> io::Error {
     not(feature = "failpoints"),
     expect(unused_variables, reason = "for tests")
 )]
-pub(super) fn step(name: &str, path: &Path) -> io::Result<()> {
+pub(crate) fn step(name: &str, path: &Path) -> io::Result<()> {
     #[cfg(feature = "failpoints")]
     {
         let fail = |errno: Option<String>| {
@@ -380,7 +381,7 @@ pub(super) fn step(name: &str, path: &Path) -> io::Result<()> {
 /// Runs `work`, which waits for the disk, where that holds up nobody else.
 ///
 /// It runs to its end even if the caller stops waiting.
-pub(in crate::log) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let span = tracing::Span::current();

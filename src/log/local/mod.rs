@@ -20,9 +20,11 @@ mod disk;
 mod upload;
 mod writer;
 
-pub(super) use disk::{Disk, blocking};
-pub(crate) use disk::{make_folders, sync_rename};
+pub(super) use disk::Disk;
+pub(crate) use disk::{blocking, make_folders, rename_new, step, sync_folder, sync_rename};
+pub(crate) use upload::LocalUpload;
 pub(super) use writer::LocalWriter;
+pub(crate) use writer::cannot_write;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use crate::log::table::lock;
 type Publish = dyn Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync;
 
 /// Writes parts at their places in a staged file, and publishes it if all were written.
-pub(super) struct LocalUpload {
+pub(crate) struct LocalUpload {
     state: Arc<State>,
     /// Where the next part begins.
     end: u64,
@@ -39,7 +39,7 @@ struct Parts {
 
 impl LocalUpload {
     /// `publish` makes the finished file durable and gives it its name.
-    pub(super) fn new(
+    pub(crate) fn new(
         file: File,
         staged: PathBuf,
         publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,

@@ -307,7 +307,7 @@ fn refused(name: &str, error: io::Error) -> Error {
     }
 }
 
-pub(super) fn cannot_write(name: impl fmt::Display, error: impl fmt::Display) -> io::Error {
+pub(crate) fn cannot_write(name: impl fmt::Display, error: impl fmt::Display) -> io::Error {
     io::Error::other(format!("cannot write {name}: {error}"))
 }
 

@@ -1,0 +1,113 @@
+//! Files that COPY writes: there completely or not at all.
+
+#![cfg(test)]
+
+mod api;
+mod fails;
+mod folders;
+#[cfg(target_os = "linux")]
+mod killed;
+mod once;
+mod stores;
+mod together;
+mod whole;
+
+use std::path::{Path, PathBuf};
+
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::content::rows;
+
+pub(super) const FORMATS: [&str; 4] = ["csv", "json", "parquet", "arrow"];
+/// Rows enough for several batches.
+const MANY: i64 = 30_000;
+
+/// A directory, and sessions that write in it.
+pub(super) struct Place(tempfile::TempDir);
+
+impl Place {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Everything in the directory, hidden or not.
+    pub(super) fn names(&self) -> Vec<String> {
+        names(self.0.path())
+    }
+
+    /// Waits until the directory holds `expected` alone.
+    pub(super) async fn assert_soon(&self, expected: &[&str]) {
+        for _ in 0..250 {
+            if self.names() == expected {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(self.names(), expected);
+    }
+}
+
+pub(super) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+pub(super) fn session(partitions: usize) -> SessionContext {
+    let config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_batch_size(1024);
+    let ctx = SessionContext::new_with_config(config);
+    atio::register(&ctx).unwrap();
+    ctx
+}
+
+/// COPY of a query.
+pub(super) fn copy(query: &str, to: &str, format: &str, options: &str) -> String {
+    let options = match options {
+        "" => String::new(),
+        options => format!(" OPTIONS ({options})"),
+    };
+    format!("COPY ({query}) TO '{to}' STORED AS {format}{options}")
+}
+
+/// Rows from 1 to `n`, of which each says `n`.
+pub(super) fn numbers(n: i64) -> String {
+    format!("SELECT value AS i, {n} AS n, 'text ' || value AS s FROM generate_series(1, {n})")
+}
+
+/// How many rows there are, how many different ones, and what they say; read by a session
+/// that knows nothing of atio.
+pub(super) async fn read(path: &str, format: &str) -> String {
+    let ctx = SessionContext::new();
+    let create = format!("CREATE EXTERNAL TABLE r STORED AS {format} LOCATION '{path}'");
+    rows(&ctx, &create).await;
+    let sql = "SELECT count(*), count(DISTINCT i), max(n), min(n) FROM r";
+    rows(&ctx, sql).await.join("; ")
+}
+
+/// What `read` says of [`numbers`].
+pub(super) fn said(n: i64) -> String {
+    let n = n.to_string();
+    [n.as_str(); 4].join("|")
+}
+
+/// As `sha256sum` prints it.
+pub(super) fn sha256sum(path: &Path) -> String {
+    let out = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .unwrap();
+    let out = String::from_utf8(out.stdout).unwrap();
+    out.split(' ').next().unwrap().to_owned()
+}

@@ -1,0 +1,110 @@
+//! Writing from Rust: `atio::write`, and what `DataFrame` itself offers.
+
+use super::*;
+use atio::{Error, ErrorKind, Existing, Hash, Marker, WriteOptions};
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::error::DataFusionError;
+
+fn kind(error: &DataFusionError) -> Option<ErrorKind> {
+    Error::find(error).map(Error::kind)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_needs_no_registered_session_and_takes_the_format_from_the_name() {
+    let place = Place::new();
+    let ctx = SessionContext::new();
+    for format in FORMATS {
+        let df = || async { ctx.sql(&numbers(9)).await.unwrap() };
+        let to = place.text(&format!("a.{format}"));
+        let fail = WriteOptions {
+            if_exists: Some(Existing::Fail),
+            hash: Hash::Crc32c,
+            ..WriteOptions::default()
+        };
+        assert_eq!(atio::write(df().await, &to, fail.clone()).await.unwrap(), 9);
+        assert_eq!(read(&to, format).await, said(9));
+        assert!(
+            Marker::read(&to)
+                .unwrap()
+                .unwrap()
+                .hash
+                .starts_with("crc32c:")
+        );
+        let error = atio::write(df().await, &to, fail).await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::InvalidInput), "{error}");
+        let folder = WriteOptions {
+            format: Some(format.to_owned()),
+            partition_by: vec!["n".to_owned()],
+            marker: false,
+            durable: false,
+            ..WriteOptions::default()
+        };
+        let out = place.text(&format!("out-{format}"));
+        assert_eq!(atio::write(df().await, &out, folder).await.unwrap(), 9);
+        assert_eq!(names(Path::new(&out)), ["n=9"]);
+        assert_eq!(Marker::read(&out).unwrap(), None);
+    }
+    let df = ctx.sql("SELECT 1 AS a").await.unwrap();
+    let error = atio::write(df.clone(), &place.text("a"), WriteOptions::default())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("its name has no ending"),
+        "{error}"
+    );
+    let error = atio::write(df, &place.text("a.orc"), WriteOptions::default())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("there is no format ORC"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
+    let place = Place::new();
+    let ctx = session(4);
+    let df = || async { ctx.sql(&numbers(9)).await.unwrap() };
+    let bad = || async {
+        ctx.sql(&format!(
+            "SELECT 1 / (value - {MANY}) AS i FROM generate_series(1, {MANY})"
+        ))
+        .await
+        .unwrap()
+    };
+    let options = DataFrameWriteOptions::new;
+    for format in ["csv", "json", "parquet"] {
+        let to = place.text(&format!("a.{format}"));
+        for fails in [false, true] {
+            let df = if fails { bad().await } else { df().await };
+            let ended = match format {
+                "csv" => df.write_csv(&to, options(), None).await,
+                "json" => df.write_json(&to, options(), None).await,
+                _ => df.write_parquet(&to, options(), None).await,
+            };
+            assert_eq!(ended.is_err(), fails);
+            assert_eq!(read(&to, format).await, said(9));
+            assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 9);
+        }
+    }
+    assert_eq!(place.names().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restore_and_clean_are_functions_too() {
+    let place = Place::new();
+    let ctx = session(2);
+    let to = place.text("a.csv");
+    for n in [5, 6] {
+        rows(&ctx, &copy(&numbers(n), &to, "csv", "'atio.backup' 'true'")).await;
+    }
+    assert!(atio::restore(&ctx, &to).await.unwrap());
+    assert_eq!(read(&to, "csv").await, said(5));
+    let left = place.path(&format!(".b.csv.atio-{}.tmp", "0".repeat(32)));
+    std::fs::write(&left, "half").unwrap();
+    let folder = place.text("");
+    assert_eq!(atio::clean(&folder).await.unwrap(), [left]);
+    assert_eq!(atio::clean(&folder).await.unwrap().len(), 0);
+    assert!(atio::clean("s3://bucket/x").await.is_err());
+}

@@ -1,0 +1,110 @@
+//! Queries that fail, panic or are given up: the old target stays, and nothing beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::content::failure;
+use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+
+/// A function that panics once it is given `at`.
+fn panics(ctx: &SessionContext, at: i64) {
+    let function = move |arguments: &[ColumnarValue]| {
+        let array: ArrayRef = ColumnarValue::values_to_arrays(arguments)?.remove(0);
+        for value in array.as_primitive::<Int64Type>().values() {
+            assert_ne!(*value, at, "as the test wants it");
+        }
+        Ok(ColumnarValue::Array(array))
+    };
+    ctx.register_udf(create_udf(
+        "panics",
+        vec![DataType::Int64],
+        DataType::Int64,
+        Volatility::Volatile,
+        Arc::new(function),
+    ));
+}
+
+/// What is there before and after: a file and a directory of each format.
+async fn prepared(format: &str) -> (Place, [String; 2], Vec<Vec<String>>) {
+    let place = Place::new();
+    let ctx = session(4);
+    let targets = [place.text(&format!("a.{format}")), place.text("folder")];
+    for to in &targets {
+        rows(&ctx, &copy(&numbers(MANY), to, format, "")).await;
+    }
+    let before = vec![place.names(), names(&place.path("folder"))];
+    (place, targets, before)
+}
+
+async fn assert_untouched(place: &Place, format: &str, targets: &[String], before: &[Vec<String>]) {
+    let expected: Vec<_> = before[0].iter().map(String::as_str).collect();
+    place.assert_soon(&expected).await;
+    assert_eq!(names(&place.path("folder")), before[1]);
+    for to in targets {
+        assert_eq!(read(to, format).await, said(MANY));
+        assert!(atio::Marker::read(to).unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_fails_at_its_last_row_leaves_the_old_target_untouched() {
+    for format in FORMATS {
+        let (place, targets, before) = prepared(format).await;
+        for buffer in [10_485_760, 10_000] {
+            for partitions in [1, 4] {
+                let ctx = session(partitions);
+                let set = "SET datafusion.execution.objectstore_writer_buffer_size";
+                rows(&ctx, &format!("{set} = {buffer}")).await;
+                let query = format!(
+                    "SELECT i, n, s, 1 / (i - {MANY}) AS x FROM ({})",
+                    numbers(MANY)
+                );
+                for to in &targets {
+                    let failed = failure(&ctx, &copy(&query, to, format, "")).await;
+                    assert!(failed.contains("Divide by zero"), "{failed}");
+                    let new = place.text(&format!("new.{format}"));
+                    failure(&ctx, &copy(&query, &new, format, "")).await;
+                }
+                assert_untouched(&place, format, &targets, &before).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_the_query_leaves_the_old_target_untouched() {
+    for format in FORMATS {
+        let (place, targets, before) = prepared(format).await;
+        for to in &targets {
+            let ctx = session(4);
+            panics(&ctx, MANY);
+            let query = format!("SELECT panics(i) AS i, n, s FROM ({})", numbers(MANY));
+            let sql = copy(&query, to, format, "");
+            let ended = tokio::spawn(async move {
+                let frame = ctx.sql(&sql).await?;
+                frame.collect().await
+            });
+            assert!(!matches!(ended.await, Ok(Ok(_))));
+        }
+        assert_untouched(&place, format, &targets, &before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_given_up_leaves_the_old_target_untouched() {
+    for format in FORMATS {
+        let (place, targets, before) = prepared(format).await;
+        for (after, to) in [(1, 0), (30, 0), (30, 1), (200, 0), (200, 1)] {
+            let ctx = session(4);
+            let query = "SELECT value AS i, 1 AS n, 'x' AS s FROM generate_series(1, 100000000000)";
+            let sql = copy(query, &targets[to], format, "");
+            let given_up =
+                tokio::time::timeout(Duration::from_millis(after), rows(&ctx, &sql)).await;
+            assert!(given_up.is_err());
+        }
+        assert_untouched(&place, format, &targets, &before).await;
+    }
+}

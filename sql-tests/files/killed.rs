@@ -1,0 +1,278 @@
+//! `kill -9` at every step of COPY, and errors of the disk at every step.
+
+use futures::StreamExt;
+
+use super::*;
+use crate::processes::child::{Act, Job, When};
+use atio::Marker;
+
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    options: &'static str,
+    /// Of a statement that ends well, beside the target and its marker.
+    beside: &'static [&'static str],
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        name: "a.csv",
+        options: "",
+        beside: &[],
+    },
+    Case {
+        name: "a.csv",
+        options: "'atio.backup' 'true'",
+        beside: &[".a.csv.atio-backup", ".a.csv.atio-backup._SUCCESS"],
+    },
+    Case {
+        name: "out",
+        options: "",
+        beside: &[],
+    },
+    Case {
+        name: "out",
+        options: "'atio.backup' 'true'",
+        beside: &[".out.atio-backup", ".out.atio-backup._SUCCESS"],
+    },
+    Case {
+        name: "a.parquet",
+        options: "'atio.durability' 'none'",
+        beside: &[],
+    },
+];
+const OLD: i64 = 50;
+const OLDER: i64 = 40;
+const NEW: i64 = 2000;
+
+impl Case {
+    fn format(&self) -> &'static str {
+        if self.name == "a.parquet" {
+            "parquet"
+        } else {
+            "csv"
+        }
+    }
+
+    fn sql(&self, at: &Path, n: i64) -> String {
+        let to = at.join(self.name);
+        copy(
+            &numbers(n),
+            to.to_str().unwrap(),
+            self.format(),
+            self.options,
+        )
+    }
+
+    /// The old target, with a backup of its own where the case has backups.
+    async fn prepare(&self, at: &Path) {
+        std::fs::create_dir_all(at.join("warehouse")).unwrap();
+        let ctx = session(2);
+        for n in [OLDER, OLD] {
+            rows(&ctx, &self.sql(at, n)).await;
+        }
+    }
+
+    fn job(&self, at: &Path) -> Job {
+        Job::new(at, vec![self.sql(at, NEW)])
+    }
+
+    /// True if the new target is seen; it is one of the two, whole, and its marker, if there
+    /// is one, is its own.
+    async fn check(&self, at: &Path, what: &str) -> bool {
+        let to = at.join(self.name);
+        let text = to.to_str().unwrap();
+        let said_now = read(text, self.format()).await;
+        let new = said_now == said(NEW);
+        assert!(new || said_now == said(OLD), "{what}: {said_now}");
+        if let Some(marker) = Marker::read(&to).unwrap() {
+            assert_eq!(marker.rows as i64, if new { NEW } else { OLD }, "{what}");
+        }
+        new
+    }
+
+    /// Passes if the next write cleans up, and a backup can be gone back to.
+    async fn check_next(&self, at: &Path, new: bool, what: &str) {
+        let ctx = session(2);
+        rows(&ctx, &self.sql(at, 70)).await;
+        let mut expected: Vec<_> = self.beside.iter().map(|name| (*name).to_owned()).collect();
+        expected.extend([
+            self.name.to_owned(),
+            format!(".{}._SUCCESS", self.name),
+            "warehouse".to_owned(),
+        ]);
+        // A backup of what has no marker has none.
+        let found = names(at);
+        expected.retain(|name| found.contains(name) || !name.ends_with("atio-backup._SUCCESS"));
+        expected.sort();
+        assert_eq!(found, expected, "{what}");
+        if !self.beside.is_empty() {
+            let to = at.join(self.name);
+            let to = to.to_str().unwrap();
+            rows(&ctx, &format!("SELECT * FROM atio_restore('{to}')")).await;
+            let kept = if new { NEW } else { OLD };
+            assert_eq!(read(to, self.format()).await, said(kept), "{what}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_killed_at_any_step_leaves_the_old_or_the_new_target_whole() {
+    for case in &CASES {
+        let directory = tempfile::tempdir().unwrap();
+        let counted = directory.path().join("counted");
+        case.prepare(&counted).await;
+        let steps = case.job(&counted).steps().await;
+        assert!(case.check(&counted, "not killed").await);
+        let mut seen = [0, 0];
+        let kills = steps.iter().enumerate().map(|(number, step)| {
+            let at = directory.path().join(number.to_string());
+            async move {
+                case.prepare(&at).await;
+                let mut job = case.job(&at);
+                job.act = Some((When::Step(number + 1), Act::Kill));
+                let ended = job.run().await;
+                let what = format!(
+                    "{} {}: killed at {} {step}",
+                    case.name,
+                    case.options,
+                    number + 1
+                );
+                assert!(ended.killed && !ended.done(0), "{what}");
+                let new = case.check(&at, &what).await;
+                case.check_next(&at, new, &what).await;
+                new
+            }
+        });
+        let ended: Vec<bool> = futures::stream::iter(kills)
+            .buffer_unordered(3)
+            .collect()
+            .await;
+        for new in ended {
+            seen[usize::from(new)] += 1;
+        }
+        println!(
+            "{} {}: {} steps, old {} new {}",
+            case.name,
+            case.options,
+            steps.len(),
+            seen[0],
+            seen[1]
+        );
+        assert!(seen[0] > 0 && seen[1] > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
+    // EIO and ENOSPC.
+    for (case, step, errno) in CASES.iter().flat_map(|case| {
+        let steps = [
+            "copy-begin",
+            "copy-file",
+            "copy-write",
+            "copy-sync",
+            "copy-backup",
+            "copy-unmark",
+            "copy-publish",
+            "copy-published",
+            "sync-folder",
+            "copy-mark",
+            "copy-marked",
+        ];
+        steps
+            .into_iter()
+            .flat_map(move |step| [5, 28].map(|errno| (case, step, errno)))
+    }) {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        case.prepare(at).await;
+        let mut job = case.job(at);
+        job.fail = vec![(step.to_owned(), format!("return({errno})"))];
+        let ended = job.run().await;
+        let what = format!(
+            "{} {}: {step} fails with {errno}: {:?}",
+            case.name, case.options, ended.said
+        );
+        let new = case.check(at, &what).await;
+        if ended.done(0) {
+            assert!(new, "{what}");
+        } else {
+            let failure = ended.failure(0);
+            let durable = failure.starts_with("CommitNotDurable") || failure.contains("is written");
+            assert_eq!(new, durable, "{what}");
+        }
+        let left = names(at)
+            .into_iter()
+            .filter(|name| name.ends_with(".tmp") || name.ends_with(".swap"));
+        // An old directory is kept if its replacement may be undone, or if it is to be a backup.
+        let kept =
+            |said: &String| said.contains("CommitNotDurable") || said.contains("is still called");
+        let kept = case.name == "out" && ended.said.iter().any(kept);
+        assert_eq!(left.count(), usize::from(kept), "{what}");
+        case.check_next(at, new, &what).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_marker_is_gone_before_the_new_target_is_seen_and_the_new_comes_after() {
+    for case in &CASES {
+        for (step, new, marked) in [
+            ("copy-unmark", false, true),
+            ("copy-publish", false, false),
+            ("copy-published", true, false),
+            ("copy-mark", true, false),
+            ("copy-marked", true, true),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            case.prepare(directory.path()).await;
+            let mut job = case.job(directory.path());
+            job.act = Some((When::Named(step.to_owned()), Act::Kill));
+            job.run().await;
+            assert_eq!(case.check(directory.path(), step).await, new, "{step}");
+            let marker = Marker::read(directory.path().join(case.name)).unwrap();
+            assert_eq!(marker.is_some(), marked, "{} {step}", case.name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_living_writer_has_is_not_cleaned_and_what_a_dead_one_left_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = &CASES[0];
+    case.prepare(directory.path()).await;
+    let mut job = case.job(directory.path());
+    job.act = Some((When::Named("copy-publish".to_owned()), Act::Stop));
+    let child = tokio::task::spawn_blocking(move || {
+        let child = job.start();
+        child.wait_until_stopped();
+        child
+    });
+    let child = child.await.unwrap();
+    let temporary = |names: Vec<String>| {
+        names
+            .into_iter()
+            .filter(|name| name.ends_with(".tmp"))
+            .count()
+    };
+    let found = temporary(names(directory.path()));
+    assert!(found >= 1);
+    let clean = format!(
+        "SELECT count(*) FROM atio_clean('{}')",
+        directory.path().display()
+    );
+    let ctx = session(2);
+    assert_eq!(crate::content::row(&ctx, &clean).await, "0");
+    assert_eq!(temporary(names(directory.path())), found);
+    child.kill();
+    let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+    assert!(ended.killed);
+    let dry = format!(
+        "SELECT removed FROM atio_clean('{}', dry_run => true)",
+        directory.path().display()
+    );
+    assert_eq!(rows(&ctx, &dry).await, vec!["false"; found]);
+    assert_eq!(crate::content::row(&ctx, &clean).await, found.to_string());
+    assert_eq!(temporary(names(directory.path())), 0);
+    assert!(!case.check(directory.path(), "killed").await);
+}

@@ -1,0 +1,144 @@
+//! Object stores: nothing is completed before the query has ended.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::content::{failure, row};
+use datafusion::object_store::memory::InMemory;
+use datafusion::object_store::path::Path as Key;
+use datafusion::object_store::{ObjectStore, ObjectStoreExt};
+use futures::TryStreamExt;
+use url::Url;
+
+struct Memory {
+    store: Arc<InMemory>,
+    ctx: SessionContext,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let store = Arc::new(InMemory::new());
+        let ctx = session(4);
+        let registered = Arc::clone(&store) as Arc<dyn ObjectStore>;
+        ctx.register_object_store(&Url::parse("memory://b/").unwrap(), registered);
+        Self { store, ctx }
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
+        let mut names: Vec<_> = listed
+            .iter()
+            .map(|meta| meta.location.to_string())
+            .collect();
+        names.sort();
+        names
+    }
+
+    async fn text(&self, key: &str) -> String {
+        let got = self.store.get(&Key::from(key)).await.unwrap();
+        String::from_utf8(got.bytes().await.unwrap().to_vec()).unwrap()
+    }
+
+    async fn lines(&self, key: &str) -> usize {
+        self.text(key).await.lines().count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_is_replaced_refused_skipped_backed_up_and_restored() {
+    for buffer in [10_485_760, 10_000] {
+        let memory = Memory::new();
+        let ctx = &memory.ctx;
+        let set = "SET datafusion.execution.objectstore_writer_buffer_size";
+        rows(ctx, &format!("{set} = {buffer}")).await;
+        let to = "memory://b/x/a.csv";
+        let write = |n: i64, options: &str| copy(&numbers(n), to, "csv", options);
+        assert_eq!(row(ctx, &write(MANY, "")).await, MANY.to_string());
+        assert_eq!(memory.names().await, ["x/.a.csv._SUCCESS", "x/a.csv"]);
+        assert!(
+            failure(ctx, &write(7, "'atio.if_exists' 'fail'"))
+                .await
+                .contains("there already")
+        );
+        assert_eq!(row(ctx, &write(7, "'atio.if_exists' 'skip'")).await, "0");
+        let bad = format!("SELECT 1 / (value - {MANY}) AS i FROM generate_series(1, {MANY})");
+        assert!(
+            failure(ctx, &copy(&bad, to, "csv", ""))
+                .await
+                .contains("Divide by zero")
+        );
+        assert_eq!(memory.lines("x/a.csv").await, MANY as usize + 1);
+        assert_eq!(row(ctx, &write(8, "'atio.backup' 'true'")).await, "8");
+        assert_eq!(memory.lines("x/a.csv").await, 9);
+        assert_eq!(
+            memory.lines("x/.a.csv.atio-backup").await,
+            MANY as usize + 1
+        );
+        let marker: serde_json::Value =
+            serde_json::from_str(&memory.text("x/.a.csv._SUCCESS").await).unwrap();
+        assert_eq!(
+            (&marker["rows"], &marker["kind"]),
+            (&8.into(), &"file".into())
+        );
+        assert_eq!(
+            row(ctx, &format!("SELECT has_backup FROM atio_restore('{to}')")).await,
+            "false"
+        );
+        assert_eq!(memory.lines("x/a.csv").await, MANY as usize + 1);
+        let marker: serde_json::Value =
+            serde_json::from_str(&memory.text("x/.a.csv._SUCCESS").await).unwrap();
+        assert_eq!(marker["rows"], MANY);
+        let new = copy(
+            &numbers(3),
+            "memory://b/x/new.csv",
+            "csv",
+            "'atio.if_exists' 'fail'",
+        );
+        assert_eq!(row(ctx, &new).await, "3");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_objects_appears_when_all_are_whole_and_replaces_the_old_ones() {
+    for format in FORMATS {
+        let memory = Memory::new();
+        let ctx = &memory.ctx;
+        let sql = |n: i64, divisor: i64| {
+            format!(
+                "COPY (SELECT value AS i, {n} AS n, value % 3 AS m, 1 / (value - {divisor}) AS x \
+                 FROM generate_series(1, {n})) TO 'memory://b/out/' STORED AS {format} PARTITIONED BY (m)"
+            )
+        };
+        assert!(
+            failure(ctx, &sql(MANY, MANY))
+                .await
+                .contains("Divide by zero")
+        );
+        assert_eq!(memory.names().await, Vec::<String>::new());
+        assert_eq!(row(ctx, &sql(300, 0)).await, "300");
+        let first = memory.names().await;
+        assert_eq!(first.len(), 4);
+        assert!(
+            failure(ctx, &sql(MANY, MANY))
+                .await
+                .contains("Divide by zero")
+        );
+        assert_eq!(memory.names().await, first);
+        assert_eq!(row(ctx, &sql(600, 0)).await, "600");
+        let second = memory.names().await;
+        assert_eq!(
+            second.iter().filter(|name| first.contains(name)).count(),
+            1,
+            "{second:?}"
+        );
+        assert_eq!(second.len(), 4);
+        memory
+            .store
+            .put(&Key::from("out/m=0/precious"), "x".into())
+            .await
+            .unwrap();
+        let failed = failure(ctx, &sql(300, 0)).await;
+        assert!(failed.contains("that atio did not write"), "{failed}");
+        assert_eq!(memory.names().await.len(), 5);
+    }
+}

@@ -1,0 +1,179 @@
+//! Each format: new, replaced, refused, skipped, backed up; and its marker.
+
+use super::*;
+use crate::content::{failure, row};
+use atio::Marker;
+
+async fn check_format(format: &str) {
+    let place = Place::new();
+    let ctx = session(4);
+    let (name, marker) = (format!("a.{format}"), format!(".a.{format}._SUCCESS"));
+    let to = place.text(&name);
+    let write = |n: i64, options: &str| copy(&numbers(n), &to, format, options);
+
+    assert_eq!(row(&ctx, &write(MANY, "")).await, MANY.to_string());
+    assert_eq!(place.names(), [marker.as_str(), name.as_str()]);
+    assert_eq!(read(&to, format).await, said(MANY));
+
+    let failed = failure(&ctx, &write(10, "'atio.if_exists' 'fail'")).await;
+    assert!(failed.contains("is there already"), "{failed}");
+    assert_eq!(row(&ctx, &write(10, "'atio.if_exists' 'skip'")).await, "0");
+    assert_eq!(read(&to, format).await, said(MANY));
+
+    assert_eq!(row(&ctx, &write(20, "'atio.backup' 'true'")).await, "20");
+    assert_eq!(read(&to, format).await, said(20));
+    assert_eq!(
+        place.names(),
+        [
+            format!(".a.{format}._SUCCESS"),
+            format!(".a.{format}.atio-backup"),
+            format!(".a.{format}.atio-backup._SUCCESS"),
+            name.clone()
+        ]
+    );
+    assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 20);
+    for (n, now) in [(MANY, "true"), (20, "true"), (MANY, "true")] {
+        let restored = row(
+            &ctx,
+            &format!("SELECT has_backup FROM atio_restore('{to}')"),
+        )
+        .await;
+        assert_eq!(restored, now);
+        assert_eq!(read(&to, format).await, said(n));
+        assert_eq!(Marker::read(&to).unwrap().unwrap().rows, n as u64);
+    }
+
+    assert_eq!(row(&ctx, &write(30, "'atio.marker' 'false'")).await, "30");
+    assert_eq!(read(&to, format).await, said(30));
+    assert_eq!(Marker::read(&to).unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_format_replaces_fails_skips_backs_up_and_goes_back() {
+    for format in FORMATS {
+        check_format(format).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_of_no_rows_is_a_valid_file_with_its_columns() {
+    let place = Place::new();
+    let ctx = session(4);
+    for format in FORMATS {
+        for name in [format!("a.{format}"), format!("folder-{format}")] {
+            let to = place.text(&name);
+            let query = format!("{} WHERE value < 0", numbers(5));
+            assert_eq!(row(&ctx, &copy(&query, &to, format, "")).await, "0");
+            if format == "json" {
+                continue;
+            }
+            let read = SessionContext::new();
+            let sql = format!("CREATE EXTERNAL TABLE r STORED AS {format} LOCATION '{to}'");
+            rows(&read, &sql).await;
+            assert_eq!(
+                rows(&read, "SELECT i, n, s FROM r").await,
+                Vec::<String>::new()
+            );
+            assert_eq!(row(&read, "SELECT count(*) FROM r").await, "0", "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marker_tells_size_rows_and_the_hash_that_sha256sum_finds() {
+    let place = Place::new();
+    let ctx = session(4);
+    // In parts, and in one piece.
+    rows(
+        &ctx,
+        "SET datafusion.execution.objectstore_writer_buffer_size = 10000",
+    )
+    .await;
+    for format in FORMATS {
+        for n in [3, MANY] {
+            let to = place.text(&format!("{n}.{format}"));
+            rows(&ctx, &copy(&numbers(n), &to, format, "")).await;
+            let marker = Marker::read(&to).unwrap().unwrap();
+            assert_eq!(marker.target, format!("{n}.{format}"));
+            assert_eq!((marker.kind.as_str(), marker.rows), ("file", n as u64));
+            assert_eq!(marker.size, std::fs::metadata(&to).unwrap().len());
+            assert_eq!(marker.hash, format!("sha256:{}", sha256sum(Path::new(&to))));
+            assert!(marker.files.is_empty());
+        }
+    }
+    let to = place.text("c.csv");
+    rows(
+        &ctx,
+        &copy("SELECT 1 AS a", &to, "csv", "'atio.hash' 'crc32c'"),
+    )
+    .await;
+    let marker = std::fs::read_to_string(place.path(".c.csv._SUCCESS")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&marker).unwrap();
+    let keys: Vec<_> = value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "hash",
+            "kind",
+            "rows",
+            "size",
+            "target",
+            "writer",
+            "written_at"
+        ]
+    );
+    assert!(value["hash"].as_str().unwrap().starts_with("crc32c:"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_keeps_the_permission_bits() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let ctx = session(2);
+    let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    for mode in [0o600, 0o640, 0o444, 0o666, 0o755] {
+        for name in ["a.csv", "folder"] {
+            // A directory must be writable for its old files to go.
+            let mode = if name == "folder" { mode | 0o700 } else { mode };
+            let to = place.text(name);
+            rows(&ctx, &copy(&numbers(5), &to, "csv", "")).await;
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(mode)).unwrap();
+            rows(&ctx, &copy(&numbers(6), &to, "csv", "")).await;
+            assert_eq!(read(&to, "csv").await, said(6));
+            assert_eq!(bits(Path::new(&to)), mode, "{name}");
+        }
+    }
+    // A new one is what others that are made here are.
+    std::fs::write(place.path("other"), "").unwrap();
+    rows(&ctx, &copy(&numbers(6), &place.text("new.csv"), "csv", "")).await;
+    assert_eq!(bits(&place.path("new.csv")), bits(&place.path("other")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_backup_is_not_restored() {
+    let place = Place::new();
+    let ctx = session(2);
+    let to = place.text("a.csv");
+    for n in [5, 6] {
+        rows(&ctx, &copy(&numbers(n), &to, "csv", "'atio.backup' 'true'")).await;
+    }
+    std::fs::write(place.path(".a.csv.atio-backup"), "i,n,s\n").unwrap();
+    let failed = failure(&ctx, &format!("SELECT * FROM atio_restore('{to}')")).await;
+    assert!(
+        failed.contains("is not what its marker says; nothing was changed"),
+        "{failed}"
+    );
+    assert_eq!(read(&to, "csv").await, said(6));
+    let failed = failure(
+        &ctx,
+        &format!("SELECT * FROM atio_restore('{}')", place.text("b.csv")),
+    )
+    .await;
+    assert!(failed.contains("has no backup"), "{failed}");
+}

@@ -1,0 +1,101 @@
+//! What was written: bytes counted and hashed as they pass.
+
+use std::fmt::Write;
+
+use object_store::PutPayload;
+use sha2::{Digest as _, Sha256};
+
+use crate::format::Checksum;
+
+/// How the content of what was written is known again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hash {
+    /// SHA-256, which `sha256sum` checks.
+    #[default]
+    Sha256,
+    /// CRC-32C, as in atio's tables: it finds damage, but not forgery, and costs less.
+    Crc32c,
+}
+
+/// Size and hash of the bytes so far.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub(super) size: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Sha256(Box<Sha256>),
+    Crc32c(Checksum),
+}
+
+impl Content {
+    pub(super) fn new(hash: Hash) -> Self {
+        let state = match hash {
+            Hash::Sha256 => State::Sha256(Box::default()),
+            Hash::Crc32c => State::Crc32c(Checksum::of(b"")),
+        };
+        Self { size: 0, state }
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        match &mut self.state {
+            State::Sha256(state) => state.update(bytes),
+            State::Crc32c(sum) => *sum = sum.append(bytes),
+        }
+    }
+
+    pub(super) fn append_all(&mut self, payload: &PutPayload) {
+        payload.iter().for_each(|bytes| self.append(bytes));
+    }
+
+    /// The hash with its name: `sha256:..` or `crc32c:..`.
+    pub(super) fn hash(&self) -> String {
+        match &self.state {
+            State::Crc32c(sum) => sum.to_string(),
+            State::Sha256(state) => {
+                let digest = state.as_ref().clone().finalize();
+                digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
+                    // Writing to a string does not fail.
+                    write!(text, "{byte:02x}").ok();
+                    text
+                })
+            }
+        }
+    }
+}
+
+impl Hash {
+    /// The one that a hash as text was made by.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        match text.split_once(':')?.0 {
+            "sha256" => Some(Self::Sha256),
+            "crc32c" => Some(Self::Crc32c),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_other_programs() {
+        for (hash, expected) in [
+            (
+                Hash::Sha256,
+                "sha256:b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9",
+            ),
+            (Hash::Crc32c, "crc32c:c9942037"),
+        ] {
+            let mut content = Content::new(hash);
+            content.append(b"hello ");
+            content.append_all(&PutPayload::from_static(b"world"));
+            assert_eq!((content.size, content.hash().as_str()), (11, expected));
+            assert_eq!(Hash::of(expected), Some(hash));
+        }
+    }
+}

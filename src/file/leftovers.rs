@@ -1,0 +1,110 @@
+//! What dead writers left: recognised by its name, and dead because nobody holds its lock.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::names;
+use super::publish::{inode, keep};
+use super::staged::remove;
+use super::target::LocalTarget;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Something that a dead writer left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) removed: bool,
+}
+
+/// What dead writers left in `folder`, removed unless it is only looked for.
+///
+/// Where files cannot be locked nobody can tell the dead from the living, and nothing is
+/// removed.
+pub(crate) fn clean(folder: &Path, dry_run: bool) -> Result<Vec<Leftover>> {
+    let cannot = |error: io::Error| {
+        let what = format!("cannot clean up {}", folder.display());
+        Error::new(ErrorKind::Storage, what).with_source(error)
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        if let Some(left) = look(&entry.path(), None, dry_run).map_err(cannot)? {
+            found.push(left);
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+/// Removes what dead writers of `target` left. That it cannot be removed is no reason not
+/// to write.
+pub(super) fn clean_target(target: &LocalTarget) {
+    for entry in fs::read_dir(&target.folder).into_iter().flatten().flatten() {
+        if let Err(error) = look(&entry.path(), Some(&target.name), false) {
+            ::log::warn!("{} stays behind: {error}", entry.path().display());
+        }
+    }
+}
+
+/// Looks at one name in a directory; at those for `only` alone, if it is given.
+fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Leftover>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(temporary) = names::parse(&name) else {
+        return Ok(None);
+    };
+    if only.is_some_and(|only| only != temporary.target) {
+        return Ok(None);
+    }
+    let gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        _ => Err(error),
+    };
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() || meta.is_dir() => meta,
+        Ok(_) => return Ok(None),
+        Err(error) => return gone(error),
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return gone(error),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => {
+            ::log::debug!("{} cannot be locked: {error}", path.display());
+            return Ok(None);
+        }
+    }
+    let bytes = size(path, &meta)?;
+    if !dry_run {
+        match temporary.swap {
+            // Exchanged already: the writer was to make this the backup.
+            Some(new) if new != inode(&file)? => {
+                let target = LocalTarget {
+                    folder: path.parent().unwrap_or(path).to_owned(),
+                    name: temporary.target.to_owned(),
+                };
+                keep(&target, path)?;
+            }
+            _ => remove(path)?,
+        }
+    }
+    Ok(Some(Leftover {
+        path: path.to_owned(),
+        bytes,
+        removed: !dry_run,
+    }))
+}
+
+fn size(path: &Path, meta: &fs::Metadata) -> io::Result<u64> {
+    if !meta.is_dir() {
+        return Ok(meta.len());
+    }
+    fs::read_dir(path)?.try_fold(0, |sum, entry| {
+        let entry = entry?;
+        Ok(sum + size(&entry.path(), &entry.metadata()?)?)
+    })
+}

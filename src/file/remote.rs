@@ -1,0 +1,211 @@
+//! Publishing on an object store, with what it offers; see the [module](super).
+
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode};
+
+use super::intake::{Held, Intake, Place};
+use super::marker::Marker;
+use super::names;
+use super::options::{Existing, FileOptions};
+use super::publish::{Published, already_there};
+use super::target::{Shape, StoreTarget, foreign, is_table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::explain;
+
+/// What is to be known when the query has ended.
+pub(super) struct Remote {
+    target: StoreTarget,
+    shape: Shape,
+    key: Path,
+    /// The objects that were there, relative to the parent.
+    old: Vec<String>,
+}
+
+impl Remote {
+    /// None if the target is there and is to be left as it is.
+    pub(super) async fn begin(
+        target: &StoreTarget,
+        shape: Shape,
+        options: &FileOptions,
+    ) -> Result<Option<(Self, Place)>> {
+        let old = find(target, shape).await?;
+        if !old.is_empty() {
+            match options.existing() {
+                Existing::Skip => return Ok(None),
+                Existing::Fail => return Err(already_there(&target.shown)),
+                Existing::Replace => check_ours(target, shape, options, &old).await?,
+            }
+        }
+        let key = target.objects.key(&target.name)?;
+        let place = Place::Store(target.objects.store().clone(), key.clone());
+        let remote = Self {
+            target: target.clone(),
+            shape,
+            key,
+            old,
+        };
+        Ok(Some((remote, place)))
+    }
+
+    pub(super) async fn publish(
+        &mut self,
+        intake: &Intake,
+        marker: Option<&Marker>,
+        options: &FileOptions,
+    ) -> Result<Published> {
+        let Target {
+            objects,
+            name,
+            shown,
+        } = Target::of(&self.target);
+        // Once more: nothing keeps others out of a store.
+        if options.existing() != Existing::Replace
+            && !find(&self.target, self.shape).await?.is_empty()
+        {
+            intake.abort().await;
+            return match options.existing() {
+                Existing::Skip => Ok(Published::Skipped),
+                _ => Err(already_there(shown)),
+            };
+        }
+        if options.backup && !self.old.is_empty() {
+            self.back_up().await?;
+        }
+        objects.delete(&names::marker(name)).await?;
+        for (below, held) in intake.held().await {
+            let key = match below.as_str() {
+                "" => self.key.clone(),
+                below => Path::parse(format!("{}/{below}", self.key)).map_err(|error| {
+                    Error::invalid(format!("'{below}' is not a usable name")).with_source(error)
+                })?,
+            };
+            let completed = match held {
+                Held::Upload(mut upload) => upload.complete().await,
+                Held::Put(payload, mut put) => {
+                    if options.existing() != Existing::Replace {
+                        put.mode = PutMode::Create;
+                    }
+                    objects.store().put_opts(&key, payload, put).await
+                }
+            };
+            completed.map_err(|error| explain(format!("cannot write {shown}"), error))?;
+        }
+        if self.shape == Shape::Folder {
+            let new: Vec<_> = intake
+                .contents()
+                .iter()
+                .map(|(below, _)| format!("{name}/{below}"))
+                .collect();
+            self.old.retain(|old| !new.contains(old));
+            for deleted in objects.delete_all(&self.old).await {
+                deleted.map_err(|error| {
+                    error.context(format!("{shown} is written, but holds old files, too"))
+                })?;
+            }
+        }
+        if let Some(marker) = marker {
+            let key = objects.key(&names::marker(name))?;
+            let put = objects.store().put(&key, marker.to_bytes()?.into()).await;
+            put.map_err(|error| {
+                explain(
+                    format!("{shown} is written and complete, but its marker is not"),
+                    error,
+                )
+            })?;
+        }
+        Ok(Published::Yes)
+    }
+
+    async fn back_up(&self) -> Result<()> {
+        let Target {
+            objects,
+            name,
+            shown,
+        } = Target::of(&self.target);
+        if self.shape == Shape::Folder {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "cannot back up {shown}: of a directory on an object store no backup is kept"
+                ),
+            ));
+        }
+        copy(objects, &names::marker(name), &names::backup_marker(name)).await?;
+        copy(objects, name, &names::backup(name)).await
+    }
+}
+
+/// The parts of a target, by name.
+struct Target<'a> {
+    objects: &'a crate::log::Objects,
+    name: &'a str,
+    shown: &'a str,
+}
+
+impl<'a> Target<'a> {
+    fn of(target: &'a StoreTarget) -> Self {
+        Self {
+            objects: &target.objects,
+            name: &target.name,
+            shown: &target.shown,
+        }
+    }
+}
+
+/// Copies an object; if there is none there is none at `to` afterwards.
+pub(super) async fn copy(objects: &crate::log::Objects, from: &str, to: &str) -> Result<()> {
+    if !objects.exists(from).await? {
+        return objects.delete(to).await;
+    }
+    let (from_key, to_key) = (objects.key(from)?, objects.key(to)?);
+    let copied = objects.store().copy(&from_key, &to_key).await;
+    copied.map_err(|error| explain(format!("cannot copy {from} to {to}"), error))
+}
+
+/// The objects of the target, relative to the parent.
+async fn find(target: &StoreTarget, shape: Shape) -> Result<Vec<String>> {
+    match shape {
+        Shape::File => match target.objects.exists(&target.name).await? {
+            true => Ok(vec![target.name.clone()]),
+            false => Ok(Vec::new()),
+        },
+        Shape::Folder => {
+            let listed = target.objects.list(&target.name).await?;
+            Ok(listed.into_iter().map(|object| object.path).collect())
+        }
+    }
+}
+
+async fn check_ours(
+    target: &StoreTarget,
+    shape: Shape,
+    options: &FileOptions,
+    old: &[String],
+) -> Result<()> {
+    if shape == Shape::File {
+        return Ok(());
+    }
+    let below = |path: &String| {
+        path.strip_prefix(&target.name)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let names: Vec<_> = old.iter().map(below).collect();
+    if is_table(names.iter().map(String::as_str)) {
+        return Err(Error::invalid(format!(
+            "{} is a table of atio: use INSERT INTO or INSERT OVERWRITE",
+            target.shown
+        )));
+    }
+    if options.if_exists.is_some() {
+        return Ok(());
+    }
+    let name = names::marker(&target.name);
+    let marker = target.objects.get(&name).await?;
+    let marker = marker.and_then(|bytes| Marker::parse(&bytes, &name).ok());
+    match marker.is_some_and(|marker| marker.names_all(names.iter().map(String::as_str))) {
+        true => Ok(()),
+        false => Err(foreign(&target.shown)),
+    }
+}

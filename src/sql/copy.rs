@@ -1,0 +1,284 @@
+//! COPY, and what `DataFrame::write_*` make of it: published as a whole, or not at all.
+//!
+//! An analyzer rule puts a file type of ours around the engine's in each COPY of a plan, so
+//! that reading and INSERT are not touched. It changes what it is told once: a plan that is
+//! analysed again stays as it is.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::file_options::file_type::FileType;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{GetExt, Statistics};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::{
+    FileFormat, FileFormatFactory, file_type_to_format, format_as_file_type,
+};
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::datasource::physical_plan::{
+    FileOutputMode, FileScanConfig, FileSinkConfig, FileSource,
+};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::dml::CopyTo;
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::physical_expr::LexRequirement;
+use datafusion::physical_plan::ExecutionPlan;
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::copy_checks::{self, Values};
+use super::formats::NoFormat;
+use super::publish::{Job, PublishExec, STAGING_URL};
+use super::target::{CopyTarget, shape};
+use crate::error::{Error, Result as AtioResult};
+use crate::file::{FileOptions, OUT, Shape};
+
+const SINGLE_FILE: &str = "single_file_output";
+const KEEP_COLUMNS: &str = "execution.keep_partition_by_columns";
+
+/// The analyzer rule that makes each COPY of a statement atomic.
+#[derive(Debug)]
+pub(super) struct PublishCopies;
+
+impl AnalyzerRule for PublishCopies {
+    fn name(&self) -> &str {
+        "atio_publish_copies"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_down_with_subqueries(|node| match node {
+            LogicalPlan::Copy(copy) => Ok(match wrap(copy, FileOptions::default())? {
+                (copy, true) => Transformed::yes(LogicalPlan::Copy(copy)),
+                (copy, false) => Transformed::no(LogicalPlan::Copy(copy)),
+            }),
+            node => Ok(Transformed::no(node)),
+        })?;
+        Ok(plan.data)
+    }
+}
+
+/// Checks a COPY and puts our file type around that of the engine, with the options of ours
+/// that are among its own on top of `options`; true if that changed anything.
+pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo, bool)> {
+    let inner = file_type_to_format(&copy.file_type)?;
+    if inner.is::<AtioFormatFactory>() {
+        return Ok((copy, false));
+    }
+    let target = CopyTarget::parse(&copy.output_url)?;
+    if let Some(none) = inner.downcast_ref::<NoFormat>() {
+        return Err(none.refused().into());
+    }
+    let format = inner.get_ext().to_lowercase();
+    let mut keep_columns = false;
+    for (key, value) in std::mem::take(&mut copy.options) {
+        if key.starts_with("atio.") {
+            options.set(&key, &value)?;
+            continue;
+        }
+        if key == format!("format.{SINGLE_FILE}") {
+            // In SQL it gets the beginning of an option of the format.
+            copy.options.insert(SINGLE_FILE.to_owned(), value);
+            continue;
+        }
+        if key == KEEP_COLUMNS {
+            keep_columns = value.trim() == "true";
+        } else if key.starts_with("execution.") || (format == "arrow" && key != SINGLE_FILE) {
+            // The engine would pass over it without a word.
+            return Err(copy_checks::unknown_option(&key, &format).into());
+        }
+        copy.options.insert(key, value);
+    }
+    let single_file = copy
+        .options
+        .get(SINGLE_FILE)
+        .map(|value| value.trim() == "true");
+    let shape = shape(&copy.output_url, single_file, !copy.partition_by.is_empty());
+    copy_checks::schema(
+        copy.input.schema(),
+        &format,
+        &copy.partition_by,
+        keep_columns,
+    )?;
+    let factory = AtioFormatFactory(Arc::new(Wrapped {
+        inner,
+        target,
+        shape,
+        options,
+    }));
+    copy.file_type = format_as_file_type(Arc::new(factory)) as Arc<dyn FileType>;
+    Ok((copy, true))
+}
+
+fn cannot_write(format: &str) -> Error {
+    let format = format.to_uppercase();
+    Error::unsupported(format!(
+        "COPY cannot write the format {format} in this session"
+    ))
+}
+
+/// The format of a COPY, and all that is to be known beside it.
+struct Wrapped {
+    inner: Arc<dyn FileFormatFactory>,
+    target: CopyTarget,
+    shape: Shape,
+    options: FileOptions,
+}
+
+struct AtioFormatFactory(Arc<Wrapped>);
+
+impl GetExt for AtioFormatFactory {
+    fn get_ext(&self) -> String {
+        self.0.inner.get_ext()
+    }
+}
+
+impl FileFormatFactory for AtioFormatFactory {
+    fn create(
+        &self,
+        state: &dyn Session,
+        options: &HashMap<String, String>,
+    ) -> Result<Arc<dyn FileFormat>> {
+        let inner = self.0.inner.create(state, options).map_err(|error| {
+            let format = self.0.inner.get_ext().to_uppercase();
+            let what = format!("the options of COPY to {format}");
+            Error::from_datafusion(&what, error)
+        })?;
+        Ok(Arc::new(AtioFormat {
+            inner,
+            wrapped: Arc::clone(&self.0),
+        }))
+    }
+
+    fn default(&self) -> Arc<dyn FileFormat> {
+        self.0.inner.default()
+    }
+}
+
+impl fmt::Debug for AtioFormatFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AtioFormatFactory({})", self.0.inner.get_ext())
+    }
+}
+
+/// Writes as the format inside does, and publishes; everything else it leaves to it.
+struct AtioFormat {
+    inner: Arc<dyn FileFormat>,
+    wrapped: Arc<Wrapped>,
+}
+
+impl fmt::Debug for AtioFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AtioFormat({:?})", self.inner)
+    }
+}
+
+impl AtioFormat {
+    /// What the writer inside is told: to write to the store that takes it in.
+    fn staged(&self, config: &FileSinkConfig) -> AtioResult<FileSinkConfig> {
+        let (ending, mode) = match self.wrapped.shape {
+            Shape::File => ("", FileOutputMode::SingleFile),
+            Shape::Folder => ("/", FileOutputMode::Directory),
+        };
+        let url = format!("{STAGING_URL}{OUT}{ending}");
+        let unusable = |error| Error::from_datafusion("the staging area of COPY", error);
+        Ok(FileSinkConfig {
+            object_store_url: ObjectStoreUrl::parse(STAGING_URL).map_err(unusable)?,
+            table_paths: vec![ListingTableUrl::parse(&url).map_err(unusable)?],
+            original_url: url,
+            file_output_mode: mode,
+            ..config.clone()
+        })
+    }
+}
+
+#[async_trait]
+impl FileFormat for AtioFormat {
+    fn get_ext(&self) -> String {
+        self.inner.get_ext()
+    }
+
+    fn get_ext_with_compression(&self, compression: &FileCompressionType) -> Result<String> {
+        self.inner.get_ext_with_compression(compression)
+    }
+
+    fn compression_type(&self) -> Option<FileCompressionType> {
+        self.inner.compression_type()
+    }
+
+    async fn infer_schema(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        objects: &[ObjectMeta],
+    ) -> Result<SchemaRef> {
+        self.inner.infer_schema(state, store, objects).await
+    }
+
+    async fn infer_stats(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        schema: SchemaRef,
+        object: &ObjectMeta,
+    ) -> Result<Statistics> {
+        self.inner.infer_stats(state, store, schema, object).await
+    }
+
+    async fn create_physical_plan(
+        &self,
+        state: &dyn Session,
+        config: FileScanConfig,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.inner.create_physical_plan(state, config).await
+    }
+
+    async fn create_writer_physical_plan(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        state: &dyn Session,
+        config: FileSinkConfig,
+        order: Option<LexRequirement>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Wrapped {
+            target,
+            shape,
+            options,
+            ..
+        } = self.wrapped.as_ref();
+        let format = self.inner.get_ext().trim_start_matches('.').to_lowercase();
+        let values = Values::new(&format, &config);
+        let staged = self.staged(&config)?;
+        let writer = self
+            .inner
+            .create_writer_physical_plan(Arc::clone(&input), state, staged, order.clone())
+            .await
+            .map_err(|error| match error.find_root() {
+                DataFusionError::NotImplemented(_) => cannot_write(&format).into(),
+                _ => error,
+            })?;
+        let job = Job {
+            format,
+            target: target.clone(),
+            shape: *shape,
+            options: options.clone(),
+            values,
+        };
+        Ok(Arc::new(PublishExec::new(
+            input,
+            writer,
+            order,
+            Arc::new(job),
+        )?))
+    }
+
+    fn file_source(&self, schema: TableSchema) -> Arc<dyn FileSource> {
+        self.inner.file_source(schema)
+    }
+}

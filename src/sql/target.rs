@@ -1,0 +1,155 @@
+//! Targets of COPY: a path or a URL, as a person writes it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use object_store::path::Path;
+use url::Url;
+
+use super::location::Location;
+use super::stores;
+use crate::error::{Error, Result};
+use crate::file::{LocalTarget, Shape, StoreTarget, Target};
+use crate::log::{Durability, Objects, RemoteStore};
+
+/// Where COPY is to write. Nothing was looked for there yet.
+#[derive(Debug, Clone)]
+pub(super) enum CopyTarget {
+    Local(PathBuf),
+    Store(Box<Location>),
+}
+
+impl CopyTarget {
+    /// Refuses what could carry a secret, and patterns, for which the engine would write
+    /// into the directory above.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        if text.trim().is_empty() {
+            return Err(Error::invalid("the target is empty"));
+        }
+        if let Some(control) = text.chars().find(|c| c.is_control()) {
+            return Err(Error::invalid(format!(
+                "the target holds the control character {}",
+                control.escape_default()
+            )));
+        }
+        let url =
+            match text.contains("://") {
+                true => Some(Url::parse(text).map_err(|error| {
+                    Error::invalid("the target is not a URL").with_source(error)
+                })?),
+                false => None,
+            };
+        let location = match &url {
+            Some(url) if url.scheme() != "file" => {
+                Some(Location::parse(text).map_err(|error| error.context("the target"))?)
+            }
+            Some(url) if !url.username().is_empty() || url.password().is_some() => {
+                return Err(Error::invalid("a target must not hold credentials"));
+            }
+            _ => None,
+        };
+        if let Some(found) = text.chars().find(|c| "*?[".contains(*c)) {
+            return Err(Error::invalid(format!(
+                "the target '{}' holds '{found}', and a pattern names no file: leave out '*', '?' and '['",
+                text.escape_debug()
+            )));
+        }
+        match (location, url) {
+            (Some(location), _) => Ok(Self::Store(Box::new(location))),
+            (None, None) => Ok(Self::Local(PathBuf::from(text))),
+            (None, Some(url)) => url
+                .to_file_path()
+                .map(Self::Local)
+                .map_err(|()| Error::invalid(format!("'{text}' is not a local path"))),
+        }
+    }
+
+    /// How messages and plans show it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Local(path) => path.display().to_string(),
+            Self::Store(location) => location.shown().to_owned(),
+        }
+    }
+
+    /// The place itself. On a local disk the directory must be there.
+    pub(super) fn open(&self, runtime: &RuntimeEnv) -> Result<Target> {
+        let location = match self {
+            Self::Local(path) => return Ok(Target::Disk(LocalTarget::new(path)?)),
+            Self::Store(location) => location,
+        };
+        let store = stores::store(runtime, location)?;
+        let store = Arc::new(RemoteStore::new(store, location.shown(), false));
+        let path = location.path.as_ref();
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let above = Path::parse(above).map_err(|error| {
+            Error::invalid(format!("'{above}' is not a usable path")).with_source(error)
+        })?;
+        let objects = Objects::new(store, above, None, Durability::default());
+        let target = StoreTarget::new(objects, name, location.shown().to_owned())?;
+        Ok(Target::Store(target))
+    }
+}
+
+/// What a target is to become: a file if its name has an ending, unless it is told.
+pub(super) fn shape(text: &str, single_file: Option<bool>, partitioned: bool) -> Shape {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    let ending = name.contains('.') && !name.ends_with('.');
+    match !partitioned && single_file.unwrap_or(ending) {
+        true => Shape::File,
+        false => Shape::Folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        CopyTarget::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn secrets_are_refused_and_not_repeated() {
+        for text in [
+            "postgresql://me:SECRET@host/db",
+            "s3://key:SECRET@bucket/a*.csv",
+            "s3://bucket/a.csv?token=SECRET",
+            "file://me:SECRET@localhost/tmp/a.csv",
+            "s3://me:SEC RET@[host/a.csv",
+        ] {
+            let text = message(text);
+            assert!(!text.contains("SEC"), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_refused() {
+        for text in [
+            "/tmp/*.csv",
+            "/tmp/a?.csv",
+            "/tmp/[a].csv",
+            "memory://b/a*.csv",
+        ] {
+            assert!(message(text).contains("a pattern names no file"), "{text}");
+        }
+        assert!(message("").contains("empty"));
+        assert!(message("/tmp/a\n.csv").contains("control character"));
+    }
+
+    #[test]
+    fn an_ending_makes_a_file() {
+        for (text, single, partitioned, expected) in [
+            ("/tmp/a.csv", None, false, Shape::File),
+            ("/tmp/a.d/b", None, false, Shape::Folder),
+            ("/tmp/a.csv/", None, false, Shape::Folder),
+            ("a", None, false, Shape::Folder),
+            ("a", Some(true), false, Shape::File),
+            ("a.csv", Some(false), false, Shape::Folder),
+            ("a.csv", Some(true), true, Shape::Folder),
+        ] {
+            assert_eq!(shape(text, single, partitioned), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! COPY for those who have a `DataFrame` in Rust.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::file_format::format_as_file_type;
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::dml::CopyTo;
+use datafusion::prelude::SessionContext;
+use std::sync::Arc;
+
+use super::copy::wrap;
+use super::file_functions::{clean_folder, local};
+use super::policy::{Access, AtioPolicy};
+use super::target::CopyTarget;
+use crate::error::{Error, Result as AtioResult};
+use crate::file::{self, Existing, FileOptions, Hash};
+use crate::log::Durability;
+
+/// How [`write`](write()) writes.
+#[derive(Debug, Clone)]
+pub struct WriteOptions {
+    /// `csv`, `json`, `parquet`, `arrow` ..; by default the ending of the target says it.
+    pub format: Option<String>,
+    /// Options of the format, as in SQL: `format.delimiter` ..
+    pub format_options: HashMap<String, String>,
+    /// What to do if the target is there. By default it is replaced, but a directory only if
+    /// atio wrote all that is in it.
+    pub if_exists: Option<Existing>,
+    /// Keeps what is replaced, for [`restore`].
+    pub backup: bool,
+    /// Writes the [`Marker`](crate::Marker); true by default.
+    pub marker: bool,
+    /// What the marker knows the content by.
+    pub hash: Hash,
+    /// Waits until a power failure takes nothing of it; true by default.
+    pub durable: bool,
+    /// Columns whose values become names of directories, as in `year=2026/`.
+    pub partition_by: Vec<String>,
+    /// One file or a directory of them; by default a target whose name has an ending is one.
+    pub single_file: Option<bool>,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            format_options: HashMap::new(),
+            if_exists: None,
+            backup: false,
+            marker: true,
+            hash: Hash::default(),
+            durable: true,
+            partition_by: Vec::new(),
+            single_file: None,
+        }
+    }
+}
+
+/// Writes all rows of `df` to a file or directory, which is there completely or not at all.
+///
+/// It is what `COPY` does in a session where atio is [registered](crate::register); here it
+/// need not be. The target is a local path, or a URL of a store that is registered in the
+/// session or that [`connect`](crate::connect) knows. Returns the number of rows.
+///
+/// ```
+/// use atio::{Existing, Marker, WriteOptions};
+/// use datafusion::prelude::SessionContext;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("users.csv");
+/// # let target = path.to_str().unwrap_or_default();
+/// let df = SessionContext::new().sql("SELECT 1 AS id, 'Ada' AS name").await?;
+/// let options = WriteOptions { if_exists: Some(Existing::Fail), ..WriteOptions::default() };
+/// assert_eq!(atio::write(df, target, options).await?, 1);
+/// assert_eq!(std::fs::read_to_string(&path)?, "id,name\n1,Ada\n");
+/// assert_eq!(Marker::read(&path)?.map(|marker| marker.rows), Some(1));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Whatever the query fails with, and then the target is what it was;
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the target or an option cannot be
+/// used; [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) if readers see the new
+/// target and the disk could not promise to keep it.
+pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result<u64> {
+    let (state, plan) = df.into_parts();
+    CopyTarget::parse(target)?;
+    let name = target
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_owned());
+    let format = options.format.or(ending).ok_or_else(|| {
+        Error::invalid(format!(
+            "the format of '{name}' is not given, and its name has no ending that tells"
+        ))
+    })?;
+    let factory = state.get_file_format_factory(&format).ok_or_else(|| {
+        Error::unsupported(format!(
+            "there is no format {} in this session",
+            format.to_uppercase().escape_debug()
+        ))
+    })?;
+    let mut format_options = options.format_options;
+    if let Some(single_file) = options.single_file {
+        format_options.insert("single_file_output".to_owned(), single_file.to_string());
+    }
+    let copy = CopyTo::new(
+        Arc::new(plan),
+        target.to_owned(),
+        options.partition_by,
+        format_as_file_type(factory),
+        format_options,
+    );
+    let file_options = FileOptions {
+        if_exists: options.if_exists,
+        backup: options.backup,
+        marker: options.marker,
+        hash: options.hash,
+        durability: match options.durable {
+            true => Durability::Full,
+            false => Durability::None,
+        },
+    };
+    let (copy, _) = wrap(copy, file_options)?;
+    let batches = DataFrame::new(state, LogicalPlan::Copy(copy))
+        .collect()
+        .await?;
+    let counts = batches.iter().filter_map(|batch| {
+        batch
+            .column(0)
+            .as_primitive_opt::<UInt64Type>()
+            .map(|counts| counts.iter().flatten().sum::<u64>())
+    });
+    Ok(counts.sum())
+}
+
+/// Puts back what a write with [`backup`](WriteOptions::backup) replaced; true if what was
+/// there is the backup now, so that doing it again undoes it: on a local disk.
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is no backup;
+/// [`Damaged`](crate::ErrorKind::Damaged) if it is not what its marker says.
+pub async fn restore(ctx: &SessionContext, target: &str) -> AtioResult<bool> {
+    let parsed = CopyTarget::parse(target)?;
+    AtioPolicy::of(&ctx.state()).check_url(target, Access::Write)?;
+    file::restore(&parsed.open(&ctx.runtime_env())?).await
+}
+
+/// Removes what writers that died have left in a local directory, and returns where it was.
+///
+/// What a living writer is at is never touched, and the next write of the same target does
+/// this by itself.
+///
+/// # Errors
+///
+/// [`Storage`](crate::ErrorKind::Storage) if the directory cannot be read or written.
+pub async fn clean(directory: &str) -> AtioResult<Vec<PathBuf>> {
+    let left = clean_folder(local(directory)?, false).await?;
+    Ok(left.into_iter().map(|left| left.path).collect())
+}

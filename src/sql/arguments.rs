@@ -136,7 +136,7 @@ impl Arguments {
     }
 
     /// Text that must be given; `example` is one.
-    pub(super) fn text(&self, name: &str, example: &str) -> AtioResult<&str> {
+    pub(super) fn needed_text(&self, name: &str, example: &str) -> AtioResult<&str> {
         let value = self.get(name).ok_or_else(|| {
             Error::invalid(format!(
                 "{} needs a {name} as text, as in {}('{example}')",

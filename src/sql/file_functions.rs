@@ -66,7 +66,7 @@ fn restore(
     policy: &AtioPolicy,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let path = arguments.text("path", "/data/users.csv")?;
+    let path = arguments.needed_text("path", "/data/users.csv")?;
     let target = CopyTarget::parse(path)?;
     policy.check_url(path, Access::Write)?;
     let schema = Arc::new(Schema::new(vec![
@@ -74,7 +74,7 @@ fn restore(
         Field::new("has_backup", DataType::Boolean, false),
     ]));
     let (rows_schema, runtime) = (Arc::clone(&schema), Arc::clone(runtime));
-    produced::provider("atio_restore", schema, move || {
+    produced::provider("atio_restore", schema, move |_| {
         let (schema, target) = (Arc::clone(&rows_schema), target.clone());
         let runtime = Arc::clone(&runtime);
         Box::pin(async move {
@@ -89,7 +89,7 @@ fn restore(
 }
 
 fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProvider>> {
-    let text = arguments.text("directory", "/data")?;
+    let text = arguments.needed_text("directory", "/data")?;
     let dry_run = arguments.flag("dry_run", false)?;
     let folder = local(text)?;
     let access = if dry_run { Access::Read } else { Access::Write };
@@ -100,7 +100,7 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
         Field::new("removed", DataType::Boolean, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_clean", schema, move || {
+    produced::provider("atio_clean", schema, move |_| {
         let (schema, folder) = (Arc::clone(&rows_schema), folder.clone());
         Box::pin(async move {
             let left = clean_folder(folder, dry_run).await?;

@@ -62,7 +62,7 @@ async fn assert_contiguous(ctx: &SessionContext, last: u64) {
 }
 
 /// Waits until what a dropped statement leaves to the background is done.
-async fn assert_settles_to(before: &Objects, place: &Place, what: &str) {
+pub(crate) async fn assert_settles_to(before: &Objects, place: &Place, what: &str) {
     for _ in 0..200 {
         if *before == objects(place).await {
             return;

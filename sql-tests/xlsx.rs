@@ -298,12 +298,13 @@ async fn text_is_never_a_formula_and_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn columns_of_one_name_stay_side_by_side() {
+async fn columns_of_one_name_are_refused() {
     let place = Place::memory();
     let ctx = place.session();
     let query = "SELECT * FROM (SELECT 1 AS a) t, (SELECT 2 AS a) u";
-    copy(&ctx, &place, query, "").await;
-    assert_eq!(sheet(&place).await, [r#""a"|"a""#, "1|2"]);
+    let sql = format!("COPY ({query}) TO '{}/x.xlsx' STORED AS XLSX", place.root());
+    let error = run(&ctx, &sql).await.unwrap_err().to_string();
+    assert!(error.contains("two columns are called 'a'"), "{error}");
 }
 
 #[tokio::test]

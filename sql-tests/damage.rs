@@ -6,6 +6,7 @@
 pub(crate) mod forge;
 mod forged;
 mod lost;
+mod names;
 mod outside;
 
 use std::fs;

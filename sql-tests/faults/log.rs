@@ -61,23 +61,26 @@ impl Log {
         for version in &readable {
             self.names(*version)?;
         }
-        match self.tagged()?.into_iter().find(|v| !readable.contains(v)) {
+        let tags = self.tags()?;
+        match tags.values().find(|version| !readable.contains(version)) {
             Some(version) => Err(format!("version {version} is tagged and cannot be read")),
             None => Ok(()),
         }
     }
 
-    /// The versions that are tagged at the newest one.
-    fn tagged(&self) -> Verdict<Vec<u64>> {
+    /// The tags of the newest version, and the versions that they are on.
+    pub(super) fn tags(&self) -> Verdict<BTreeMap<String, u64>> {
         let Some(newest) = self.newest() else {
-            return Ok(Vec::new());
+            return Ok(BTreeMap::new());
         };
         let Some(path) = self.records[&newest]["refs"]["path"].as_str() else {
-            return Ok(Vec::new());
+            return Ok(BTreeMap::new());
         };
         let refs = self.json(newest, path)?;
-        let tags = refs["tags"].as_object().unwrap().values();
-        Ok(tags.map(|tag| tag["version"].as_u64().unwrap()).collect())
+        let tags = refs["tags"].as_object().unwrap().iter();
+        Ok(tags
+            .map(|(name, tag)| (name.clone(), tag["version"].as_u64().unwrap()))
+            .collect())
     }
 
     /// The versions that have a state and have not expired.

@@ -102,6 +102,13 @@ impl State {
         })
     }
 
+    /// This state as one that follows `base`: what only ever grows is that of `base`.
+    pub(crate) fn after(mut self, base: &State) -> State {
+        self.next_field_id = self.next_field_id.max(base.next_field_id);
+        self.apps = base.apps.clone();
+        self
+    }
+
     fn check(&self) -> Result<()> {
         MANIFESTS.check(self.manifests.len())?;
         let mut paths = HashSet::with_capacity(self.manifests.len());
@@ -285,6 +292,22 @@ mod tests {
             apps: BTreeMap::new(),
             options: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn state_that_follows_another_keeps_what_only_ever_grows() {
+        let old = State {
+            apps: BTreeMap::from([("loader".to_owned(), 1.into())]),
+            ..state(&[1])
+        };
+        let base = State {
+            next_field_id: 9,
+            apps: BTreeMap::from([("loader".to_owned(), 7.into())]),
+            ..state(&[1, 1])
+        };
+        let back = old.clone().after(&base);
+        assert_eq!((back.next_field_id, &back.apps), (9, &base.apps));
+        assert_eq!((back.manifests, back.totals), (old.manifests, old.totals));
     }
 
     #[test]

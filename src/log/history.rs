@@ -10,6 +10,7 @@ use super::snapshot::in_ranges;
 use super::table::Table;
 use crate::error::{ErrorKind, Result};
 use crate::format::StoredRecord;
+use crate::format::refs::RefsFile;
 use crate::format::{Operation, Record, Totals, Txn, Version};
 
 /// How many records are read at once.
@@ -30,8 +31,8 @@ pub(crate) struct HistoryEntry {
     pub(crate) message: Option<String>,
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) key: Option<String>,
-    /// The names that it has at the newest version.
-    pub(crate) tags: Vec<String>,
+    /// The names that it has at the newest version; None where they cannot be read.
+    pub(crate) tags: Option<Vec<String>>,
     pub(crate) txn: Option<Txn>,
     /// False once it has expired, and where its record is damaged.
     pub(crate) readable: bool,
@@ -65,10 +66,12 @@ impl Table {
         {
             entries.drain(..created);
         }
-        for (name, tag) in self.refs(&newest).await?.tags {
-            let mut tagged = entries.iter_mut();
-            if let Some(entry) = tagged.find(|entry| entry.version == tag.version) {
-                entry.tags.push(name);
+        match self.refs(&newest).await {
+            Ok(refs) => name(&mut entries, refs),
+            Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
+            Err(error) => {
+                ::log::warn!("the tags of '{}' cannot be read: {error}", self.name());
+                entries.iter_mut().for_each(|entry| entry.tags = None);
             }
         }
         let mut after = Some(newest.totals());
@@ -92,7 +95,7 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
         message: None,
         properties: BTreeMap::new(),
         key: record.key().map(str::to_owned),
-        tags: Vec::new(),
+        tags: Some(Vec::new()),
         txn: record.txn(),
         readable: !expired && !record.is_tombstone(),
     };
@@ -118,6 +121,17 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
     entry
 }
 
+/// Gives each version its tags.
+fn name(entries: &mut [HistoryEntry], refs: RefsFile) {
+    for (name, tag) in refs.tags {
+        let at = entries.binary_search_by_key(&tag.version, |entry| entry.version);
+        let entry = at.ok().and_then(|at| entries.get_mut(at));
+        if let Some(tags) = entry.and_then(|entry| entry.tags.as_mut()) {
+            tags.push(name);
+        }
+    }
+}
+
 fn damaged(version: Version, error: String) -> HistoryEntry {
     HistoryEntry {
         version,
@@ -130,7 +144,7 @@ fn damaged(version: Version, error: String) -> HistoryEntry {
         message: Some(error),
         properties: BTreeMap::new(),
         key: None,
-        tags: Vec::new(),
+        tags: Some(Vec::new()),
         txn: None,
         readable: false,
     }

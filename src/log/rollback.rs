@@ -94,7 +94,7 @@ impl Table {
         base: &Arc<Snapshot>,
         target: &Snapshot,
     ) -> Result<State> {
-        let mut state = match (&target.python, &base.python) {
+        let state = match (&target.python, &base.python) {
             (None, _) => target.state.clone(),
             (Some(_), Some(_)) => adopt::stage(txn, base, target, true).await?,
             (Some(_), None) if target.schema == base.schema => State {
@@ -111,9 +111,7 @@ impl Table {
                 )));
             }
         };
-        state.next_field_id = state.next_field_id.max(base.state.next_field_id);
-        state.apps = base.state.apps.clone();
-        Ok(state)
+        Ok(state.after(&base.state))
     }
 
     /// Compares the files of `base` with those of `state`, which is that of `target`.

@@ -36,7 +36,7 @@ pub(super) fn provider(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
         count("bytes"),
         Field::new("message", DataType::Utf8, true),
         Field::new("properties", none, false),
-        Field::new("tags", tags(&[]).data_type().clone(), false),
+        Field::new("tags", tags(&[]).data_type().clone(), true),
         count("parent"),
         Field::new("idempotency_key", DataType::Utf8, true),
         Field::new("txn", DataType::Utf8, true),
@@ -110,13 +110,14 @@ fn properties(entries: &[HistoryEntry]) -> AtioResult<ArrayRef> {
     Ok(Arc::new(maps.finish()))
 }
 
+/// The list of each version; null where it is not known.
 fn tags(entries: &[HistoryEntry]) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new());
     for entry in entries {
-        for tag in &entry.tags {
+        for tag in entry.tags.iter().flatten() {
             lists.values().append_value(tag);
         }
-        lists.append(true);
+        lists.append(entry.tags.is_some());
     }
     Arc::new(lists.finish())
 }

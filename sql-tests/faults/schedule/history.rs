@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atio::ErrorKind;
 use datafusion::arrow::array::{Array, Int64Array};
@@ -17,6 +17,8 @@ use crate::faults::verify::{Verdict, query, session};
 /// A version as it was when it was committed.
 struct Version {
     operation: String,
+    /// The version whose state it continues.
+    parent: Option<u64>,
     rows: Rows,
 }
 
@@ -29,6 +31,8 @@ pub(super) async fn check(world: &World) -> Verdict<()> {
     let versions: Vec<Version> = versions.collect::<Verdict<_>>()?;
     let events = world.events.lock().unwrap().clone();
     check_writes(&events, &versions)?;
+    check_rollbacks(&events, &versions)?;
+    check_tags(&events, &log.tags()?)?;
     let readable: BTreeSet<_> = log.readable().into_iter().collect();
     let mut seen = [0; super::program::ACTORS];
     for event in &events {
@@ -78,7 +82,11 @@ fn version(world: &World, number: u64) -> Verdict<Version> {
         ));
     }
     let operation = record["operation"].as_str().unwrap_or_default().to_owned();
-    Ok(Version { operation, rows })
+    Ok(Version {
+        operation,
+        parent: record["parent"].as_u64(),
+        rows,
+    })
 }
 
 fn rows_in(file: &bytes::Bytes) -> Vec<Row> {
@@ -98,6 +106,9 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
     let mut made: Vec<Option<usize>> = vec![None; events.len()];
     for (number, pair) in (1..).zip(versions.windows(2)) {
         let (below, version) = (&pair[0], &pair[1]);
+        if version.operation == "rollback" {
+            continue;
+        }
         let added: Rows = version.rows.difference(&below.rows).copied().collect();
         let author = events.iter().position(|event| {
             let own = event.effect.own();
@@ -105,7 +116,8 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
         });
         let Some(author) = author else {
             // Version 1 is there from the beginning.
-            let same = version.rows == below.rows && version.operation == "expire";
+            let same = version.rows == below.rows
+                && ["expire", "tag"].contains(&version.operation.as_str());
             if same || number == 1 {
                 continue;
             }
@@ -146,6 +158,73 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
     Ok(())
 }
 
+/// Every version that goes back has the rows of the one it names, and somebody who asked for
+/// it; every rollback that was done made one, unless it had nothing to do.
+fn check_rollbacks(events: &[Event], versions: &[Version]) -> Verdict<()> {
+    let mut asked: Vec<&Event> = Vec::new();
+    let mut made: Vec<(u64, u64)> = Vec::new();
+    for (number, version) in (0..).zip(versions) {
+        if version.operation == "rollback" {
+            let parent = version.parent.ok_or("a rollback has no parent")?;
+            let wanted = &versions[parent as usize].rows;
+            if version.rows != *wanted {
+                return Err(format!(
+                    "version {number} goes back to version {parent}, {wanted:?}, and is {:?}",
+                    version.rows
+                ));
+            }
+            made.push((number, parent));
+        }
+    }
+    for event in events {
+        let Effect::Rollback(_) = event.effect else {
+            continue;
+        };
+        match &event.outcome {
+            Outcome::Done(rows) if rows.concat() == "NULL" => {}
+            Outcome::Done(rows) => {
+                let number: u64 = rows.concat().parse().map_err(|_| format!("{event:?}"))?;
+                let before = made.len();
+                made.retain(|found| *found != (number, event.version));
+                if before != made.len() + 1 {
+                    return Err(format!("{event:?} did not make version {number}"));
+                }
+            }
+            Outcome::Unheard | Outcome::Failed(Some(ErrorKind::CommitUnknown), _) => {
+                asked.push(event);
+            }
+            Outcome::Failed(..) => {}
+        }
+    }
+    for (number, parent) in made {
+        let author = asked.iter().position(|event| event.version == parent);
+        match author {
+            Some(author) => drop(asked.swap_remove(author)),
+            None => return Err(format!("nobody made version {number}")),
+        }
+    }
+    Ok(())
+}
+
+/// Every tag that was said to be there is, on its version; none is that failed.
+fn check_tags(events: &[Event], tags: &BTreeMap<String, u64>) -> Verdict<()> {
+    for event in events {
+        let Effect::Tag(_, name) = event.effect else {
+            continue;
+        };
+        let found = tags.get(&format!("n{name}"));
+        let fine = match &event.outcome {
+            Outcome::Done(_) => found == Some(&event.version),
+            Outcome::Unheard | Outcome::Failed(Some(ErrorKind::CommitUnknown), _) => true,
+            Outcome::Failed(..) => found.is_none(),
+        };
+        if !fine {
+            return Err(format!("the tag of {event:?} is on {found:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// What a statement may end with.
 fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
     let Outcome::Failed(kind, said) = &event.outcome else {
@@ -163,6 +242,10 @@ fn check_end(event: &Event, readable: &BTreeSet<u64>) -> Verdict<()> {
         (Effect::Append(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Replace(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Rewrite(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
+        (Effect::Tag(..) | Effect::Rollback(_), ErrorKind::Revoked) => true,
+        (Effect::Rollback(_), ErrorKind::Conflict) => true,
+        // Whoever waits for answers that do not come gives up.
+        (Effect::Tag(..), ErrorKind::Conflict) => event.faulty,
         (Effect::Expire | Effect::History, _) => false,
         (_, ErrorKind::VersionExpired) => expired,
         (_, ErrorKind::Damaged) => event.faulty,

@@ -20,6 +20,10 @@ pub(super) enum Effect {
     Replace(Rows),
     /// Writes what it reads again, and rows of its own.
     Rewrite(Rows),
+    /// Names the version so many below the newest, by a name that nobody else gives.
+    Tag(u64, Row),
+    /// Goes back to the version so many below the newest.
+    Rollback(u64),
     Expire,
     /// Reads the newest version.
     Scan,
@@ -60,6 +64,12 @@ impl Effect {
                 "INSERT OVERWRITE t SELECT a FROM t UNION ALL SELECT * FROM (VALUES {})",
                 values(rows)
             ),
+            Self::Tag(_, name) => format!(
+                "SELECT committed_as FROM atio_tag('t', tag => 'n{name}', version => {version})"
+            ),
+            Self::Rollback(_) => {
+                format!("SELECT committed_as FROM atio_rollback('t', version => {version})")
+            }
             Self::Expire => EXPIRE_ALL.to_owned(),
             Self::Scan => "SELECT a FROM t".to_owned(),
             Self::Join => "SELECT count(*) FROM t x JOIN t y ON x.a = y.a".to_owned(),
@@ -96,7 +106,10 @@ pub(super) fn program(actor: usize, random: &mut Random) -> Vec<Effect> {
             for n in 1..=3 {
                 let first = (actor as i64 + 1) * 1000 + n * 10;
                 let two = Rows::from([first, first + 1]);
-                statements.push(match random.below(8) {
+                let back = random.below(3) as u64;
+                statements.push(match random.below(10) {
+                    8 => Effect::Tag(back, first),
+                    9 => Effect::Rollback(back),
                     0..=3 => Effect::Append(two),
                     4 => Effect::Append(Rows::from([first])),
                     5 => Effect::Replace(two),

@@ -175,7 +175,10 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
     while let Some(effect) = world.next(actor) {
         let since = world.newest();
         let version = match effect {
-            Effect::Version(back) | Effect::AsOf(back) => since.saturating_sub(back),
+            Effect::Version(back)
+            | Effect::AsOf(back)
+            | Effect::Tag(back, _)
+            | Effect::Rollback(back) => since.saturating_sub(back),
             _ => since,
         };
         let sql = effect.sql(version, &world.time(version));

@@ -279,12 +279,12 @@ async fn name_or_rollback_that_is_run_twice_changes_nothing_more(place: Place) {
 
 async fn what_describes_a_commit_is_used_up_by_one_statement_of_one_session(place: Place) {
     let (ctx, _) = worn(&place).await;
-    let mut options = atio::CommitOptions::default();
-    options.message = Some("from Rust".to_owned());
-    options
-        .properties
-        .insert("trainedBy".to_owned(), "Run 4".to_owned());
-    options.idempotency_key = Some("Load".to_owned());
+    let property = ("trainedBy".to_owned(), "Run 4".to_owned());
+    let options = atio::CommitOptions {
+        message: Some("from Rust".to_owned()),
+        properties: [property].into(),
+        idempotency_key: Some("Load".to_owned()),
+    };
     rows(&ctx, "SET atio.message = 'of the session'").await;
     let once = atio::with_commit(&ctx, options.clone()).unwrap();
     // A frame is planned before the session knows what it is to be described by.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use atio::ErrorKind;
-use datafusion::object_store::ObjectStore;
+use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 
 use super::attempt::in_runtime;
 use super::call::{Fault, Operation};
@@ -118,6 +118,33 @@ fn rollback_to_a_version_that_expires_meanwhile_fails() {
     let met = meets(&[BACK], &[EXPIRE]);
     met.assert_failed(ErrorKind::VersionExpired, &["version 1 of 't' has expired"]);
     assert_eq!(met.rows, ["1", "2", "3"]);
+}
+
+/// Between the fence and the tombstone a version looks as if it could be read (A5).
+#[test]
+fn version_that_is_fenced_and_still_there_is_not_named_and_not_gone_back_to() {
+    let case = cases::insert();
+    in_runtime(async {
+        let objects: Arc<dyn ObjectStore> = Arc::new(case.store.fork());
+        let store = FaultStore::new(Arc::clone(&objects));
+        let expirer = session(Arc::new(store.clone()));
+        query(&expirer, &open(case.root)).await.unwrap();
+        store.script(|call| match call.operation {
+            Operation::Put if call.key.ends_with("/v1.metadata.json") => Fault::Before,
+            _ => Fault::None,
+        });
+        run(&expirer, EXPIRE).await.unwrap_err();
+        let path = format!("{}/metadata/v1.metadata.json", case.root);
+        let record = objects.get(&path.into()).await.unwrap().bytes().await;
+        let record = String::from_utf8(record.unwrap().to_vec()).unwrap();
+        assert!(!record.contains("tombstone"), "{record}");
+        let ctx = session(Arc::clone(&objects));
+        query(&ctx, &open(case.root)).await.unwrap();
+        for sql in [TAG, BACK] {
+            let error = run(&ctx, sql).await.unwrap_err();
+            assert_eq!(kind(&error), Some(ErrorKind::VersionExpired), "{error}");
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod content;
 mod damage;
+mod databases;
 #[cfg(target_os = "linux")]
 mod disks;
 mod dropping;

@@ -14,7 +14,7 @@ mod listen;
 mod parts;
 mod place;
 mod probe;
-mod program;
+pub(crate) mod program;
 mod protocol;
 mod races;
 mod reads;

@@ -33,6 +33,8 @@
 //! [the reasons](docs::design); then `format/` (what the bytes mean), `log/` (how versions
 //! are made), `table/` (how DataFusion sees them), `sql/` (how a person asks).
 
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+mod database;
 pub mod docs;
 mod error;
 mod file;
@@ -43,6 +45,8 @@ mod redact;
 mod sql;
 mod table;
 
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+pub use database::{Connection, IfExists, Server, Tls, register_connection, write_database};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use format::{Txn, Version};

@@ -23,6 +23,9 @@ use super::protocol::{Dialect, texts};
 use super::request::{Kind, Request};
 use super::script::{Fault, Script};
 
+/// What installs the programs.
+const INSTALLER: &str = ".ci/servers";
+
 /// What the bucket, or container, is called everywhere.
 pub(super) const BUCKET: &str = "atio-tests";
 /// The emulator's account and key, which everybody knows.
@@ -97,7 +100,7 @@ impl Server {
     /// Azure, by Azurite; None if it is not there.
     pub(super) async fn azurite() -> Option<Self> {
         static STARTED: OnceLock<Program> = OnceLock::new();
-        let program = given("ATIO_AZURITE")?;
+        let program = given("ATIO_AZURITE", INSTALLER)?;
         let started = STARTED.get_or_init(|| {
             let command = |port: u16| {
                 let port = port.to_string();
@@ -133,7 +136,7 @@ impl Server {
     /// S3, by moto; None if it is not there.
     pub(super) async fn moto() -> Option<Self> {
         static STARTED: OnceLock<Program> = OnceLock::new();
-        let python = given("ATIO_MOTO_PYTHON")?;
+        let python = given("ATIO_MOTO_PYTHON", INSTALLER)?;
         let started = STARTED.get_or_init(|| {
             // Its name must not be that of the package.
             let script =
@@ -155,7 +158,7 @@ impl Server {
 
     /// S3, by s3s-fs, whose conditional writes race; None if it is not there.
     pub(super) async fn s3s_fs() -> Option<Self> {
-        let program = given("ATIO_S3S_FS")?;
+        let program = given("ATIO_S3S_FS", INSTALLER)?;
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join(BUCKET)).unwrap();
         let command = |port: u16| {

@@ -22,14 +22,14 @@ wait "$server"
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that runs until this is dropped, or the test process ends.
-pub(super) struct Program {
-    pub(super) address: SocketAddr,
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
     child: Child,
 }
 
 impl Program {
     /// Starts the command that `command` gives for a port.
-    pub(super) fn start(command: impl Fn(u16) -> Vec<OsString>) -> Result<Self, String> {
+    pub(crate) fn start(command: impl Fn(u16) -> Vec<OsString>) -> Result<Self, String> {
         // Another process may take the free port first.
         let mut why = String::new();
         for _ in 0..3 {
@@ -81,8 +81,9 @@ impl Drop for Program {
 }
 
 /// The program that the environment names, or None after it was said on stderr why the test
-/// is skipped. A machine that sets `CI` has them all: there the test fails instead.
-pub(super) fn given(variable: &str) -> Option<PathBuf> {
+/// is skipped, and what installs it. A machine that sets `CI` has them all: there the test
+/// fails instead.
+pub(crate) fn given(variable: &str, installer: &str) -> Option<PathBuf> {
     if let Some(program) = std::env::var_os(variable) {
         let program = PathBuf::from(program);
         assert!(
@@ -99,7 +100,7 @@ pub(super) fn given(variable: &str) -> Option<PathBuf> {
     // The macro's output would be captured, and a skip go unseen.
     writeln!(
         std::io::stderr(),
-        "skipped: {variable} is not set; '.ci/servers' installs the servers and prints what to set"
+        "skipped: {variable} is not set; '{installer}' installs the servers and prints what to set"
     )
     .unwrap();
     None

@@ -71,6 +71,10 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
     if inner.is::<AtioFormatFactory>() {
         return Ok((copy, false));
     }
+    #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+    if crate::database::is_database(inner.as_ref()) {
+        return Ok((copy, false));
+    }
     let target = CopyTarget::parse(&copy.output_url)?;
     if let Some(none) = inner.downcast_ref::<NoFormat>() {
         return Err(none.refused().into());

@@ -1,0 +1,45 @@
+//! Tables of databases: SQLite in a file, PostgreSQL and MariaDB as servers.
+//!
+//! The servers are programs that `.ci/databases` installs; where they are missing the tests
+//! say so and pass, unless `CI` is set.
+
+#![cfg(test)]
+
+mod cut;
+mod every;
+mod names;
+mod programs;
+mod proxy;
+mod refused;
+mod site;
+mod slow;
+mod types;
+
+/// Runs each check on every database.
+macro_rules! on_every_database {
+    ($($check:ident),+ $(,)?) => { $(
+        mod $check {
+            use crate::databases::site::Site;
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$check(Site::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                if let Some(site) = Site::postgres().await {
+                    super::$check(site).await;
+                }
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_mariadb() {
+                if let Some(site) = Site::mariadb().await {
+                    super::$check(site).await;
+                }
+            }
+        }
+    )+ };
+}
+use on_every_database;

@@ -1,0 +1,284 @@
+//! What a table of a database is reached by.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::SendableRecordBatchStream;
+use url::Url;
+
+use super::column::Column;
+use super::name::TableName;
+use super::server::Server;
+use super::write::IfExists;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A database, and how to reach it.
+///
+/// Nothing connects before a statement needs it, and every scan and every write has a
+/// connection of its own.
+///
+/// ```
+/// use atio::{Connection, Server};
+///
+/// # fn main() -> atio::Result<()> {
+/// let local = Connection::sqlite("data/app.db");
+/// let warehouse = Connection::postgres(Server {
+///     host: "db.example.org".to_owned(),
+///     user: "loader".to_owned(),
+///     password: std::env::var("WAREHOUSE_PASSWORD").ok(),
+///     database: "warehouse".to_owned(),
+///     ..Server::default()
+/// });
+/// assert_eq!(warehouse.to_string(), "PostgreSQL at db.example.org:5432/warehouse");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connection(Database);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Database {
+    Postgres(Server),
+    MySql(Server),
+    Sqlite(PathBuf),
+}
+
+/// The three of them, as `STORED AS` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Postgres,
+    Sqlite,
+    MySql,
+}
+
+/// Rows on their way into a table.
+pub(super) struct Write {
+    pub(super) table: TableName,
+    /// Of the rows.
+    pub(super) schema: SchemaRef,
+    pub(super) if_exists: IfExists,
+    /// Whether a table that is missing is made.
+    pub(super) create: bool,
+}
+
+impl Connection {
+    /// A PostgreSQL server.
+    pub fn postgres(server: Server) -> Self {
+        Self(Database::Postgres(server))
+    }
+
+    /// A MySQL or MariaDB server.
+    pub fn mysql(server: Server) -> Self {
+        Self(Database::MySql(server))
+    }
+
+    /// An SQLite database in a file. The first write makes the file; its directory must be
+    /// there.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        Self(Database::Sqlite(path.into()))
+    }
+
+    /// The database that a URL names: `postgres://user:password@host:port/database`, `mysql:`
+    /// and `mariadb:` in the same way, or `sqlite:path`.
+    ///
+    /// What a URL must not hold as it is (`@`, `/`, `#`, `?`, `%`) is written as `%40` and so on.
+    /// `?sslmode=` takes `disable`, `require` (encrypted) and `verify-full` (encrypted, and a
+    /// certificate for the name of the host, which is what happens if nothing is said of
+    /// another machine); `&sslrootcert=` a file with the authority.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is no such URL; the message repeats
+    /// nothing of it.
+    pub fn url(url: &str) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path.is_empty() {
+                true => Err(Error::invalid("after 'sqlite:' comes the path of a file")),
+                false => Ok(Self::sqlite(path)),
+            };
+        }
+        let parsed = Url::parse(url)
+            .map_err(|error| Error::invalid(format!("the URL of a database is wrong: {error}")))?;
+        match parsed.scheme() {
+            "postgres" | "postgresql" => Server::of_url(&parsed).map(Self::postgres),
+            "mysql" | "mariadb" => Server::of_url(&parsed).map(Self::mysql),
+            _ => Err(Error::invalid(
+                "the URL of a database begins with 'postgres:', 'mysql:', 'mariadb:' or 'sqlite:'",
+            )),
+        }
+    }
+
+    /// The database whose URL is in an environment variable, as [`Connection::url`] takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the variable is not set or holds no such
+    /// URL; the message repeats nothing of what it holds.
+    pub fn env(variable: &str) -> Result<Self> {
+        let shown = variable.escape_debug();
+        let url = std::env::var(variable).map_err(|_| {
+            Error::invalid(format!(
+                "the environment variable '{shown}' does not hold the URL of a database"
+            ))
+        })?;
+        Self::url(&url).map_err(|error| error.context(format!("environment variable '{shown}'")))
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        match &self.0 {
+            Database::Postgres(_) => Engine::Postgres,
+            Database::MySql(_) => Engine::MySql,
+            Database::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// None if there is no such table.
+    pub(super) async fn columns(&self, table: &TableName) -> Result<Option<Vec<Column>>> {
+        let columns = match &self.0 {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(server) => super::postgres::columns(server, table).await,
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => super::mysql::columns(server, table).await,
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(path) => super::sqlite::columns(path, table).await,
+            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+            _ => Err(self.left_out()),
+        };
+        columns.map_err(|error| error.context(self.about("read", table)))
+    }
+
+    /// The rows of a table, with no columns but these, and no more of them than the limit.
+    pub(super) async fn read(
+        &self,
+        table: &TableName,
+        columns: Vec<Column>,
+        limit: Option<usize>,
+    ) -> EngineResult<SendableRecordBatchStream> {
+        match &self.0 {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(server) => {
+                super::postgres::read(server, table, columns, limit).await
+            }
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => super::mysql::read(server, table, columns, limit).await,
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(path) => super::sqlite::read(path, table, columns, limit).await,
+            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+            _ => Err(self.left_out().into()),
+        }
+    }
+
+    /// Writes all rows in one transaction, or none.
+    pub(super) async fn write(
+        &self,
+        write: Write,
+        rows: SendableRecordBatchStream,
+    ) -> EngineResult<u64> {
+        let about = self.about("write", &write.table);
+        let written = match &self.0 {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(server) => super::postgres::write(server, write, rows).await,
+            #[cfg(feature = "mysql")]
+            Database::MySql(server) => super::mysql::write(server, write, rows).await,
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(path) => super::sqlite::write(path, write, rows).await,
+            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+            _ => Err(self.left_out().into()),
+        };
+        written.map_err(|error| match error {
+            Failed::Database(error) => error.context(about).into(),
+            Failed::Rows(error) => error,
+        })
+    }
+
+    fn about(&self, verb: &str, table: &TableName) -> String {
+        format!("cannot {verb} table '{table}' of {self}")
+    }
+
+    #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+    fn left_out(&self) -> Error {
+        Error::unsupported(format!(
+            "this program was built without the feature '{}' of atio",
+            match self.engine() {
+                Engine::Postgres => "postgres",
+                Engine::MySql => "mysql",
+                Engine::Sqlite => "sqlite",
+            }
+        ))
+    }
+}
+
+/// Why nothing was written.
+pub(super) enum Failed {
+    /// The rows ended with an error, or one of them does not fit.
+    Rows(datafusion::error::DataFusionError),
+    Database(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<datafusion::error::DataFusionError> for Failed {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        Self::Rows(error)
+    }
+}
+
+/// The error of a table that was to be opened, not made.
+pub(super) fn no_such_table() -> Error {
+    Error::new(ErrorKind::TableNotFound, "there is no such table")
+}
+
+/// The error of [`IfExists::Fail`].
+pub(super) fn table_exists() -> Error {
+    Error::new(
+        ErrorKind::TableExists,
+        "the table exists; append to it or replace it (if_exists)",
+    )
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, server, port) = match &self.0 {
+            Database::Postgres(server) => ("PostgreSQL", server, 5432),
+            Database::MySql(server) => ("MySQL", server, 3306),
+            Database::Sqlite(path) => return write!(f, "SQLite in {}", shown(path)),
+        };
+        let Server { host, database, .. } = server;
+        let port = server.port.unwrap_or(port);
+        write!(
+            f,
+            "{name} at {}:{port}/{}",
+            host.escape_debug(),
+            database.escape_debug()
+        )
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({self})")
+    }
+}
+
+impl Engine {
+    pub(super) const ALL: [Self; 3] = [Self::Postgres, Self::Sqlite, Self::MySql];
+
+    pub(super) fn stored_as(self) -> &'static str {
+        match self {
+            Self::Postgres => "POSTGRES",
+            Self::Sqlite => "SQLITE",
+            Self::MySql => "MYSQL",
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Rows of a table of MySQL.
+
+use datafusion::arrow::array::RecordBatchOptions;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use mysql_async::Value;
+use mysql_async::prelude::Queryable;
+use tokio::sync::mpsc::Sender;
+
+use super::decode::array;
+use super::{connect, failed, types};
+use crate::database::column::{Column, schema_of};
+use crate::database::name::{TableName, quoted};
+use crate::database::server::Server;
+use crate::error::{Error, Result as AtioResult};
+
+/// Rows of one batch.
+const BATCH: usize = 8192;
+/// How many batches may wait for the reader.
+const QUEUE: usize = 2;
+
+pub(in crate::database) async fn read(
+    server: &Server,
+    table: &TableName,
+    columns: Vec<Column>,
+    limit: Option<usize>,
+) -> Result<SendableRecordBatchStream> {
+    let mut stream = RecordBatchReceiverStream::builder(schema_of(&columns), QUEUE);
+    let sender = stream.tx();
+    let (server, table) = (server.clone(), table.clone());
+    stream.spawn(async move {
+        let sent = send_all(&server, &table, &columns, limit, &sender).await;
+        sent.map_err(|error| {
+            error
+                .context(format!("cannot read table '{table}' of MySQL"))
+                .into()
+        })
+    });
+    Ok(stream.build())
+}
+
+async fn send_all(
+    server: &Server,
+    table: &TableName,
+    columns: &[Column],
+    limit: Option<usize>,
+    sender: &Sender<Result<RecordBatch>>,
+) -> AtioResult<()> {
+    let mut connection = connect(server).await?;
+    let wanted = columns
+        .iter()
+        .map(|column| types::selected(&quoted(&column.name, '`'), &column.sql_type));
+    let wanted = match columns.is_empty() {
+        true => "NULL".to_owned(),
+        false => wanted.collect::<Vec<_>>().join(", "),
+    };
+    let limit = limit.map(|limit| format!(" LIMIT {limit}"));
+    let sql = format!(
+        "SELECT {wanted} FROM {}{}",
+        table.quoted('`'),
+        limit.unwrap_or_default()
+    );
+    let mut rows = connection.exec_iter(sql, ()).await.map_err(failed)?;
+    let mut ended = false;
+    loop {
+        let mut values: Vec<Vec<Value>> = columns.iter().map(|_| Vec::new()).collect();
+        let mut count = 0;
+        while count < BATCH && !ended {
+            let Some(row) = rows.next().await.map_err(failed)? else {
+                // It is not to be asked again.
+                ended = true;
+                break;
+            };
+            for (column, value) in values.iter_mut().zip(row.unwrap()) {
+                column.push(value);
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        let arrays = values.into_iter().zip(columns).map(|(values, column)| {
+            array(values, &column.data_type)
+                .map_err(|error| error.context(format!("column '{}'", column.name.escape_debug())))
+        });
+        let arrays = arrays.collect::<AtioResult<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(schema_of(columns), arrays, &options)
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        if sender.send(Ok(batch)).await.is_err() {
+            // Nobody wants more.
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Rows into a table of MySQL, in one transaction.
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Value};
+
+use super::encode::cell;
+use super::types::{column_for, is_foreign};
+use super::{beside, columns, connect, failed};
+use crate::database::agree::{check_names, columns_for};
+use crate::database::cells::fitted;
+use crate::database::column::Column;
+use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::name::{TableName, quoted};
+use crate::database::server::Server;
+use crate::database::write::IfExists;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many values one statement takes.
+const VALUES: usize = 65_535;
+/// How many rows one statement brings, at most.
+const ROWS: usize = 1000;
+/// How many bytes, about: servers take 16 MB at least.
+const BYTES: usize = 4 * 1024 * 1024;
+/// How long to wait for another replacement of the same table.
+const PATIENCE: u32 = 600;
+
+/// Where the rows go.
+struct Target {
+    table: TableName,
+    columns: Vec<Column>,
+    /// Whether the table is a side table, which gets its name in the end.
+    side: bool,
+}
+
+pub(in crate::database) async fn write(
+    server: &Server,
+    write: Write,
+    rows: SendableRecordBatchStream,
+) -> Result<u64, Failed> {
+    check_names(&write.schema)?;
+    // Dropped without a commit, the connection ends and the server rolls back.
+    let mut connection = connect(server).await?;
+    let target = prepare(&mut connection, &write).await?;
+    let written = match insert_all(&mut connection, &write, &target, rows).await {
+        Ok(written) => written,
+        Err(error) => {
+            connection.query_drop("ROLLBACK").await.ok();
+            if target.side {
+                beside::abandon(&mut connection, &target.table).await;
+            }
+            connection.disconnect().await.ok();
+            return Err(error);
+        }
+    };
+    finish(server, &mut connection, &write, &target).await?;
+    // All is committed, however the farewell goes.
+    connection.disconnect().await.ok();
+    Ok(written)
+}
+
+/// Makes the table ready for the rows.
+async fn prepare(connection: &mut Conn, write: &Write) -> Result<Target> {
+    match columns::of(connection, &write.table).await? {
+        None if !write.create => Err(no_such_table()),
+        None => create(connection, write).await,
+        Some(_) if write.if_exists == IfExists::Fail => Err(table_exists()),
+        Some(columns) => {
+            let columns = columns_for(&write.schema, &columns)?;
+            if let Some(column) = columns.iter().find(|column| is_foreign(&column.sql_type)) {
+                return Err(Error::unsupported(format!(
+                    "column '{}' is {}, which is read but not written",
+                    column.name.escape_debug(),
+                    column.sql_type
+                )));
+            }
+            let found = columns::engine_without_transactions(connection, &write.table).await?;
+            if let Some(engine) = found {
+                return Err(Error::unsupported(format!(
+                    "the table is of {engine}, which cannot undo a write that fails; ALTER TABLE .. ENGINE = InnoDB"
+                )));
+            }
+            Ok(Target {
+                table: write.table.clone(),
+                columns,
+                side: false,
+            })
+        }
+    }
+}
+
+async fn create(connection: &mut Conn, write: &Write) -> Result<Target> {
+    let columns = write.schema.fields().iter().map(|field| column_for(field));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let defined = columns
+        .iter()
+        .map(|column| beside::definition(&column.name, &column.sql_type));
+    let defined: Vec<_> = defined.collect();
+    let side = beside::begin(connection, &write.table).await?;
+    let sql = format!(
+        "CREATE TABLE {} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
+        side.quoted('`'),
+        defined.join(", ")
+    );
+    connection.query_drop(sql).await.map_err(failed)?;
+    Ok(Target {
+        table: side,
+        columns,
+        side: true,
+    })
+}
+
+/// Begins the transaction and does all of it but the commit.
+async fn insert_all(
+    connection: &mut Conn,
+    write: &Write,
+    target: &Target,
+    mut rows: SendableRecordBatchStream,
+) -> Result<u64, Failed> {
+    let table = target.table.quoted('`');
+    if !target.side && write.if_exists == IfExists::Replace {
+        take_turns(connection, &write.table).await?;
+    }
+    connection
+        .query_drop("START TRANSACTION")
+        .await
+        .map_err(failed)?;
+    if !target.side && write.if_exists == IfExists::Replace {
+        // Others see these rows until the commit.
+        let sql = format!("DELETE FROM {table}");
+        connection.query_drop(sql).await.map_err(failed)?;
+    }
+    let names: Vec<_> = target
+        .columns
+        .iter()
+        .map(|c| quoted(&c.name, '`'))
+        .collect();
+    let insert = Insert {
+        head: format!("INSERT INTO {table} ({}) VALUES ", names.join(", ")),
+        one: format!("({})", vec!["?"; names.len()].join(", ")),
+        most: (VALUES / names.len()).clamp(1, ROWS),
+    };
+    let mut written = 0;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let arrays = fitted(&batch, &target.columns)?;
+        insert
+            .send(connection, &target.columns, &arrays, batch.num_rows())
+            .await?;
+        written += batch.num_rows() as u64;
+    }
+    Ok(written)
+}
+
+/// Replacements of one table come one after the other: together they would lock rows in
+/// different orders, and the server would end one.
+async fn take_turns(connection: &mut Conn, table: &TableName) -> Result<()> {
+    let sql = "SELECT get_lock(concat('atio_', sha1(concat(coalesce(?, database()), '.', ?))), ?)";
+    let got: Option<Option<i64>> = connection
+        .exec_first(sql, (&table.schema, &table.table, PATIENCE))
+        .await
+        .map_err(failed)?;
+    match got.flatten() {
+        Some(1) => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Conflict,
+            "another replacement of the table has not ended",
+        )),
+    }
+}
+
+/// A statement that brings several rows.
+struct Insert {
+    head: String,
+    one: String,
+    /// How many rows at most.
+    most: usize,
+}
+
+impl Insert {
+    async fn send(
+        &self,
+        connection: &mut Conn,
+        columns: &[Column],
+        arrays: &[ArrayRef],
+        rows: usize,
+    ) -> Result<()> {
+        let mut values = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        for row in 0..rows {
+            for (array, column) in arrays.iter().zip(columns) {
+                let value = cell(array, row).map_err(|error| {
+                    error.context(format!("column '{}'", column.name.escape_debug()))
+                })?;
+                if let Value::Bytes(value) = &value {
+                    bytes += value.len();
+                }
+                values.push(value);
+            }
+            count += 1;
+            if count == self.most || bytes > BYTES || row + 1 == rows {
+                let sql = format!("{}{}", self.head, vec![self.one.as_str(); count].join(", "));
+                let values = Params::Positional(std::mem::take(&mut values));
+                connection.exec_drop(sql, values).await.map_err(failed)?;
+                (count, bytes) = (0, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Commits, and gives a side table its name.
+async fn finish(
+    server: &Server,
+    connection: &mut Conn,
+    write: &Write,
+    target: &Target,
+) -> Result<()> {
+    let committed = connection.query_drop("COMMIT").await;
+    if !target.side {
+        return match committed {
+            Ok(()) => Ok(()),
+            Err(error @ mysql_async::Error::Server(_)) => Err(failed(error)),
+            Err(error) => Err(unknown(&failed(error))),
+        };
+    }
+    let renamed = match committed {
+        Ok(()) => beside::publish(connection, &target.table, &write.table).await,
+        Err(error) => {
+            // Nobody sees the side table.
+            beside::abandon(connection, &target.table).await;
+            return Err(failed(error));
+        }
+    };
+    match renamed {
+        Ok(()) => Ok(()),
+        Err(error @ mysql_async::Error::Server(_)) => {
+            beside::abandon(connection, &target.table).await;
+            Err(failed(error))
+        }
+        Err(error) => after_lost_answer(server, target, failed(error)).await,
+    }
+}
+
+/// Looks, on a new connection, whether a side table was renamed although no answer came.
+async fn after_lost_answer(server: &Server, target: &Target, lost: Error) -> Result<()> {
+    let asked = async {
+        let mut connection = connect(server).await?;
+        // The server may still be at it: the lock is free when it has done with us.
+        let wait = "SELECT get_lock(?, 10)";
+        let free: Option<Option<i64>> = connection
+            .exec_first(wait, (&target.table.table,))
+            .await
+            .map_err(failed)?;
+        if free.flatten() != Some(1) {
+            return Ok(None);
+        }
+        let found = columns::of(&mut connection, &target.table).await?;
+        if found.is_some() {
+            beside::abandon(&mut connection, &target.table).await;
+        }
+        Ok::<_, Error>(Some(found.is_none()))
+    };
+    match asked.await {
+        Ok(Some(true)) => Ok(()),
+        Ok(Some(false)) => Err(lost),
+        _ => Err(unknown(&lost)),
+    }
+}
+
+fn unknown(lost: &Error) -> Error {
+    Error::new(
+        ErrorKind::CommitUnknown,
+        format!(
+            "the connection broke while the transaction was committing, so its rows are there completely or not at all: look before writing them again: {lost}"
+        ),
+    )
+}

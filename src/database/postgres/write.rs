@@ -1,0 +1,156 @@
+//! Rows into a table of PostgreSQL, in one transaction.
+
+use bytes::Bytes;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{SinkExt, StreamExt};
+use tokio_postgres::Client;
+
+use super::encode::{Encoder, HEADER, TRAILER};
+use super::types::{LONGEST_NAME, column_for};
+use super::{columns, connect, failed};
+use crate::database::agree::{check_names, columns_for};
+use crate::database::cells::fitted;
+use crate::database::column::Column;
+use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::name::quoted;
+use crate::database::server::Server;
+use crate::database::write::IfExists;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many bytes go into one message, about.
+const MESSAGE: usize = 64 * 1024;
+
+pub(in crate::database) async fn write(
+    server: &Server,
+    write: Write,
+    mut rows: SendableRecordBatchStream,
+) -> Result<u64, Failed> {
+    check_names(&write.schema)?;
+    // Dropped without a commit, the connection ends and the server rolls back.
+    let client = connect(server).await?;
+    client.batch_execute("BEGIN").await.map_err(failed)?;
+    // Kept to ask what became of the commit, should its answer be lost.
+    let id = client
+        .query_one("SELECT pg_current_xact_id()::text", &[])
+        .await
+        .map_err(failed)?;
+    let id: String = id.try_get(0).map_err(failed)?;
+    let target = prepare(&client, &write).await?;
+    let encoders = target.iter().map(Encoder::of).collect::<Result<Vec<_>>>()?;
+
+    let names: Vec<_> = target.iter().map(|c| quoted(&c.name, '"')).collect();
+    let copy = format!(
+        "COPY {} ({}) FROM STDIN BINARY",
+        write.table.quoted('"'),
+        names.join(", ")
+    );
+    let sink = client.copy_in::<_, Bytes>(&copy).await.map_err(failed)?;
+    let mut sink = std::pin::pin!(sink);
+    let mut message = HEADER.to_vec();
+    let mut written = 0;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let arrays = fitted(&batch, &target)?;
+        for row in 0..batch.num_rows() {
+            append_row(&batch, &mut message)?;
+            for (encoder, array) in encoders.iter().zip(&arrays) {
+                encoder.append(array, row, &mut message)?;
+            }
+            if message.len() >= MESSAGE {
+                let full = std::mem::replace(&mut message, Vec::with_capacity(MESSAGE + 1024));
+                if sink.send(full.into()).await.is_err() {
+                    // The server has ended the copy; its answer says why.
+                    let error = sink.as_mut().finish().await.err();
+                    return Err(error.map_or_else(ended, failed).into());
+                }
+            }
+        }
+        written += batch.num_rows() as u64;
+    }
+    message.extend(TRAILER);
+    sink.send(message.into()).await.map_err(failed)?;
+    let copied = sink.as_mut().finish().await.map_err(failed)?;
+    if copied != written {
+        let message = format!("the server has {copied} of {written} rows");
+        return Err(Error::new(ErrorKind::Storage, message).into());
+    }
+    match client.batch_execute("COMMIT").await {
+        Ok(()) => Ok(written),
+        // The server said that it did not commit.
+        Err(error) if error.as_db_error().is_some() => Err(failed(error).into()),
+        Err(error) => after_lost_answer(server, &id, failed(error))
+            .await
+            .map(|()| written)
+            .map_err(Failed::Database),
+    }
+}
+
+fn append_row(batch: &RecordBatch, message: &mut Vec<u8>) -> Result<()> {
+    let columns = i16::try_from(batch.num_columns())
+        .map_err(|_| Error::invalid("there are more columns than PostgreSQL takes"))?;
+    message.extend(columns.to_be_bytes());
+    Ok(())
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Storage, "the connection ended")
+}
+
+/// Asks, on a new connection, how a transaction ended whose commit was not answered.
+async fn after_lost_answer(server: &Server, id: &str, lost: Error) -> Result<()> {
+    let asked = async {
+        let client = connect(server).await?;
+        let ask = "SELECT pg_xact_status($1::text::xid8)";
+        let row = client.query_one(ask, &[&id]).await.map_err(failed)?;
+        row.try_get::<_, Option<String>>(0).map_err(failed)
+    };
+    match asked.await.ok().flatten().as_deref() {
+        Some("committed") => Ok(()),
+        Some("aborted") => Err(lost),
+        _ => Err(Error::new(
+            ErrorKind::CommitUnknown,
+            format!(
+                "the connection broke while the transaction was committing, so its rows are there completely or not at all: look before writing them again: {lost}"
+            ),
+        )),
+    }
+}
+
+/// Makes the table ready for the rows, and says which columns they go to.
+async fn prepare(client: &Client, write: &Write) -> Result<Vec<Column>> {
+    let table = write.table.quoted('"');
+    match columns::of(client, &write.table).await? {
+        None if !write.create => Err(no_such_table()),
+        None => create(client, write, &table).await,
+        Some(_) if write.if_exists == IfExists::Fail => Err(table_exists()),
+        Some(columns) => {
+            let columns = columns_for(&write.schema, &columns)?;
+            if write.if_exists == IfExists::Replace {
+                // The lock makes two replacements take turns; it stops no reader. Deleted
+                // rows stay visible to others until the commit, which TRUNCATE's would not.
+                let sql =
+                    format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}");
+                client.batch_execute(&sql).await.map_err(failed)?;
+            }
+            Ok(columns)
+        }
+    }
+}
+
+async fn create(client: &Client, write: &Write, table: &str) -> Result<Vec<Column>> {
+    if write.table.table.len() > LONGEST_NAME {
+        return Err(Error::invalid(format!(
+            "a name of PostgreSQL's has at most {LONGEST_NAME} bytes"
+        )));
+    }
+    let columns = write.schema.fields().iter().map(|field| column_for(field));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let defined = columns
+        .iter()
+        .map(|column| format!("{} {}", quoted(&column.name, '"'), column.sql_type));
+    let defined: Vec<_> = defined.collect();
+    let sql = format!("CREATE TABLE {table} ({})", defined.join(", "));
+    client.batch_execute(&sql).await.map_err(failed)?;
+    Ok(columns)
+}

@@ -1,0 +1,204 @@
+//! Rows into a table of SQLite, in one transaction.
+
+use std::path::Path;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, SchemaRef, TimestampMicrosecondType, UInt64Type,
+};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Transaction, TransactionBehavior};
+use tokio::sync::mpsc;
+
+use super::types::column_for;
+use super::{Purpose, columns_of, failed, open};
+use crate::database::agree::{check_names, columns_for};
+use crate::database::cells::fitted;
+use crate::database::column::Column;
+use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::name::quoted;
+use crate::database::write::IfExists;
+use crate::error::{Error, ErrorKind};
+
+/// How many batches may wait for the database.
+const QUEUE: usize = 2;
+
+/// What the thread that writes is told.
+enum Message {
+    Rows(RecordBatch),
+    /// There are no more rows, and none was lost: only then is anything committed.
+    End,
+}
+
+pub(in crate::database) async fn write(
+    path: &Path,
+    write: Write,
+    mut rows: SendableRecordBatchStream,
+) -> Result<u64, Failed> {
+    check_names(&write.schema)?;
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let path = path.to_owned();
+    // A thread that is not told of the end rolls back: when this future is dropped, too.
+    let thread = SpawnedTask::spawn_blocking(move || {
+        let opened = open(&path, Purpose::Write)?;
+        let mut connection = opened.ok_or_else(no_such_table)?;
+        write_received(&mut connection, &write, receiver)
+    });
+    let mut stopped = None;
+    loop {
+        let message = match rows.next().await {
+            Some(Ok(batch)) => Message::Rows(batch),
+            Some(Err(error)) => {
+                stopped = Some(error);
+                break;
+            }
+            None => Message::End,
+        };
+        let ended = matches!(message, Message::End);
+        // A thread that listens no more has failed, and says why.
+        if sender.send(message).await.is_err() || ended {
+            break;
+        }
+    }
+    drop(sender);
+    let written = thread.join().await.map_err(|error| {
+        Error::new(ErrorKind::Storage, "SQLite's thread ended").with_source(error)
+    })?;
+    match stopped {
+        Some(error) => Err(Failed::Rows(error)),
+        None => written,
+    }
+}
+
+fn write_received(
+    connection: &mut rusqlite::Connection,
+    write: &Write,
+    mut messages: mpsc::Receiver<Message>,
+) -> Result<u64, Failed> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    let columns = prepare(&transaction, write)?;
+    let mut written = 0;
+    {
+        let names: Vec<_> = columns.iter().map(|c| quoted(&c.name, '"')).collect();
+        let sql = format!(
+            "INSERT INTO {} ({}) VALUES ({})",
+            write.table.quoted('"'),
+            names.join(", "),
+            vec!["?"; names.len()].join(", ")
+        );
+        let mut insert = transaction.prepare(&sql).map_err(failed)?;
+        loop {
+            match messages.blocking_recv() {
+                Some(Message::Rows(batch)) => {
+                    let cells = fitted(&batch, &columns)?;
+                    for row in 0..batch.num_rows() {
+                        for (at, array) in cells.iter().enumerate() {
+                            let value = cell(array, row).map_err(|error| {
+                                let name = columns[at].name.escape_debug();
+                                Error::invalid(format!("column '{name}': {error}"))
+                            })?;
+                            insert.raw_bind_parameter(at + 1, value).map_err(failed)?;
+                        }
+                        insert.raw_execute().map_err(failed)?;
+                    }
+                    written += batch.num_rows() as u64;
+                }
+                Some(Message::End) => break,
+                None => {
+                    return Err(Error::new(ErrorKind::Storage, "the rows did not end").into());
+                }
+            }
+        }
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(written)
+}
+
+/// Makes the table ready for the rows, and says which columns they go to.
+fn prepare(transaction: &Transaction<'_>, write: &Write) -> Result<Vec<Column>, Error> {
+    let table = write.table.quoted('"');
+    match columns_of(transaction, &write.table).map_err(failed)? {
+        None if !write.create => Err(no_such_table()),
+        None => create(transaction, &table, &write.schema),
+        Some(columns) => {
+            if write.if_exists == IfExists::Fail {
+                return Err(table_exists());
+            }
+            let columns = columns_for(&write.schema, &columns)?;
+            if write.if_exists == IfExists::Replace {
+                let sql = format!("DELETE FROM {table}");
+                transaction.execute(&sql, []).map_err(failed)?;
+            }
+            Ok(columns)
+        }
+    }
+}
+
+fn create(
+    transaction: &Transaction<'_>,
+    table: &str,
+    schema: &SchemaRef,
+) -> Result<Vec<Column>, Error> {
+    let columns = schema.fields().iter().map(|field| column_for(field));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let defined = columns
+        .iter()
+        .map(|column| format!("{} {}", quoted(&column.name, '"'), column.sql_type));
+    let defined: Vec<_> = defined.collect();
+    let sql = format!("CREATE TABLE {table} ({})", defined.join(", "));
+    transaction.execute(&sql, []).map_err(failed)?;
+    Ok(columns)
+}
+
+/// One value, as SQLite takes it.
+fn cell(array: &ArrayRef, row: usize) -> Result<ToSqlOutput<'_>, String> {
+    if array.is_null(row) {
+        return Ok(ToSqlOutput::Owned(Value::Null));
+    }
+    let integer = |value: i64| Ok(ToSqlOutput::Owned(Value::Integer(value)));
+    let text = |value: String| Ok(ToSqlOutput::Owned(Value::Text(value)));
+    match array.data_type() {
+        DataType::Boolean => integer(i64::from(array.as_boolean().value(row))),
+        DataType::Int64 => integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::UInt64 => {
+            let value = array.as_primitive::<UInt64Type>().value(row);
+            let fits = i64::try_from(value);
+            integer(fits.map_err(|_| format!("SQLite does not hold {value}; cast it to text"))?)
+        }
+        DataType::Float64 => {
+            let value = array.as_primitive::<Float64Type>().value(row);
+            match value.is_nan() {
+                true => Err("SQLite does not hold NaN; make it NULL".to_owned()),
+                false => Ok(ToSqlOutput::Owned(Value::Real(value))),
+            }
+        }
+        DataType::Utf8 => {
+            let value = array.as_string::<i32>().value(row);
+            Ok(ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())))
+        }
+        DataType::Binary => {
+            let value = array.as_binary::<i32>().value(row);
+            Ok(ToSqlOutput::Borrowed(ValueRef::Blob(value)))
+        }
+        DataType::Timestamp(_, zone) => {
+            let value = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            let time = chrono::DateTime::from_timestamp_micros(value)
+                .ok_or_else(|| format!("{value} microseconds are no time"))?;
+            let zone = if zone.is_some() { "+00:00" } else { "" };
+            text(format!("{}{zone}", time.format("%Y-%m-%d %H:%M:%S%.6f")))
+        }
+        _ => {
+            let formatter = ArrayFormatter::try_new(array, &FormatOptions::default());
+            let formatter = formatter.map_err(|error| error.to_string())?;
+            let value = formatter.value(row).try_to_string();
+            text(value.map_err(|error| error.to_string())?)
+        }
+    }
+}

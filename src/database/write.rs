@@ -1,0 +1,53 @@
+//! Rows of a query into a table of a database.
+
+use datafusion::error::Result;
+use datafusion::prelude::DataFrame;
+
+use super::connection::{Connection, Write};
+use super::name::TableName;
+
+/// What to do with a table that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// Write nothing and fail.
+    #[default]
+    Fail,
+    /// Add the rows to those that are there.
+    Append,
+    /// Delete the rows that are there and add these, in one transaction: others see the old
+    /// rows until it commits. The table stays the same one, with its indexes, grants and
+    /// constraints, so the new rows must have its columns.
+    Replace,
+}
+
+/// Writes the rows of a query to a table of a database, all of them or none, and returns how
+/// many they were.
+///
+/// `table` is `name` or `schema.name`, letter by letter as the database has it; a part with a
+/// dot in it goes in double quotes. A table that does not exist is made, with columns that
+/// take NULL.
+///
+/// # Errors
+///
+/// [`TableExists`](crate::ErrorKind::TableExists) for [`IfExists::Fail`];
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the table has other columns or a type
+/// has no counterpart; [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if the connection
+/// broke just while the database was committing. After every other error nothing of the write
+/// is in the database.
+pub async fn write_database(
+    rows: DataFrame,
+    connection: &Connection,
+    table: &str,
+    if_exists: IfExists,
+) -> Result<u64> {
+    let table = TableName::parse(table)?;
+    let schema = rows.schema().inner().clone();
+    let rows = rows.execute_stream().await?;
+    let write = Write {
+        table,
+        schema,
+        if_exists,
+        create: true,
+    };
+    connection.write(write, rows).await
+}

@@ -82,18 +82,19 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
             }
         }
         factories.insert(STORED_AS.to_owned(), Arc::new(AtioTableFactory));
-        #[cfg(feature = "xlsx")]
-        crate::file::register_xlsx(&mut state)?;
         #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
         {
             let free = !policy.limits_places();
             for (stored_as, factory) in crate::database::factories(free) {
+                let factories = state.table_factories_mut();
                 factories.insert(stored_as.to_owned(), factory);
             }
             for format in crate::database::formats(free) {
                 state.register_file_format(format, false)?;
             }
         }
+        #[cfg(feature = "xlsx")]
+        crate::file::register_xlsx(&mut state)?;
         for format in NoFormat::all() {
             // What the host knows of the name is better.
             state.register_file_format(Arc::new(format), false).ok();

@@ -9,6 +9,7 @@
 mod bucket;
 mod commit;
 mod conformance;
+mod copies;
 mod every;
 mod listen;
 mod parts;

@@ -28,10 +28,11 @@
 //!
 //! # Reading order
 //!
-//! Four folders and one arrow: *SQL knows tables, tables know the log, the log knows the
+//! Folders and one arrow: *SQL knows tables, tables know the log, the log knows the
 //! format, the format knows nobody.* Begin with [the format](docs::format) and
 //! [the reasons](docs::design); then `format/` (what the bytes mean), `log/` (how versions
-//! are made), `table/` (how DataFusion sees them), `sql/` (how a person asks).
+//! are made), `table/` (how DataFusion sees them), `sql/` (how a person asks). `file/`
+//! publishes what `COPY` writes, and is a part by itself.
 
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;

@@ -18,6 +18,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 use super::content::{Content, Hash};
+use super::remote::give_up;
 use super::target::Shape;
 use super::write::OUT;
 use crate::log::{Durability, LocalUpload, blocking, cannot_write, step, sync_folder};
@@ -131,17 +132,8 @@ impl Intake {
 
     /// Aborts all uploads to a store; nothing can be written any more.
     pub(super) async fn abort(&self) {
-        let aborts = self
-            .held()
-            .await
-            .into_iter()
-            .map(|(name, held)| async move {
-                if let Held::Upload(mut upload) = held
-                    && let Err(error) = upload.abort().await
-                {
-                    ::log::warn!("parts of {name} stay on the store, unseen: {error}");
-                }
-            });
+        let aborts = self.held().await.into_iter();
+        let aborts = aborts.map(|(_, held)| give_up(held));
         futures::future::join_all(aborts).await;
     }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::explain;
 
 /// What is to be known when the query has ended.
+#[derive(Clone)]
 pub(super) struct Remote {
     target: StoreTarget,
     shape: Shape,
@@ -72,23 +73,14 @@ impl Remote {
             self.back_up().await?;
         }
         objects.delete(&names::marker(name)).await?;
-        for (below, held) in intake.held().await {
-            let key = match below.as_str() {
-                "" => self.key.clone(),
-                below => Path::parse(format!("{}/{below}", self.key)).map_err(|error| {
-                    Error::invalid(format!("'{below}' is not a usable name")).with_source(error)
-                })?,
-            };
-            let completed = match held {
-                Held::Upload(mut upload) => upload.complete().await,
-                Held::Put(payload, mut put) => {
-                    if options.existing() != Existing::Replace {
-                        put.mode = PutMode::Create;
-                    }
-                    objects.store().put_opts(&key, payload, put).await
+        let mut held = intake.held().await.into_iter();
+        while let Some((below, last)) = held.next() {
+            if let Err(error) = self.complete(&below, last, options).await {
+                for (_, left) in held {
+                    give_up(left).await;
                 }
-            };
-            completed.map_err(|error| explain(format!("cannot write {shown}"), error))?;
+                return Err(error);
+            }
         }
         if self.shape == Shape::Folder {
             let new: Vec<_> = intake
@@ -116,6 +108,34 @@ impl Remote {
         Ok(Published::Yes)
     }
 
+    /// Makes one object visible. An upload that cannot be completed is given up.
+    async fn complete(&self, below: &str, held: Held, options: &FileOptions) -> Result<()> {
+        let key = match below {
+            "" => self.key.clone(),
+            below => Path::parse(format!("{}/{below}", self.key)).map_err(|error| {
+                Error::invalid(format!("'{below}' is not a usable name")).with_source(error)
+            })?,
+        };
+        let completed = match held {
+            Held::Upload(mut upload) => match upload.complete().await {
+                Ok(done) => Ok(done),
+                Err(error) => {
+                    give_up(Held::Upload(upload)).await;
+                    Err(error)
+                }
+            },
+            Held::Put(payload, mut put) => {
+                if options.existing() != Existing::Replace {
+                    put.mode = PutMode::Create;
+                }
+                let store = self.target.objects.store();
+                store.put_opts(&key, payload, put).await
+            }
+        };
+        let what = format!("cannot write {}", self.target.shown);
+        completed.map(drop).map_err(|error| explain(what, error))
+    }
+
     async fn back_up(&self) -> Result<()> {
         let Target {
             objects,
@@ -132,6 +152,15 @@ impl Remote {
         }
         copy(objects, &names::marker(name), &names::backup_marker(name)).await?;
         copy(objects, name, &names::backup(name)).await
+    }
+}
+
+/// Aborts an upload whose outcome nobody waits for any more.
+pub(super) async fn give_up(held: Held) {
+    if let Held::Upload(mut upload) = held
+        && let Err(error) = upload.abort().await
+    {
+        ::log::warn!("parts of an upload may stay on the store, unseen: {error}");
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) const OUT: &str = "out";
 pub(crate) enum Begun {
     /// The target is there and is to be left as it is.
     Skip,
-    Write(FileWrite),
+    Write(Box<FileWrite>),
 }
 
 /// A write that nobody sees yet. Dropping it leaves the old target as it was.
@@ -74,13 +74,13 @@ impl FileWrite {
                 Some((remote, place)) => (Stage::Store(remote), place),
             },
         };
-        Ok(Begun::Write(Self {
+        Ok(Begun::Write(Box::new(Self {
             target: target.clone(),
             shape,
             options: options.clone(),
             intake: Intake::new(place, options.hash),
             stage,
-        }))
+        })))
     }
 
     /// The store that takes the file as [`OUT`], or the files of the directory below it.
@@ -89,7 +89,7 @@ impl FileWrite {
     }
 
     /// Publishes what was written, which is all of it. Runs to its end even if the caller
-    /// stops waiting, on a local disk.
+    /// stops waiting.
     pub(crate) async fn finish(mut self, rows: u64) -> Result<Written> {
         self.intake.close();
         let begun = Instant::now();
@@ -121,9 +121,12 @@ impl FileWrite {
         });
         let published = match &mut self.stage {
             Stage::Store(remote) => {
-                remote
-                    .publish(&self.intake, marker.as_ref(), &self.options)
-                    .await?
+                let mut remote = remote.clone();
+                let (intake, options) = (self.intake.clone(), self.options.clone());
+                let done = tokio::spawn(async move {
+                    remote.publish(&intake, marker.as_ref(), &options).await
+                });
+                done.await.unwrap_or_else(|error| Err(cut_off(error)))?
             }
             Stage::Disk(staged) => {
                 let (Target::Disk(target), Some(staged)) = (&self.target, staged.take()) else {
@@ -230,7 +233,9 @@ async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = blocking(move || Ok(work())).await;
-    done.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Storage, "a write was cut off").with_source(error))
-    })
+    done.unwrap_or_else(|error| Err(cut_off(error)))
+}
+
+fn cut_off(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Storage, "a write was cut off").with_source(error)
 }

@@ -1,0 +1,119 @@
+//! COPY to servers: an object is there when the query has ended, and no upload is left.
+
+use std::time::Duration;
+
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+
+use super::place::Server;
+use super::request::Kind;
+use super::script::{Apply, Fault, Reply};
+use crate::content::{failure, row, rows};
+use crate::session::run;
+
+const ROWS: i64 = 30_000;
+
+fn session(server: &Server) -> SessionContext {
+    server.bucket().take_small_parts();
+    server.session()
+}
+
+fn copy(server: &Server, name: &str, rows: i64, divisor: i64) -> String {
+    format!(
+        "COPY (SELECT value AS i, {rows} AS n, 1 / (value - {divisor}) AS x, \
+         md5(CAST(value AS VARCHAR)) AS s FROM generate_series(1, {rows})) TO '{}'",
+        server.location(name)
+    )
+}
+
+/// Everything in the bucket.
+async fn names(server: &Server) -> Vec<String> {
+    let listed: Vec<_> = server.client().list(None).try_collect().await.unwrap();
+    let mut names: Vec<_> = listed
+        .iter()
+        .map(|meta| meta.location.filename().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+async fn assert_nothing_but(server: &Server, expected: &[&str], what: &str) {
+    for _ in 0..200 {
+        if names(server).await == expected && server.uploads().await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(names(server).await, expected, "{what}");
+    assert_eq!(server.uploads().await, Vec::<String>::new(), "{what}");
+}
+
+async fn is_whole_or_not_there(server: Server) {
+    let ctx = session(&server);
+    rows(
+        &ctx,
+        "SET datafusion.execution.objectstore_writer_buffer_size = 100000",
+    )
+    .await;
+    // A query that fails at its last row, when most of it is on the store.
+    let failed = failure(&ctx, &copy(&server, "a.csv", ROWS, ROWS)).await;
+    assert!(failed.contains("Divide by zero"), "{failed}");
+    assert_nothing_but(&server, &[], "the query fails").await;
+    // One that is given up.
+    let endless = copy(&server, "a.csv", 1_000_000_000, 0);
+    let given_up = tokio::time::timeout(Duration::from_millis(700), rows(&ctx, &endless)).await;
+    assert!(given_up.is_err());
+    assert_nothing_but(&server, &[], "given up").await;
+
+    assert_eq!(
+        row(&ctx, &copy(&server, "a.csv", ROWS, 0)).await,
+        ROWS.to_string()
+    );
+    let whole = [".a.csv._SUCCESS", "a.csv"];
+    assert_nothing_but(&server, &whole, "done").await;
+    let parts = server.seen(Kind::PutPart, "a.csv");
+    assert!(parts > 4, "{parts}");
+
+    for (request, n) in [
+        (Kind::BeginUpload, 1),
+        (Kind::PutPart, 1),
+        (Kind::PutPart, 3),
+        (Kind::CompleteUpload, 1),
+    ] {
+        let what = format!("{request:?} {n} fails");
+        let fault = Fault::on(&[request], "a.csv").from(n).apply(Apply::Never);
+        server.fault(fault.reply(Reply::Status(400, "InvalidRequest")));
+        let failed = run(&ctx, &copy(&server, "a.csv", 10 * ROWS, 0)).await;
+        assert!(failed.is_err(), "{what}");
+        server.script().clear();
+        // The marker goes before an object is completed.
+        let left = if request == Kind::CompleteUpload {
+            &whole[1..]
+        } else {
+            &whole[..]
+        };
+        assert_nothing_but(&server, left, &what).await;
+        let read = format!(
+            "CREATE EXTERNAL TABLE r STORED AS CSV LOCATION '{}'",
+            server.location("a.csv")
+        );
+        let fresh = server.session();
+        rows(&fresh, &read).await;
+        assert_eq!(
+            row(&fresh, "SELECT count(*), max(n) FROM r").await,
+            format!("{ROWS}|{ROWS}")
+        );
+    }
+    assert_eq!(row(&ctx, &copy(&server, "a.csv", 7, 0)).await, "7");
+    assert_nothing_but(&server, &whole, "replaced").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_to_s3_is_whole_or_not_there_and_leaves_no_upload() {
+    is_whole_or_not_there(Server::s3().with_retries(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_to_gcs_is_whole_or_not_there_and_leaves_no_upload() {
+    is_whole_or_not_there(Server::gcs().with_retries(1)).await;
+}

@@ -54,6 +54,16 @@ const ATIO: &[Function] = &[
         syntax: "atio_rollback(table, version => n | tag => name)",
         description: "Makes a new version with the rows of an older one; history is kept.",
     },
+    Function {
+        name: "atio_restore",
+        syntax: "atio_restore(path)",
+        description: "Puts back the file or directory that a COPY with 'atio.backup' replaced.",
+    },
+    Function {
+        name: "atio_clean",
+        syntax: "atio_clean(directory [, dry_run => boolean])",
+        description: "Removes what writers of files that died have left in a directory.",
+    },
 ];
 
 /// Names of atio's table functions.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use atio::{AtioCatalog, ErrorKind};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::common::instant::Instant;
-use datafusion::common::{ResolvedTableReference, plan_datafusion_err};
+use datafusion::common::{ResolvedTableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
@@ -116,6 +116,7 @@ impl Session {
             return output::print_nothing(&self.ctx, &self.print, start);
         }
 
+        check_format(&self.ctx, &statement)?;
         self.stores.connect(&self.ctx, &mut statement).await?;
         let mut print = self.print.clone();
         if matches!(&statement, Statement::Statement(sql)
@@ -130,6 +131,7 @@ impl Session {
         ) {
             print.maxrows = MaxRows::Unlimited;
         }
+        check_explained_copy(&self.ctx, &plan)?;
         let frame = self.ctx.execute_logical_plan(plan).await?;
         output::print(&self.ctx, frame, print, start).await
     }
@@ -161,6 +163,38 @@ impl Session {
         let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
         (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
     }
+}
+
+/// Fails if a COPY names a format that is not there: DataFusion would go by the ending of the
+/// target instead.
+fn check_format(ctx: &SessionContext, statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Explain(explain) => check_format(ctx, &explain.statement),
+        Statement::CopyTo(copy) => match &copy.stored_as {
+            Some(name) if ctx.state().get_file_format_factory(name).is_none() => {
+                plan_err!("COPY cannot write the format {name} in this session")
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Fails if atio refuses a COPY that is to be explained: DataFusion would show the plan from
+/// before that, with all that its target holds.
+fn check_explained_copy(ctx: &SessionContext, plan: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Explain(explain) = plan else {
+        return Ok(());
+    };
+    if !matches!(explain.plan.as_ref(), LogicalPlan::Copy(_)) {
+        return Ok(());
+    }
+    let state = ctx.state();
+    let copy = explain.plan.as_ref().clone();
+    let analyzed = state
+        .analyzer()
+        .execute_and_check(copy, state.config_options(), |_, _| {});
+    analyzed.map(drop)
 }
 
 /// Beside a warehouse, tables that are not atio's live in `datafusion.public` as elsewhere.

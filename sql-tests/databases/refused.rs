@@ -243,6 +243,10 @@ async fn statements_that_name_no_table_are_refused(site: Site) {
                 .contains("is not registered, and this session may use no other"),
             "{error}"
         );
+        register_connection(&ctx, "db", site.connection()).unwrap();
+        run(&ctx, &copy("db/t", "")).await.unwrap();
+        run(&ctx, &open("db/t", "SQLITE")).await.unwrap();
+        run(&ctx, "DROP TABLE x").await.unwrap();
         let error = run(&ctx, &open("env:PATH/t", "SQLITE")).await.unwrap_err();
         assert_eq!(
             atio::Error::find(&error).unwrap().kind(),

@@ -1,14 +1,16 @@
 //! `COPY .. TO 'connection/table' STORED AS POSTGRES | SQLITE | MYSQL`.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
+use datafusion::common::file_options::file_type::FileType;
 use datafusion::common::{GetExt, Statistics};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
+use datafusion::datasource::file_format::{FileFormat, FileFormatFactory, file_type_to_format};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, FileSource};
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -35,9 +37,10 @@ pub(crate) fn formats(free: bool) -> impl Iterator<Item = Arc<dyn FileFormatFact
     })
 }
 
-/// True if a COPY with this format goes to a database, and not to a file.
-pub(crate) fn is_database(format: &dyn FileFormatFactory) -> bool {
-    format.is::<DatabaseFormatFactory>()
+/// Whether a `COPY` goes to a table of a database, not to a file.
+pub(crate) fn is_database(file_type: &Arc<dyn FileType>) -> bool {
+    file_type_to_format(file_type)
+        .is_ok_and(|factory| (factory.as_ref() as &dyn Any).is::<DatabaseFormatFactory>())
 }
 
 #[derive(Debug)]

@@ -67,12 +67,12 @@ impl AnalyzerRule for PublishCopies {
 /// Checks a COPY and puts our file type around that of the engine, with the options of ours
 /// that are among its own on top of `options`; true if that changed anything.
 pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo, bool)> {
-    let inner = file_type_to_format(&copy.file_type)?;
-    if inner.is::<AtioFormatFactory>() {
+    #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+    if crate::database::is_database(&copy.file_type) {
         return Ok((copy, false));
     }
-    #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
-    if crate::database::is_database(inner.as_ref()) {
+    let inner = file_type_to_format(&copy.file_type)?;
+    if inner.is::<AtioFormatFactory>() {
         return Ok((copy, false));
     }
     let target = CopyTarget::parse(&copy.output_url)?;

@@ -29,6 +29,11 @@ impl AnalyzerRule for GuardedPlans {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.apply_with_subqueries(|node| {
             match node {
+                // Its name is no place: only registered connections are found by it.
+                #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+                LogicalPlan::Copy(copy) if crate::database::is_database(&copy.file_type) => {
+                    self.0.check_access(Access::Write)?;
+                }
                 LogicalPlan::Copy(copy) => self.0.check_url(&copy.output_url, Access::Write)?,
                 LogicalPlan::Dml(dml) if !is_in_memory(&dml.target) => {
                     self.0.check_access(Access::Write)?;

@@ -5,6 +5,7 @@
     reason = "a test that cannot start the shell has failed"
 )]
 
+mod copies;
 mod failures;
 mod input;
 mod output;

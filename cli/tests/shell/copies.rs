@@ -1,0 +1,52 @@
+//! COPY in the shell.
+
+use tempfile::TempDir;
+
+use crate::{failed, run, succeeded};
+
+#[test]
+fn copy_writes_a_file_and_its_marker_and_restores_a_backup() {
+    let home = TempDir::new().unwrap();
+    let sql = "COPY (SELECT 1 AS a) TO 'a.csv' STORED AS CSV; \
+               COPY (SELECT 2 AS a) TO 'a.csv' STORED AS CSV OPTIONS ('atio.backup' 'true'); \
+               SELECT has_backup FROM atio_restore('a.csv')";
+    succeeded(&run(home.path(), &["-q", "-c", sql]));
+    assert_eq!(
+        std::fs::read_to_string(home.path().join("a.csv")).unwrap(),
+        "a\n1\n"
+    );
+    assert!(home.path().join(".a.csv._SUCCESS").exists());
+}
+
+#[test]
+fn copy_to_a_format_that_is_not_there_is_refused_whatever_the_target_is_called() {
+    let home = TempDir::new().unwrap();
+    for explain in ["", "EXPLAIN "] {
+        for name in ["NOSUCH", "vortex", "ORC"] {
+            let sql = format!("{explain}COPY (SELECT 1 AS a) TO 'a.csv' STORED AS {name}");
+            let said = failed(&run(home.path(), &["-c", &sql]));
+            assert!(
+                said.contains(&format!(
+                    "COPY cannot write the format {}",
+                    name.to_uppercase()
+                )),
+                "{said}"
+            );
+        }
+    }
+    assert!(!home.path().join("a.csv").exists());
+}
+
+#[test]
+fn a_secret_in_a_target_is_not_shown_by_explain_either() {
+    let home = TempDir::new().unwrap();
+    for before in ["", "EXPLAIN ", "EXPLAIN VERBOSE ", "EXPLAIN ANALYZE "] {
+        let sql = format!(
+            "{before}COPY (SELECT 1 AS a) TO 'postgresql://me:CANARY@host/db' STORED AS CSV"
+        );
+        let output = run(home.path(), &["-c", &sql]);
+        let said = failed(&output);
+        assert!(!said.contains("CANARY"), "{said}");
+        assert!(!crate::stdout(&output).contains("CANARY"));
+    }
+}

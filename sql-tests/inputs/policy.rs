@@ -107,6 +107,9 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("SELECT * FROM atio_history('{place}')"),
             format!("SELECT * FROM atio_files('{place}')"),
             format!("SELECT * FROM expire_snapshots('{place}')"),
+            format!("SELECT * FROM atio_tags('{place}')"),
+            format!("SELECT * FROM atio_tag('{place}', tag => 'x')"),
+            format!("SELECT * FROM atio_rollback('{place}', version => 1)"),
             format!("EXPLAIN SELECT * FROM atio_table('{place}')"),
         ] {
             let failure = attempt(&ctx, &sql).await.unwrap_err();
@@ -301,6 +304,9 @@ async fn session_that_may_only_read_writes_nothing() {
         format!("{expire} false)"),
         format!("EXPLAIN {expire} false)"),
         format!("SELECT count(*) FROM ({expire} false))"),
+        "SELECT * FROM atio_tag('t', tag => 'x')".to_owned(),
+        "EXPLAIN SELECT * FROM atio_untag('t', tag => 'x')".to_owned(),
+        "SELECT * FROM atio_rollback('t', version => 0)".to_owned(),
     ] {
         let failure = attempt(&ctx, &sql).await.unwrap_err();
         failure.assert(8, &sql, Some(NotAllowed), &["may read and not write"]);
@@ -308,6 +314,7 @@ async fn session_that_may_only_read_writes_nothing() {
     }
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1"]);
     rows(&ctx, &format!("{expire} true)")).await;
+    rows(&ctx, "SELECT * FROM atio_tags('t')").await;
     // Rows in memory are not on storage.
     rows(&ctx, "CREATE TABLE m AS SELECT a FROM t").await;
     rows(&ctx, "INSERT INTO m VALUES (3)").await;

@@ -8,6 +8,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use super::commit::announce;
+use super::commit_options::CommitOptions;
 use super::draft::Draft;
 use super::locate;
 use super::resolve::{Outcome, create_record};
@@ -29,6 +30,8 @@ pub(crate) struct NewTable {
     pub(crate) schema: Arc<Schema>,
     /// Options as the snapshot keeps them.
     pub(crate) options: BTreeMap<String, String>,
+    /// What its first version carries.
+    pub(crate) commit: CommitOptions,
 }
 
 impl Table {
@@ -91,6 +94,9 @@ impl Table {
             txn.stage(path.clone(), bytes.into()),
         )?;
         let mut record = self.first_record(txn, at_us, snapshot, below)?;
+        record.message = new.commit.message.clone();
+        record.properties = new.commit.properties.clone();
+        record.key = new.commit.idempotency_key.clone();
         record
             .snapshot_filename
             .take_if(|_| !state.python_may_read(&schema));

@@ -13,7 +13,7 @@ use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::log::NewTable;
-use crate::table::{AtioTable, TableOptions};
+use crate::table::{AtioTable, CommitSettings, TableOptions};
 
 #[derive(Debug)]
 pub(super) struct AtioTableFactory;
@@ -56,6 +56,7 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
             let new = NewTable {
                 schema: Arc::new(columns.clone()),
                 options: options.clone(),
+                commit: CommitSettings::take(state.config()),
             };
             let table = tables.handle(runtime, &location, opening)?;
             match table.create(&new).await {

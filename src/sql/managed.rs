@@ -21,7 +21,7 @@ use super::stores::store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
 use crate::log::{NewTable, OpenOptions, RemoteStore, Table, explain, sync_rename};
-use crate::table::{AtioTable, append_rows};
+use crate::table::{AtioTable, CommitSettings, append_rows};
 
 /// A table that is being made has this before a random name, one being dropped the next.
 pub(super) const CREATING: &str = ".atio-create-";
@@ -184,9 +184,15 @@ impl Warehouse {
         name: &str,
         rows: NewRows,
     ) -> Result<()> {
+        let state = self.state()?;
         let new = NewTable {
             schema: Arc::clone(&rows.schema),
             options: Default::default(),
+            // The version of the rows carries it if there are any.
+            commit: match rows.batches.is_empty() {
+                true => CommitSettings::take(state.config()),
+                false => Default::default(),
+            },
         };
         table
             .create(&new)
@@ -198,7 +204,7 @@ impl Warehouse {
         if rows.batches.is_empty() {
             return Ok(());
         }
-        let written = append_rows(&table, rows.batches, self.state()?.task_ctx()).await;
+        let written = append_rows(&table, rows.batches, state.task_ctx()).await;
         let Err(error) = written else { return Ok(()) };
         let error = Error::from_datafusion("cannot write the rows of the new table", error);
         // Elsewhere than on the local disk others may see the empty table, and use it.

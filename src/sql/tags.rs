@@ -116,7 +116,7 @@ fn marks(
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         let (mark, tag) = (mark.clone(), tag.clone());
         Box::pin(async move {
-            let options = CommitSettings::take(&context);
+            let options = CommitSettings::take(context.session_config());
             let marked = table.mark(mark, options).await?;
             let committed = marked.committed.map(|version| version.get());
             let mut columns: Vec<ArrayRef> = vec![

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::error::Result;
-use datafusion::execution::TaskContext;
 use datafusion::prelude::SessionConfig;
 
 use super::options::is_close;
@@ -39,9 +38,9 @@ impl CommitSettings {
         config.options_mut().extensions.insert(self);
     }
 
-    /// What was set for the statement that runs in `context`, which uses it up.
-    pub(crate) fn take(context: &TaskContext) -> CommitOptions {
-        let extensions = &context.session_config().options().extensions;
+    /// What was set for the statement that runs with `config`, which uses it up.
+    pub(crate) fn take(config: &SessionConfig) -> CommitOptions {
+        let extensions = &config.options().extensions;
         extensions
             .get::<Self>()
             .map(|settings| std::mem::take(&mut *settings.lock()))
@@ -145,15 +144,14 @@ mod tests {
         config.options_mut().set("atio.message", "why").unwrap();
         let copy = config.clone();
         config.options_mut().set("atio.properties.a", "1").unwrap();
-        let context = TaskContext::default().with_session_config(copy);
-        let taken = CommitSettings::take(&context);
+        let taken = CommitSettings::take(&copy);
         assert_eq!(taken.message.as_deref(), Some("why"));
         assert_eq!(
             taken.properties.get("a").map(String::as_str),
             Some("1"),
             "set after the copy was made"
         );
-        assert_eq!(CommitSettings::take(&context), CommitOptions::default());
+        assert_eq!(CommitSettings::take(&copy), CommitOptions::default());
         let shown = config.options().extensions.get::<CommitSettings>();
         assert!(
             shown

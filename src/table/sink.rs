@@ -278,7 +278,7 @@ impl DataSink for AtioSink {
             rows: total,
             ..
         } = &self.target;
-        let options = CommitSettings::take(context);
+        let options = CommitSettings::take(context.session_config());
         if let Some(key) = &options.idempotency_key
             && let Some(version) = table.committed_with(base, key).await?
         {

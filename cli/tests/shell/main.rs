@@ -6,6 +6,7 @@
 )]
 
 mod copies;
+mod databases;
 mod failures;
 mod input;
 mod output;

@@ -58,11 +58,12 @@ impl Bars {
         if write.bar.is_none() && write.begun.elapsed() < SHORT {
             return;
         }
+        let new = write.bar.is_none();
         let bar = write.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(0).with_elapsed(write.begun.elapsed());
+            let bar = ProgressBar::hidden().with_elapsed(write.begun.elapsed());
             bar.set_style(style(progress.total.is_some()));
             bar.set_prefix(progress.target.to_owned());
-            self.screen.add(bar)
+            bar
         });
         if let Some(total) = progress.total {
             // An estimate may be too low.
@@ -72,11 +73,20 @@ impl Bars {
         // On average since the beginning: that of the last moment jumps with every batch.
         let seconds = write.begun.elapsed().as_secs_f64();
         let rate = HumanFloatCount((progress.done as f64 / seconds).round());
+        // Written in large parts, and none yet.
+        let bytes = match progress.bytes {
+            0 => String::new(),
+            bytes => format!("{}, ", HumanBytes(bytes)),
+        };
         bar.set_message(match progress.step {
-            Step::Write => format!("rows, {}, {rate}/s", HumanBytes(progress.bytes)),
+            Step::Write => format!("rows, {bytes}{rate}/s"),
             Step::Delete => format!("objects deleted, {rate}/s"),
-            _ => format!("rows, {}, committing", HumanBytes(progress.bytes)),
+            _ => format!("rows, {bytes}committing"),
         });
+        if new {
+            // Only what is known already is drawn.
+            self.screen.add(bar.clone());
+        }
         bar.tick();
     }
 }

@@ -254,3 +254,30 @@ async fn statements_that_name_no_table_are_refused(site: Site) {
         );
     }
 }
+
+#[tokio::test]
+async fn column_that_is_gone_is_an_error_and_never_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    database
+        .execute_batch("CREATE TABLE t (name TEXT); INSERT INTO t VALUES ('Ada')")
+        .unwrap();
+    let ctx = session();
+    let at = file.display();
+    let open = format!("CREATE EXTERNAL TABLE t STORED AS SQLITE LOCATION '{at}/t'");
+    run(&ctx, &open).await.unwrap();
+    database
+        .execute_batch("ALTER TABLE t RENAME COLUMN name TO title")
+        .unwrap();
+    let error = run(&ctx, "SELECT name FROM t").await.unwrap_err();
+    assert!(error.to_string().contains("no such column"), "{error}");
+}
+
+#[tokio::test]
+async fn names_that_sqlite_takes_for_no_file_are_files_or_refused() {
+    let ctx = session();
+    let error = run(&ctx, "COPY (SELECT 1 AS a) TO '/t' STORED AS SQLITE").await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("is named by its file"), "{error}");
+}

@@ -142,3 +142,61 @@ async fn a_directory_of_objects_appears_when_all_are_whole_and_replaces_the_old_
         assert_eq!(memory.names().await.len(), 5);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_given_up_while_it_is_published_leaves_the_old_rows_or_the_new() {
+    use datafusion::object_store::throttle::{ThrottleConfig, ThrottledStore};
+    use std::time::Duration;
+
+    let pause = Duration::from_millis(30);
+    let slow = ThrottleConfig {
+        wait_delete_per_call: pause,
+        wait_list_per_call: pause,
+        wait_put_per_call: pause,
+        ..ThrottleConfig::default()
+    };
+    let to = "memory://b/out/";
+    let sql = |n: i64| {
+        format!(
+            "COPY (SELECT value AS i, value % 3 AS m FROM generate_series(1, {n})) \
+             TO '{to}' STORED AS CSV PARTITIONED BY (m)"
+        )
+    };
+    let (mut old, mut new) = (0, 0);
+    for step in 0..12 {
+        let memory = Memory::new();
+        // So small that every object is uploaded in parts.
+        let set = "SET datafusion.execution.objectstore_writer_buffer_size = 1000";
+        rows(&memory.ctx, set).await;
+        assert_eq!(row(&memory.ctx, &sql(3_000)).await, "3000");
+        let store = Arc::new(ThrottledStore::new(memory.store.clone(), slow));
+        let url = Url::parse("memory://b/").unwrap();
+        memory.ctx.register_object_store(&url, store);
+        let (ctx, copy) = (memory.ctx.clone(), sql(6_000));
+        let task = tokio::spawn(async move { crate::session::run(&ctx, &copy).await.map(drop) });
+        tokio::time::sleep(pause * step).await;
+        task.abort();
+        task.await.ok();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+
+        let names = memory.names().await;
+        let files: Vec<_> = names.iter().filter(|name| name.ends_with(".csv")).collect();
+        let mut lines = 0;
+        for file in &files {
+            // Each has a header.
+            lines += memory.lines(file).await - 1;
+        }
+        assert!(
+            [3_000, 6_000].contains(&lines),
+            "{step}: {lines} of {names:?}"
+        );
+        let marker: serde_json::Value =
+            serde_json::from_str(&memory.text(".out._SUCCESS").await).unwrap();
+        assert_eq!(marker["rows"], lines, "{step}");
+        match lines {
+            3_000 => old += 1,
+            _ => new += 1,
+        }
+    }
+    assert!(old > 0 && new > 0, "{old} old, {new} new");
+}

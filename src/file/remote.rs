@@ -60,19 +60,26 @@ impl Remote {
             shown,
         } = Target::of(&self.target);
         // Once more: nothing keeps others out of a store.
-        if options.existing() != Existing::Replace
-            && !find(&self.target, self.shape).await?.is_empty()
-        {
-            intake.abort().await;
-            return match options.existing() {
-                Existing::Skip => Ok(Published::Skipped),
-                _ => Err(already_there(shown)),
-            };
+        self.old = find(&self.target, self.shape).await?;
+        if !self.old.is_empty() {
+            match options.existing() {
+                Existing::Replace => {
+                    check_ours(&self.target, self.shape, options, &self.old).await?;
+                }
+                Existing::Skip => {
+                    intake.abort().await;
+                    return Ok(Published::Skipped);
+                }
+                Existing::Fail => return Err(already_there(shown)),
+            }
         }
         if options.backup && !self.old.is_empty() {
             self.back_up().await?;
         }
-        objects.delete(&names::marker(name)).await?;
+        // Where nothing is to be replaced it can only be that of one who came first.
+        if options.existing() == Existing::Replace {
+            objects.delete(&names::marker(name)).await?;
+        }
         let mut held = intake.held().await.into_iter();
         while let Some((below, last)) = held.next() {
             if let Err(error) = self.complete(&below, last, options).await {

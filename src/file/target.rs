@@ -181,7 +181,12 @@ impl LocalTarget {
 
     /// The marker of a directory that holds these files, wherever a writer that died has left
     /// it. Names of files are never used again, so no other one names them.
+    ///
+    /// Of no files any marker would be that one, so there is none.
     fn marker_of(&self, files: &[String]) -> Option<PathBuf> {
+        if files.is_empty() {
+            return None;
+        }
         let candidates = [
             self.marker(),
             self.pending_marker(),

@@ -35,6 +35,8 @@ pub(crate) struct FileWrite {
     options: FileOptions,
     intake: Intake,
     stage: Stage,
+    /// What is held belongs to the task that publishes it, which runs to its end.
+    handed_over: bool,
 }
 
 enum Stage {
@@ -80,6 +82,7 @@ impl FileWrite {
             options: options.clone(),
             intake: Intake::new(place, options.hash),
             stage,
+            handed_over: false,
         })))
     }
 
@@ -123,8 +126,13 @@ impl FileWrite {
             Stage::Store(remote) => {
                 let mut remote = remote.clone();
                 let (intake, options) = (self.intake.clone(), self.options.clone());
+                self.handed_over = true;
                 let done = tokio::spawn(async move {
-                    remote.publish(&intake, marker.as_ref(), &options).await
+                    let published = remote.publish(&intake, marker.as_ref(), &options).await;
+                    if published.is_err() {
+                        intake.abort().await;
+                    }
+                    published
                 });
                 done.await.unwrap_or_else(|error| Err(cut_off(error)))?
             }
@@ -171,7 +179,7 @@ impl FileWrite {
 impl Drop for FileWrite {
     fn drop(&mut self) {
         self.intake.close();
-        if !self.intake.has_uploads() {
+        if self.handed_over || !self.intake.has_uploads() {
             return;
         }
         // Without a runtime nobody can wait for the store.

@@ -29,7 +29,9 @@ pub(in crate::database) async fn write(
     check_names(&write.schema)?;
     // Dropped without a commit, the connection ends and the server rolls back.
     let client = connect(server).await?;
-    client.batch_execute("BEGIN").await.map_err(failed)?;
+    // Under a stricter level the rows that are replaced would be those of the beginning.
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    client.batch_execute(begin).await.map_err(failed)?;
     // Kept to ask what became of the commit, should its answer be lost.
     let id = client
         .query_one("SELECT pg_current_xact_id()::text", &[])

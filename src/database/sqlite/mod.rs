@@ -43,6 +43,13 @@ pub(super) async fn columns(path: &Path, table: &TableName) -> Result<Option<Vec
 
 /// None if there is no file to read.
 fn open(path: &Path, purpose: Purpose) -> Result<Option<rusqlite::Connection>> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("a database in SQLite is named by its file"));
+    }
+    // As it stands SQLite would take `:memory:` and `file:` for databases that vanish.
+    let path = &std::path::absolute(path).map_err(|error| {
+        Error::new(ErrorKind::Storage, "the file cannot be reached").with_source(error)
+    })?;
     let is_there = path.try_exists().map_err(|error| {
         Error::new(ErrorKind::Storage, "the file cannot be reached").with_source(error)
     })?;

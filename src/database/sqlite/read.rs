@@ -54,14 +54,16 @@ fn send_all(
     sender: &Sender<Result<RecordBatch>>,
 ) -> AtioResult<()> {
     let connection = open(path, Purpose::Read)?.ok_or_else(no_such_table)?;
-    let names: Vec<_> = columns.iter().map(|c| quoted(&c.name, '"')).collect();
+    // A name in quotes alone that is no column would be taken for a text.
+    let name = |column: &Column| format!("rows.{}", quoted(&column.name, '"'));
+    let names: Vec<_> = columns.iter().map(name).collect();
     let names = match names.is_empty() {
         true => "NULL".to_owned(),
         false => names.join(", "),
     };
     let limit = limit.map(|limit| format!(" LIMIT {limit}"));
     let sql = format!(
-        "SELECT {names} FROM {}{}",
+        "SELECT {names} FROM {} AS rows{}",
         table.quoted('"'),
         limit.unwrap_or_default()
     );

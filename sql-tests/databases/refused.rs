@@ -281,3 +281,21 @@ async fn names_that_sqlite_takes_for_no_file_are_files_or_refused() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("is named by its file"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn column_of_another_type_than_when_the_table_was_opened_is_an_error() {
+    let Some(site) = Site::postgres().await else {
+        return;
+    };
+    let ctx = site.session();
+    site.ask("CREATE TABLE t (a INTEGER)").await;
+    site.ask("INSERT INTO t VALUES (1)").await;
+    let open = "CREATE EXTERNAL TABLE t STORED AS POSTGRES LOCATION 'db/t'";
+    run(&ctx, open).await.unwrap();
+    site.ask("ALTER TABLE t ALTER COLUMN a TYPE REAL").await;
+    let error = run(&ctx, "SELECT a FROM t").await.unwrap_err().to_string();
+    assert!(
+        error.contains("column 'a' is not of the type integer any more"),
+        "{error}"
+    );
+}

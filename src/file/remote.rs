@@ -81,12 +81,23 @@ impl Remote {
             objects.delete(&names::marker(name)).await?;
         }
         let mut held = intake.held().await.into_iter();
+        let mut shown_already = Vec::new();
         while let Some((below, last)) = held.next() {
             if let Err(error) = self.complete(&below, last, options).await {
                 for (_, left) in held {
                     give_up(left).await;
                 }
+                // Beside the old rows there must not be some of the new ones.
+                shown_already.retain(|new| !self.old.contains(new));
+                for deleted in objects.delete_all(&shown_already).await {
+                    deleted.map_err(|left| {
+                        left.context(format!("{shown} holds some of the new files: {error}"))
+                    })?;
+                }
                 return Err(error);
+            }
+            if self.shape == Shape::Folder {
+                shown_already.push(format!("{name}/{below}"));
             }
         }
         if self.shape == Shape::Folder {

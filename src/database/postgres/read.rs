@@ -7,12 +7,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use futures::TryStreamExt;
 use tokio::sync::mpsc::Sender;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use super::decode::array;
-use super::{connect, failed, types};
+use super::{columns, connect, failed, types};
 use crate::database::column::{Column, schema_of};
+use crate::database::connection::no_such_table;
 use crate::database::name::{TableName, quoted};
 use crate::database::server::Server;
 use crate::error::{Error, Result as AtioResult};
@@ -42,6 +43,25 @@ pub(in crate::database) async fn read(
     Ok(stream.build())
 }
 
+/// Fails unless the columns are still what they were: values come as bytes that say nothing
+/// of their type. What was prepared before this fails by itself if they change after it.
+async fn check_types(client: &Client, table: &TableName, known: &[Column]) -> AtioResult<()> {
+    let found = columns::of(client, table).await?;
+    let found = found.ok_or_else(no_such_table)?;
+    let changed = known.iter().find(|column| {
+        let same = |other: &Column| other.name == column.name && other.sql_type == column.sql_type;
+        !found.iter().any(same)
+    });
+    match changed {
+        None => Ok(()),
+        Some(column) => Err(Error::invalid(format!(
+            "column '{}' is not of the type {} any more: open the table again",
+            column.name.escape_debug(),
+            column.sql_type
+        ))),
+    }
+}
+
 async fn send_all(
     server: &Server,
     table: &TableName,
@@ -67,7 +87,10 @@ async fn send_all(
         limit.unwrap_or_default()
     );
     let nothing: [&(dyn ToSql + Sync); 0] = [];
-    let rows = client.query_raw(&sql, nothing).await.map_err(failed)?;
+    let statement = client.prepare(&sql).await.map_err(failed)?;
+    check_types(&client, table, columns).await?;
+    let rows = client.query_raw(&statement, nothing).await;
+    let rows = rows.map_err(failed)?;
     let mut rows = std::pin::pin!(rows);
     let mut ended = false;
     loop {

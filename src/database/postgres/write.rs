@@ -126,14 +126,23 @@ async fn prepare(client: &Client, write: &Write) -> Result<Vec<Column>> {
         None if !write.create => Err(no_such_table()),
         None => create(client, write, &table).await,
         Some(_) if write.if_exists == IfExists::Fail => Err(table_exists()),
-        Some(columns) => {
-            let columns = columns_for(&write.schema, &columns)?;
-            if write.if_exists == IfExists::Replace {
-                // The lock makes two replacements take turns; it stops no reader. Deleted
-                // rows stay visible to others until the commit, which TRUNCATE's would not.
-                let sql =
-                    format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}");
-                client.batch_execute(&sql).await.map_err(failed)?;
+        Some(_) => {
+            let replace = write.if_exists == IfExists::Replace;
+            // The stronger lock makes two replacements take turns; neither stops a reader.
+            let mode = match replace {
+                true => "SHARE ROW EXCLUSIVE",
+                false => "ROW EXCLUSIVE",
+            };
+            let lock = format!("LOCK TABLE {table} IN {mode} MODE");
+            client.batch_execute(&lock).await.map_err(failed)?;
+            // From here on nobody changes their types, by which values are encoded.
+            let columns = columns::of(client, &write.table).await?;
+            let columns = columns_for(&write.schema, &columns.ok_or_else(no_such_table)?)?;
+            if replace {
+                // Deleted rows stay visible to others until the commit, which TRUNCATE's
+                // would not.
+                let delete = format!("DELETE FROM {table}");
+                client.batch_execute(&delete).await.map_err(failed)?;
             }
             Ok(columns)
         }

@@ -105,8 +105,10 @@ impl Act {
                 let end = END.lock().unwrap().take();
                 if let Some((end, ended)) = end {
                     drop(end);
-                    // On a busy machine the statement would be done before its runtime ends.
+                    // On a busy machine the statement would be done before its runtime ends,
+                    // which its threads notice a moment later.
                     ended.recv().ok();
+                    std::thread::sleep(Duration::from_millis(500));
                 }
             }
             Act::PowerOff(command) => {
@@ -178,7 +180,7 @@ fn child() {
     } else {
         runtime.shutdown_background();
         drop(shut_down);
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(1000));
     }
 }
 

@@ -15,9 +15,9 @@
 //!   empty cells.
 //! * Binary and nested types are refused when the statement is planned.
 //!
-//! Columns may have the same name, as Excel allows. The rows go to a temporary file that has no
-//! name, and the workbook is packed once all of them are there, so memory does not grow with
-//! them and a failed statement leaves nothing.
+//! COPY refuses two columns of one name, which Excel would allow. The rows go to a temporary
+//! file that has no name, and the workbook is packed once all of them are there, so memory does
+//! not grow with them and a failed statement leaves nothing.
 
 mod book;
 mod column;

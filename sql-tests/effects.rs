@@ -293,7 +293,7 @@ async fn what_describes_a_commit_is_used_up_by_one_statement_of_one_session(plac
     assert_eq!(texts(&insert.collect().await.unwrap()), ["1"]);
     rows(&once, "INSERT INTO t VALUES (7)").await;
     let again = atio::with_commit(&once, options).unwrap();
-    assert_eq!(row(&again, "INSERT OVERWRITE t VALUES (8)").await, "0");
+    assert_eq!(row(&again, "INSERT INTO t VALUES (8)").await, "0");
     let history = "SELECT version, message, properties['trainedBy'], idempotency_key \
                    FROM atio_history('t') WHERE version > 5";
     assert_eq!(

@@ -39,6 +39,15 @@ impl StoredRecord {
         }
     }
 
+    /// The version whose state it continues.
+    pub(crate) fn parent(&self) -> Option<Version> {
+        match &self.record {
+            Record::Live(record) => record.parent,
+            Record::Tombstone(tombstone) => tombstone.parent,
+            Record::Python(_) => None,
+        }
+    }
+
     pub(crate) fn previous(&self) -> Option<&Previous> {
         match &self.record {
             Record::Live(record) => record.previous.as_ref(),

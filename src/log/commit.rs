@@ -121,6 +121,8 @@ impl Table {
             match committed {
                 Ok(Committed::Before(version)) => {
                     txn.abort().await;
+                    let key = options.idempotency_key.as_deref();
+                    table.repeats(version, key, &change.operation()).await?;
                     table.say_repeated(options.idempotency_key.as_deref(), version);
                 }
                 _ => txn.end(&committed).await,

@@ -26,7 +26,8 @@ pub struct CommitOptions {
     pub message: Option<String>,
     /// What programs look for, by name.
     pub properties: BTreeMap<String, String>,
-    /// A commit whose key the table has seen does nothing: the work is there already.
+    /// A commit whose key the table has seen does nothing: the work is there already. It fails
+    /// if that was work of another kind.
     ///
     /// Compared with the keys of the last 1,000 versions, and of every version that others
     /// commit meanwhile.

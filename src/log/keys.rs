@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::history::PARALLEL;
 use super::snapshot::Snapshot;
 use super::table::{Table, lock};
-use crate::error::Result;
-use crate::format::Version;
+use crate::error::{Error, Result};
+use crate::format::{Operation, StoredRecord, Version};
 
 /// So many records are searched; below them a key is forgotten.
 const SEARCHED: u64 = 1000;
@@ -53,16 +53,13 @@ impl Table {
             let record = self.record(version).await?;
             // A table that was dropped here had keys of its own.
             let ours = record.table() == Some(base.table);
-            Ok::<_, crate::error::Error>((
-                version,
-                record.key().filter(|_| ours).map(str::to_owned),
-            ))
+            Ok::<_, Error>((version, record.key().filter(|_| ours).map(str::to_owned)))
         });
         let read: Vec<_> = read
             .buffer_unordered(PARALLEL)
             .try_collect()
             .await
-            .map_err(|error: crate::error::Error| {
+            .map_err(|error: Error| {
                 error.context(format!(
                     "it cannot be told whether the idempotency key '{}' was used before",
                     key.escape_debug()
@@ -80,6 +77,45 @@ impl Table {
                 .map(|(version, _)| *version)
         };
         Ok(cached.map(|(version, _)| *version).or_else(fresh))
+    }
+
+    /// The record of `version`, which was committed with `key`.
+    ///
+    /// Fails if it is not of an `operation`: a statement of another kind was never done under
+    /// this key, and to do nothing would lose it.
+    pub(crate) async fn repeats(
+        &self,
+        version: Version,
+        key: Option<&str>,
+        operation: &Operation,
+    ) -> Result<StoredRecord> {
+        let record = self.record(version).await?;
+        if record.operation() == *operation {
+            return Ok(record);
+        }
+        let word = operation.word();
+        let article = match word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+            true => "an",
+            false => "a",
+        };
+        let done = format!("and this is {article} {word}: give it a key of its own");
+        Err(self.of_other_work(&record, key, &done))
+    }
+
+    /// The error of a key that was used for something else.
+    pub(super) fn of_other_work(
+        &self,
+        record: &StoredRecord,
+        key: Option<&str>,
+        why: &str,
+    ) -> Error {
+        Error::invalid(format!(
+            "idempotency key '{}' is that of version {} ({}) of '{}', {why}",
+            key.unwrap_or_default().escape_debug(),
+            record.version(),
+            record.operation().word(),
+            self.name()
+        ))
     }
 
     /// Tells that nothing was done, because it was done before.

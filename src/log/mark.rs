@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{ErrorKind, Result};
-use crate::format::{CommitRecord, Txn, Version, layout};
+use crate::format::{CommitRecord, Operation, Txn, Version, layout};
 
 /// A version, as people name one.
 #[derive(Debug, Clone)]
@@ -128,7 +128,8 @@ impl Table {
         let mut unused = Vec::new();
         loop {
             if let Some(version) = repeats {
-                return Ok(Ended::repeated(mark.version().unwrap_or(version), version));
+                let about = self.repeated(&mark, version, pending.key, &base).await?;
+                return Ok(Ended::repeated(about, version));
             }
             let plan = self.plan(txn, &base, &mark, options, attempt);
             let Attempt { version, record } = plan.await?;
@@ -149,6 +150,45 @@ impl Table {
                     tokio::time::sleep(pause(attempt)).await;
                 }
                 Outcome::Conflict(_) => return Err(self.gave_up(attempt)),
+            }
+        }
+    }
+
+    /// The version that a mark was about which was committed as `version` under the same key.
+    ///
+    /// Fails if that was another mark.
+    async fn repeated(
+        &self,
+        mark: &Mark,
+        version: Version,
+        key: Option<&str>,
+        newest: &Snapshot,
+    ) -> Result<Version> {
+        let record = self.repeats(version, key, &mark.operation()).await?;
+        let (name, with_name) = match mark {
+            Mark::Rollback { .. } => return Ok(record.parent().unwrap_or(version)),
+            Mark::Tag { name, .. } => (name, record.clone()),
+            // Below it the name was still there.
+            Mark::Untag { name } => match version.previous() {
+                Some(below) => (name, self.record(below).await?),
+                None => (name, record.clone()),
+            },
+        };
+        let refs = self.refs_of(&with_name).await?;
+        match refs.tags.get(name) {
+            Some(tag) => Ok(tag.version),
+            None if !with_name.is_tombstone() => {
+                let word = record.operation().word().to_owned();
+                let shown: String = name.escape_debug().take(64).collect();
+                let why =
+                    format!("which did not {word} '{shown}': give this {word} a key of its own");
+                Err(self.of_other_work(&record, key, &why))
+            }
+            // What an expired version named is forgotten.
+            None => {
+                let refs = self.refs(newest).await?;
+                let tag = refs.tags.get(name).map(|tag| tag.version);
+                Ok(tag.or(mark.version()).unwrap_or(version))
             }
         }
     }
@@ -190,6 +230,14 @@ impl Table {
 }
 
 impl Mark {
+    fn operation(&self) -> Operation {
+        match self {
+            Mark::Tag { .. } => Operation::Tag,
+            Mark::Untag { .. } => Operation::Untag,
+            Mark::Rollback { .. } => Operation::Rollback,
+        }
+    }
+
     /// The version that it is about, where it says so itself.
     fn version(&self) -> Option<Version> {
         match self {

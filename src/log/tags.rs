@@ -14,7 +14,7 @@ use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::refs::{RefsFile, Tag, check_tag_name};
-use crate::format::{ObjectRef, Operation, Record, Version, layout};
+use crate::format::{ObjectRef, Operation, Record, StoredRecord, Version, layout};
 
 /// So many tags are listed where one is not found.
 const LISTED: usize = 10;
@@ -42,7 +42,12 @@ impl Table {
 
     /// What names the versions of the table where `base` is the newest.
     pub(super) async fn refs(&self, base: &Snapshot) -> Result<RefsFile> {
-        let named = match &base.record.record {
+        self.refs_of(&base.record).await
+    }
+
+    /// The same at a version whose record is still there; nothing if it has expired.
+    pub(super) async fn refs_of(&self, record: &StoredRecord) -> Result<RefsFile> {
+        let named = match &record.record {
             Record::Live(live) => live.refs.as_ref(),
             _ => None,
         };

@@ -9,8 +9,8 @@ use crate::table::CommitSettings;
 /// A session with the tables and settings of `ctx` whose next commit carries `options`.
 ///
 /// It is for one statement: the first that writes to an atio table uses the options up, however
-/// it ends. Nothing that others do with `ctx` at the same time can take them, and they take
-/// nothing that was `SET` in `ctx`. Only `CREATE TABLE .. AS` goes by the `SET` of the session
+/// it ends; one that cannot be planned uses nothing up. Nothing that others do with `ctx` at
+/// the same time can take them, and they take nothing that was `SET` in `ctx`. Only `CREATE TABLE .. AS` goes by the `SET` of the session
 /// that the catalog was opened in.
 ///
 /// ```

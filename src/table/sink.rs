@@ -28,7 +28,7 @@ use super::nan::{NanWatch, with_positive_nan};
 use super::options::TableOptions;
 use super::settings::CommitSettings;
 use crate::error::Error;
-use crate::format::FileEntry;
+use crate::format::{FileEntry, Operation};
 use crate::log::{
     Change, Committed, Durability, Footer, Snapshot, Table, Transaction, stats_columns,
 };
@@ -282,6 +282,11 @@ impl DataSink for AtioSink {
         if let Some(key) = &options.idempotency_key
             && let Some(version) = table.committed_with(base, key).await?
         {
+            let operation = match overwrite {
+                true => Operation::Overwrite,
+                false => Operation::Append,
+            };
+            table.repeats(version, Some(key), &operation).await?;
             table.say_repeated(Some(key), version);
             return Ok(0);
         }

@@ -260,11 +260,17 @@ async fn name_or_rollback_that_is_not_run_changes_nothing(place: Place) {
 async fn name_or_rollback_that_is_run_twice_changes_nothing_more(place: Place) {
     let (ctx, _) = worn(&place).await;
     rows(&ctx, "SELECT * FROM atio_tag('t', tag => 'old')").await;
-    for (version, mark) in [(7, MARKS[0]), (8, MARKS[1]), (9, MARKS[3])] {
+    for (version, mark) in [(7, MARKS[0]), (8, MARKS[1]), (9, MARKS[2]), (10, MARKS[3])] {
         let sql = format!(
             "WITH m AS (SELECT * FROM {mark}) SELECT count(*) FROM m x FULL JOIN m y ON x.version = y.version"
         );
         assert_eq!(row(&ctx, &sql).await, "1");
+        if mark == MARKS[2] {
+            // A name that is gone is an error to those who run it again.
+            let error = crate::content::failure(&ctx, &format!("SELECT * FROM {mark}")).await;
+            assert!(error.contains("has no tag 'old'"), "{error}");
+            continue;
+        }
         let frame = ctx.sql(&format!("SELECT * FROM {mark}")).await.unwrap();
         for _ in 0..2 {
             let again = texts(&frame.clone().collect().await.unwrap());

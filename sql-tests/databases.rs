@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod cut;
+mod defaults;
 mod every;
 mod names;
 mod programs;

@@ -64,6 +64,6 @@ impl TableProviderFactory for DatabaseTableFactory {
                 place.table, place.connection
             ))
         })?;
-        Ok(Arc::new(DatabaseTable::new(place, columns)))
+        Ok(Arc::new(DatabaseTable::new(place, columns)?))
     }
 }

@@ -10,6 +10,7 @@ mod cells;
 mod column;
 mod connection;
 mod copy;
+mod defaults;
 mod factory;
 mod json;
 #[cfg(feature = "mysql")]

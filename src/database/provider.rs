@@ -21,6 +21,7 @@ use datafusion::physical_plan::{
 use futures::TryStreamExt;
 
 use super::column::{Column, schema_of};
+use super::defaults;
 use super::registry::Place;
 use super::sink::DatabaseSink;
 use super::write::IfExists;
@@ -32,15 +33,20 @@ pub(super) struct DatabaseTable {
     place: Arc<Place>,
     columns: Vec<Column>,
     schema: SchemaRef,
+    /// What stands for each column where an INSERT does not name it.
+    unnamed: Vec<Expr>,
 }
 
 impl DatabaseTable {
-    pub(super) fn new(place: Place, columns: Vec<Column>) -> Self {
-        Self {
+    pub(super) fn new(place: Place, columns: Vec<Column>) -> Result<Self> {
+        let schema = schema_of(&columns);
+        let unnamed = schema.fields().iter().map(|field| defaults::unnamed(field));
+        Ok(Self {
             place: Arc::new(place),
-            schema: schema_of(&columns),
+            unnamed: unnamed.collect::<Result<_>>()?,
+            schema,
             columns,
-        }
+        })
     }
 
     /// DataFusion hands a condition over as filters and loses those with a subquery: obeying
@@ -61,6 +67,10 @@ impl TableProvider for DatabaseTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.unnamed.get(self.schema.index_of(column).ok()?)
     }
 
     async fn scan(
@@ -95,9 +105,10 @@ impl TableProvider for DatabaseTable {
             InsertOp::Overwrite => IfExists::Replace,
             InsertOp::Replace => return Err(self.refused("merge").into()),
         };
+        let (input, schema) = defaults::named(input, &self.schema)?;
         let sink = DatabaseSink {
             place: Arc::clone(&self.place),
-            schema: Arc::clone(&self.schema),
+            schema,
             if_exists,
             create: false,
         };

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod answers;
 mod cut;
 mod defaults;
 mod every;

@@ -1,11 +1,9 @@
 //! A connection that is lost in the middle of a write.
 
-use std::time::Duration;
-
 use atio::{ErrorKind, IfExists, write_database};
 
 use super::proxy::{Cut, Proxy};
-use super::site::{Kind, Site};
+use super::site::Site;
 use super::slow::Tap;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,26 +32,6 @@ async fn connection_of_mariadb_that_is_killed_leaves_nothing() {
     if let Some(site) = Site::mariadb().await {
         end_in_the_middle(site).await;
     }
-}
-
-/// Waits until the server has no connection but that of the question.
-async fn alone(site: &Site) {
-    let sql = match site.kind {
-        Kind::Sqlite(_) => return,
-        Kind::Postgres(_, _) => {
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        }
-        Kind::MariaDb(_, _) => {
-            "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
-        }
-    };
-    for _ in 0..500 {
-        if site.ask(sql).await == ["0"] {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("a connection stays");
 }
 
 /// The rows of `t`; None if there is no such table.
@@ -102,7 +80,7 @@ async fn cut_everywhere(site: Site) {
             let connection = site.connection_at(proxy.address);
             let written = write_database(query.clone(), &connection, "t", if_exists).await;
             drop(proxy);
-            alone(&site).await;
+            site.alone().await;
             let now = found(&site).await;
             match written {
                 Ok(rows) => {
@@ -164,7 +142,7 @@ async fn end_in_the_middle(site: Site) {
             error.to_string().contains("cannot write table 't' of "),
             "{error}"
         );
-        alone(&site).await;
+        site.alone().await;
         assert_eq!(found(&site).await.unwrap(), ["7"]);
     }
 }

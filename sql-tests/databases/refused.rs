@@ -74,6 +74,7 @@ async fn wrong_password_is_refused_and_not_shown() {
             password: Some("wrong-SECRET".to_owned()),
             database: "postgres".to_owned(),
             tls: Tls::Off,
+            ..Server::default()
         };
         for said in tried(&of(stored_as, server.clone()), stored_as).await {
             let refusal = match stored_as {
@@ -117,6 +118,7 @@ async fn server_that_is_not_there_is_an_error() {
                 password: Some("SECRET".to_owned()),
                 database: "d".to_owned(),
                 tls: Tls::Off,
+                ..Server::default()
             };
             let connection = of(stored_as, server);
             for said in tried(&connection, stored_as).await {

@@ -94,6 +94,19 @@ impl Site {
         }
     }
 
+    /// The same, for a client that does not wait for long.
+    pub(super) fn impatient_at(&self, address: SocketAddr) -> Connection {
+        let server = |name| Server {
+            commit_timeout: Duration::from_secs(1),
+            ..server(address, name)
+        };
+        match &self.kind {
+            Kind::Sqlite(_) => panic!("SQLite has no address"),
+            Kind::Postgres(_, name) => Connection::postgres(server(name)),
+            Kind::MariaDb(_, name) => Connection::mysql(server(name)),
+        }
+    }
+
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match &self.kind {
             Kind::Sqlite(_) => None,
@@ -201,6 +214,34 @@ impl Site {
         self.ask(sql).await
     }
 
+    /// Waits until the server has no connection but that of the question.
+    pub(super) async fn alone(&self) {
+        let sql = match self.kind {
+            Kind::Sqlite(_) => return,
+            Kind::Postgres(_, _) => {
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            }
+            Kind::MariaDb(_, _) => {
+                "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+            }
+        };
+        for _ in 0..500 {
+            if self.ask(sql).await == ["0"] {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("a connection stays");
+    }
+
+    /// A connection of MariaDB that lasts.
+    pub(super) async fn mysql(&self) -> mysql_async::Conn {
+        match &self.kind {
+            Kind::MariaDb(address, name) => mysql_connection(*address, Some(name)).await.unwrap(),
+            _ => panic!("this is not MariaDB"),
+        }
+    }
+
     /// Ends every other connection to this database.
     pub(super) async fn end_connections(&self) {
         match &self.kind {
@@ -231,6 +272,7 @@ fn server(address: SocketAddr, database: &str) -> Server {
         password: Some(PASSWORD.to_owned()),
         database: database.to_owned(),
         tls: Tls::Off,
+        ..Server::default()
     }
 }
 

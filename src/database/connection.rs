@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result as EngineResult;
@@ -86,7 +88,8 @@ impl Connection {
     /// What a URL must not hold as it is (`@`, `/`, `#`, `?`, `%`) is written as `%40` and so on.
     /// `?sslmode=` takes `disable`, `require` (encrypted) and `verify-full` (encrypted, and a
     /// certificate for the name of the host, which is what happens if nothing is said of
-    /// another machine); `&sslrootcert=` a file with the authority.
+    /// another machine); `&sslrootcert=` a file with the authority; `&commit_timeout=` the
+    /// seconds that a commit may take ([`Server::commit_timeout`]).
     ///
     /// # Errors
     ///
@@ -233,6 +236,27 @@ impl From<datafusion::error::DataFusionError> for Failed {
 /// The error of a table that was to be opened, not made.
 pub(super) fn no_such_table() -> Error {
     Error::new(ErrorKind::TableNotFound, "there is no such table")
+}
+
+/// The error of a commit that may have happened.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) fn unknown(lost: &Error) -> Error {
+    Error::new(
+        ErrorKind::CommitUnknown,
+        format!(
+            "nothing tells whether the transaction committed, so its rows are there completely or not at all: look before writing them again: {lost}"
+        ),
+    )
+}
+
+/// The error of a server that takes too long to commit.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) fn unanswered(after: Duration) -> Error {
+    let message = format!(
+        "the server did not answer the commit in {} seconds",
+        after.as_secs_f64()
+    );
+    Error::new(ErrorKind::Storage, message)
 }
 
 /// The error of [`IfExists::Fail`].

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::Url;
 
@@ -24,6 +25,9 @@ pub struct Server {
     pub database: String,
     /// How the connection is protected.
     pub tls: Tls,
+    /// How long the server may take to answer a commit. After that a write looks, on another
+    /// connection, what became of it.
+    pub commit_timeout: Duration,
 }
 
 /// How a connection to a server is protected.
@@ -42,6 +46,9 @@ pub enum Tls {
     Verified(Option<PathBuf>),
 }
 
+/// A replica that commits along may be slow.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(120);
+
 impl Default for Server {
     fn default() -> Self {
         Self {
@@ -51,6 +58,7 @@ impl Default for Server {
             password: None,
             database: String::new(),
             tls: Tls::Auto,
+            commit_timeout: COMMIT_TIMEOUT,
         }
     }
 }
@@ -63,6 +71,7 @@ impl fmt::Debug for Server {
             .field("user", &self.user)
             .field("database", &self.database)
             .field("tls", &self.tls)
+            .field("commit_timeout", &self.commit_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -93,7 +102,7 @@ impl Server {
             user: text(url.username())?,
             password: url.password().map(text).transpose()?,
             database,
-            tls: Tls::Auto,
+            ..Self::default()
         };
         let mut authority = None;
         for (key, value) in url.query_pairs() {
@@ -111,7 +120,17 @@ impl Server {
                     };
                 }
                 "sslrootcert" | "ssl-ca" => authority = Some(PathBuf::from(value.as_ref())),
-                _ => return Err(wrong("it takes no options but sslmode and sslrootcert")),
+                "commit_timeout" => {
+                    let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                    let seconds =
+                        seconds.ok_or_else(|| wrong("commit_timeout is a number of seconds"))?;
+                    server.commit_timeout = Duration::from_secs(seconds);
+                }
+                _ => {
+                    return Err(wrong(
+                        "it takes no options but sslmode, sslrootcert and commit_timeout",
+                    ));
+                }
             }
         }
         if authority.is_some() {
@@ -158,7 +177,9 @@ mod tests {
 
     #[test]
     fn url_is_taken_apart() {
-        let url = Url::parse("postgres://us%40er:p%2Fw@[::1]:5/d%20b?sslmode=require").unwrap();
+        let url =
+            Url::parse("postgres://us%40er:p%2Fw@[::1]:5/d%20b?sslmode=require&commit_timeout=7")
+                .unwrap();
         let server = Server::of_url(&url).unwrap();
         assert_eq!(
             server,
@@ -169,6 +190,7 @@ mod tests {
                 password: Some("p/w".to_owned()),
                 database: "d b".to_owned(),
                 tls: Tls::Unverified,
+                commit_timeout: Duration::from_secs(7),
             }
         );
         assert!(!format!("{server:?}").contains("p/w"));
@@ -184,6 +206,8 @@ mod tests {
             "postgres://u:SECRET@h/a/b",
             "postgres://u:SECRET@h/d?sslmode=SECRET",
             "postgres://u:SECRET@h/d?SECRET=1",
+            "postgres://u:SECRET@h/d?commit_timeout=SECRET",
+            "postgres://u:SECRET@h/d?commit_timeout=0",
             "postgres://u:SECRET%FF@h/d",
         ] {
             let error = Server::of_url(&Url::parse(text).unwrap()).unwrap_err();

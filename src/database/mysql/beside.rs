@@ -3,10 +3,11 @@
 //! 1. A lock with the name of the side table is taken. It ends with the connection.
 //! 2. The side table is made, and filled in one transaction. A crash leaves it behind, under
 //!    a name that nobody takes for a table of theirs.
-//! 3. It is renamed, which the server does whole or not at all.
+//! 3. It is renamed, which the server does whole or not at all. Its comment stays, and tells
+//!    whose table it is if the answer is lost.
 //!
 //! Side tables whose lock is free belong to nobody any more: the next write that makes a
-//! table drops them.
+//! table drops them, as far as it may and nobody reads them.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -17,6 +18,9 @@ use crate::error::Result;
 
 /// What the names of side tables begin with.
 const PREFIX: &str = "_atio_new_";
+
+/// So that a DROP does not wait, for a day or a year, until nobody reads the table.
+const HURRY: &str = "SET SESSION lock_wait_timeout = 1";
 
 /// The name of a side table for `table`, locked for this connection.
 pub(super) async fn begin(connection: &mut Conn, table: &TableName) -> Result<TableName> {
@@ -38,15 +42,34 @@ async fn drop_abandoned(connection: &mut Conn, table: &TableName) -> Result<()> 
         .exec(sql, (&table.schema, PREFIX.len(), PREFIX))
         .await
         .map_err(failed)?;
+    if abandoned.is_empty() {
+        return Ok(());
+    }
+    connection.query_drop(HURRY).await.map_err(failed)?;
     for name in abandoned {
         let side = TableName {
             schema: table.schema.clone(),
             table: name,
         };
         let sql = format!("DROP TABLE IF EXISTS {}", side.quoted('`'));
-        connection.query_drop(sql).await.map_err(failed)?;
+        match connection.query_drop(sql).await {
+            // Somebody reads it, or only its owner may drop it: it is in nobody's way.
+            Err(error @ mysql_async::Error::Server(_)) => {
+                ::log::warn!(
+                    "cannot drop the abandoned table '{side}': {}",
+                    failed(error)
+                );
+            }
+            dropped => dropped.map_err(failed)?,
+        }
     }
-    Ok(())
+    let patient = "SET SESSION lock_wait_timeout = DEFAULT";
+    connection.query_drop(patient).await.map_err(failed)
+}
+
+/// What a table that was made beside says of itself. No character of it needs a quote.
+pub(super) fn comment(side: &TableName) -> String {
+    format!("made by atio as {}", side.table)
 }
 
 /// Gives the side table its name. Fails if there is a table of this name by now.
@@ -62,6 +85,7 @@ pub(super) async fn publish(
 /// Removes the side table of a write that failed.
 pub(super) async fn abandon(connection: &mut Conn, side: &TableName) {
     // If this fails, the next write does it.
+    connection.query_drop(HURRY).await.ok();
     let sql = format!("DROP TABLE IF EXISTS {}", side.quoted('`'));
     connection.query_drop(sql).await.ok();
 }

@@ -39,6 +39,15 @@ pub(super) async fn of(connection: &mut Conn, table: &TableName) -> Result<Optio
 }
 
 /// The engine of a table if it cannot undo what a transaction did.
+/// What a table says of itself; None if there is no such table.
+pub(super) async fn comment(connection: &mut Conn, table: &TableName) -> Result<Option<String>> {
+    let sql = "SELECT table_comment FROM information_schema.tables WHERE table_schema = coalesce(?, database()) AND table_name = ?";
+    connection
+        .exec_first(sql, (&table.schema, &table.table))
+        .await
+        .map_err(failed)
+}
+
 pub(super) async fn engine_without_transactions(
     connection: &mut Conn,
     table: &TableName,

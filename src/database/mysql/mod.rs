@@ -2,6 +2,7 @@
 
 mod beside;
 mod columns;
+mod commit;
 mod decode;
 mod encode;
 mod read;

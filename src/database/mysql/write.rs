@@ -6,6 +6,7 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Value};
 
+use super::commit::commit;
 use super::encode::cell;
 use super::types::{column_for, is_foreign};
 use super::{beside, columns, connect, failed};
@@ -55,7 +56,8 @@ pub(in crate::database) async fn write(
             return Err(error);
         }
     };
-    finish(server, &mut connection, &write, &target).await?;
+    let side = target.side.then_some(&target.table);
+    commit(server, &mut connection, &write.table, side).await?;
     // All is committed, however the farewell goes.
     connection.disconnect().await.ok();
     Ok(written)
@@ -100,9 +102,10 @@ async fn create(connection: &mut Conn, write: &Write) -> Result<Target> {
     let defined: Vec<_> = defined.collect();
     let side = beside::begin(connection, &write.table).await?;
     let sql = format!(
-        "CREATE TABLE {} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
+        "CREATE TABLE {} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin COMMENT = '{}'",
         side.quoted('`'),
-        defined.join(", ")
+        defined.join(", "),
+        beside::comment(&side)
     );
     connection.query_drop(sql).await.map_err(failed)?;
     Ok(Target {
@@ -209,72 +212,4 @@ impl Insert {
         }
         Ok(())
     }
-}
-
-/// Commits, and gives a side table its name.
-async fn finish(
-    server: &Server,
-    connection: &mut Conn,
-    write: &Write,
-    target: &Target,
-) -> Result<()> {
-    let committed = connection.query_drop("COMMIT").await;
-    if !target.side {
-        return match committed {
-            Ok(()) => Ok(()),
-            Err(error @ mysql_async::Error::Server(_)) => Err(failed(error)),
-            Err(error) => Err(unknown(&failed(error))),
-        };
-    }
-    let renamed = match committed {
-        Ok(()) => beside::publish(connection, &target.table, &write.table).await,
-        Err(error) => {
-            // Nobody sees the side table.
-            beside::abandon(connection, &target.table).await;
-            return Err(failed(error));
-        }
-    };
-    match renamed {
-        Ok(()) => Ok(()),
-        Err(error @ mysql_async::Error::Server(_)) => {
-            beside::abandon(connection, &target.table).await;
-            Err(failed(error))
-        }
-        Err(error) => after_lost_answer(server, target, failed(error)).await,
-    }
-}
-
-/// Looks, on a new connection, whether a side table was renamed although no answer came.
-async fn after_lost_answer(server: &Server, target: &Target, lost: Error) -> Result<()> {
-    let asked = async {
-        let mut connection = connect(server).await?;
-        // The server may still be at it: the lock is free when it has done with us.
-        let wait = "SELECT get_lock(?, 10)";
-        let free: Option<Option<i64>> = connection
-            .exec_first(wait, (&target.table.table,))
-            .await
-            .map_err(failed)?;
-        if free.flatten() != Some(1) {
-            return Ok(None);
-        }
-        let found = columns::of(&mut connection, &target.table).await?;
-        if found.is_some() {
-            beside::abandon(&mut connection, &target.table).await;
-        }
-        Ok::<_, Error>(Some(found.is_none()))
-    };
-    match asked.await {
-        Ok(Some(true)) => Ok(()),
-        Ok(Some(false)) => Err(lost),
-        _ => Err(unknown(&lost)),
-    }
-}
-
-fn unknown(lost: &Error) -> Error {
-    Error::new(
-        ErrorKind::CommitUnknown,
-        format!(
-            "the connection broke while the transaction was committing, so its rows are there completely or not at all: look before writing them again: {lost}"
-        ),
-    )
 }

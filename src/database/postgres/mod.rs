@@ -1,6 +1,7 @@
 //! PostgreSQL.
 
 mod columns;
+mod commit;
 mod decode;
 mod encode;
 mod numeric;

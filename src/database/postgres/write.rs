@@ -6,6 +6,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::{SinkExt, StreamExt};
 use tokio_postgres::Client;
 
+use super::commit::Sent;
 use super::encode::{Encoder, HEADER, TRAILER};
 use super::types::{LONGEST_NAME, column_for};
 use super::{columns, connect, failed};
@@ -32,12 +33,7 @@ pub(in crate::database) async fn write(
     // Under a stricter level the rows that are replaced would be those of the beginning.
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
     client.batch_execute(begin).await.map_err(failed)?;
-    // Kept to ask what became of the commit, should its answer be lost.
-    let id = client
-        .query_one("SELECT pg_current_xact_id()::text", &[])
-        .await
-        .map_err(failed)?;
-    let id: String = id.try_get(0).map_err(failed)?;
+    let sent = Sent::of(&client).await?;
     let target = prepare(&client, &write).await?;
     let encoders = target.iter().map(Encoder::of).collect::<Result<Vec<_>>>()?;
 
@@ -77,15 +73,8 @@ pub(in crate::database) async fn write(
         let message = format!("the server has {copied} of {written} rows");
         return Err(Error::new(ErrorKind::Storage, message).into());
     }
-    match client.batch_execute("COMMIT").await {
-        Ok(()) => Ok(written),
-        // The server said that it did not commit.
-        Err(error) if error.as_db_error().is_some() => Err(failed(error).into()),
-        Err(error) => after_lost_answer(server, &id, failed(error))
-            .await
-            .map(|()| written)
-            .map_err(Failed::Database),
-    }
+    sent.commit(server, &client).await?;
+    Ok(written)
 }
 
 fn append_row(batch: &RecordBatch, message: &mut Vec<u8>) -> Result<()> {
@@ -97,26 +86,6 @@ fn append_row(batch: &RecordBatch, message: &mut Vec<u8>) -> Result<()> {
 
 fn ended() -> Error {
     Error::new(ErrorKind::Storage, "the connection ended")
-}
-
-/// Asks, on a new connection, how a transaction ended whose commit was not answered.
-async fn after_lost_answer(server: &Server, id: &str, lost: Error) -> Result<()> {
-    let asked = async {
-        let client = connect(server).await?;
-        let ask = "SELECT pg_xact_status($1::text::xid8)";
-        let row = client.query_one(ask, &[&id]).await.map_err(failed)?;
-        row.try_get::<_, Option<String>>(0).map_err(failed)
-    };
-    match asked.await.ok().flatten().as_deref() {
-        Some("committed") => Ok(()),
-        Some("aborted") => Err(lost),
-        _ => Err(Error::new(
-            ErrorKind::CommitUnknown,
-            format!(
-                "the connection broke while the transaction was committing, so its rows are there completely or not at all: look before writing them again: {lost}"
-            ),
-        )),
-    }
 }
 
 /// Makes the table ready for the rows, and says which columns they go to.

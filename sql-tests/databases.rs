@@ -13,6 +13,7 @@ mod names;
 mod programs;
 mod proxy;
 mod refused;
+mod scans;
 mod site;
 mod slow;
 mod types;

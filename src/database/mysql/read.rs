@@ -41,6 +41,45 @@ pub(in crate::database) async fn read(
     Ok(stream.build())
 }
 
+/// Has the server end a connection, unless all rows were read: the client reads them all
+/// before it hangs up.
+struct Unread(Option<Scan>);
+
+struct Scan {
+    server: Server,
+    /// The server's number of the connection.
+    id: u32,
+    sql: String,
+}
+
+impl Scan {
+    async fn end(&self) -> AtioResult<()> {
+        let mut connection = connect(&self.server).await?;
+        // Behind a proxy the number may be another's.
+        let ours = "SELECT id FROM information_schema.processlist WHERE id = ? AND info = ?";
+        let found: Option<u64> = connection
+            .exec_first(ours, (self.id, &self.sql))
+            .await
+            .map_err(failed)?;
+        if let Some(id) = found {
+            let end = format!("KILL {id}");
+            connection.query_drop(end).await.map_err(failed)?;
+        }
+        connection.disconnect().await.map_err(failed)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // Without a runtime the connection has ended.
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (Some(scan), Ok(runtime)) = (self.0.take(), runtime) {
+            // If this fails, the client reads on.
+            runtime.spawn(async move { scan.end().await.ok() });
+        }
+    }
+}
+
 async fn send_all(
     server: &Server,
     table: &TableName,
@@ -62,6 +101,11 @@ async fn send_all(
         table.quoted('`'),
         limit.unwrap_or_default()
     );
+    let mut unread = Unread(Some(Scan {
+        server: server.clone(),
+        id: connection.id(),
+        sql: sql.clone(),
+    }));
     let mut rows = connection.exec_iter(sql, ()).await.map_err(failed)?;
     let mut ended = false;
     loop {
@@ -79,6 +123,7 @@ async fn send_all(
             count += 1;
         }
         if count == 0 {
+            unread.0 = None;
             return Ok(());
         }
         let arrays = values.into_iter().zip(columns).map(|(values, column)| {

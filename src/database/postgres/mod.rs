@@ -11,6 +11,8 @@ mod write;
 
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use native_tls::{Certificate, TlsConnector};
 use postgres_native_tls::MakeTlsConnector;
 use tokio_postgres::config::SslMode;
@@ -36,6 +38,13 @@ pub(super) async fn columns(server: &Server, table: &TableName) -> Result<Option
 /// Connects. What drives the connection ends when the client is dropped, and with it the
 /// server's transaction.
 async fn connect(server: &Server) -> Result<Client> {
+    let (client, driver) = open(server).await?;
+    tokio::spawn(driver);
+    Ok(client)
+}
+
+/// A client, and what drives its connection.
+async fn open(server: &Server) -> Result<(Client, BoxFuture<'static, ()>)> {
     let mut config = Config::new();
     config
         .host(&server.host)
@@ -51,18 +60,12 @@ async fn connect(server: &Server) -> Result<Client> {
     if protection == Tls::Off {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-        tokio::spawn(async move {
-            connection.await.ok();
-        });
-        return Ok(client);
+        return Ok((client, connection.map(drop).boxed()));
     }
     config.ssl_mode(SslMode::Require);
     let connector = MakeTlsConnector::new(protected(&protection)?);
     let (client, connection) = config.connect(connector).await.map_err(refused)?;
-    tokio::spawn(async move {
-        connection.await.ok();
-    });
-    Ok(client)
+    Ok((client, connection.map(drop).boxed()))
 }
 
 fn protected(protection: &Tls) -> Result<TlsConnector> {

@@ -7,11 +7,12 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use futures::TryStreamExt;
 use tokio::sync::mpsc::Sender;
+use tokio::task::AbortHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::decode::array;
-use super::{columns, connect, failed, types};
+use super::{columns, failed, open, types};
 use crate::database::column::{Column, schema_of};
 use crate::database::connection::no_such_table;
 use crate::database::name::{TableName, quoted};
@@ -62,6 +63,18 @@ async fn check_types(client: &Client, table: &TableName, known: &[Column]) -> At
     }
 }
 
+/// Hangs up on the server unless all rows were read: a connection that is ended in order
+/// reads them all first.
+struct Unread(Option<AbortHandle>);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.0 {
+            driver.abort();
+        }
+    }
+}
+
 async fn send_all(
     server: &Server,
     table: &TableName,
@@ -69,7 +82,8 @@ async fn send_all(
     limit: Option<usize>,
     sender: &Sender<Result<RecordBatch>>,
 ) -> AtioResult<()> {
-    let client = connect(server).await?;
+    let (client, driver) = open(server).await?;
+    let mut unread = Unread(Some(tokio::spawn(driver).abort_handle()));
     let wanted = columns.iter().map(|column| {
         let name = quoted(&column.name, '"');
         match types::data_type(&column.sql_type) {
@@ -103,6 +117,7 @@ async fn send_all(
             }
         }
         if chunk.is_empty() {
+            unread.0 = None;
             return Ok(());
         }
         let arrays = columns.iter().enumerate().map(|(at, column)| {

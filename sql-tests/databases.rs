@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod answers;
+mod changed;
 mod cut;
 mod defaults;
 mod every;

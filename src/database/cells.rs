@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Time64MicrosecondType, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::agree::is_nested;
 use super::column::Column;
@@ -14,13 +15,14 @@ use crate::error::{Error, Result};
 
 /// The columns of a batch, cast to exactly the types of `columns`.
 ///
-/// A value that does not fit is an error, never NULL. Digits finer than microseconds are cut
-/// off, because no database keeps them.
+/// A value that does not fit is an error, never NULL, and so is a time that the database
+/// would round. Digits finer than microseconds are cut off, because no database keeps them.
 pub(super) fn fitted(batch: &RecordBatch, columns: &[Column]) -> Result<Vec<ArrayRef>> {
     let pairs = batch.columns().iter().zip(columns);
     pairs
         .map(|(array, column)| {
             fit(array, &column.data_type)
+                .and_then(|array| check_times(&array, column).map(|()| array))
                 .map_err(|error| error.context(format!("column '{}'", column.name.escape_debug())))
         })
         .collect()
@@ -40,6 +42,36 @@ fn fit(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         ..CastOptions::default()
     };
     cast_with_options(array, data_type, &options).map_err(|error| Error::invalid(plain(&error)))
+}
+
+/// Fails at the first time that is between two steps of the column.
+fn check_times(array: &dyn Array, column: &Column) -> Result<()> {
+    let between = |value: Option<i64>| value.is_some_and(|value| value % column.step != 0);
+    let found = match array.data_type() {
+        _ if column.step == 1 => None,
+        DataType::Timestamp(_, _) => {
+            let mut values = array.as_primitive::<TimestampMicrosecondType>().iter();
+            values.position(between)
+        }
+        DataType::Time64(_) => {
+            let mut values = array.as_primitive::<Time64MicrosecondType>().iter();
+            values.position(between)
+        }
+        DataType::List(_) => {
+            let mut lists = array.as_list::<i32>().iter().flatten();
+            return lists.try_for_each(|list| check_times(&list, column));
+        }
+        _ => None,
+    };
+    let Some(row) = found else { return Ok(()) };
+    let options = FormatOptions::default();
+    let shown = ArrayFormatter::try_new(array, &options)
+        .and_then(|formatter| formatter.value(row).try_to_string());
+    Err(Error::invalid(format!(
+        "it is {} and would change {}; cut the value first, as by date_trunc",
+        column.sql_type,
+        shown.map_err(|error| Error::invalid(plain(&error)))?
+    )))
 }
 
 /// What Arrow says, without the names that it gives its errors.

@@ -15,6 +15,8 @@ pub(super) struct Column {
     pub(super) required: bool,
     /// The database computes it.
     pub(super) generated: bool,
+    /// It keeps times in steps of so many microseconds.
+    pub(super) step: i64,
 }
 
 /// How a scan sees the columns. All may hold NULL: what a database promises of its own

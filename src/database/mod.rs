@@ -10,6 +10,8 @@ mod cells;
 mod column;
 mod connection;
 mod copy;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod decimal;
 mod defaults;
 mod factory;
 mod json;

@@ -30,6 +30,7 @@ pub(super) async fn of(connection: &mut Conn, table: &TableName) -> Result<Optio
         .map(|(name, sql_type, required, generated)| Column {
             name,
             data_type: types::data_type(&sql_type),
+            step: types::step(&sql_type),
             sql_type,
             required,
             generated,
@@ -38,7 +39,6 @@ pub(super) async fn of(connection: &mut Conn, table: &TableName) -> Result<Optio
     Ok((!columns.is_empty()).then_some(columns))
 }
 
-/// The engine of a table if it cannot undo what a transaction did.
 /// What a table says of itself; None if there is no such table.
 pub(super) async fn comment(connection: &mut Conn, table: &TableName) -> Result<Option<String>> {
     let sql = "SELECT table_comment FROM information_schema.tables WHERE table_schema = coalesce(?, database()) AND table_name = ?";
@@ -48,6 +48,7 @@ pub(super) async fn comment(connection: &mut Conn, table: &TableName) -> Result<
         .map_err(failed)
 }
 
+/// The engine of a table if it cannot undo what a transaction did.
 pub(super) async fn engine_without_transactions(
     connection: &mut Conn,
     table: &TableName,

@@ -36,6 +36,16 @@ pub(super) fn data_type(sql_type: &str) -> DataType {
     }
 }
 
+/// How many microseconds apart the times of a type are: a second unless it says more.
+pub(super) fn step(sql_type: &str) -> i64 {
+    let (name, rest) = sql_type.split_once('(').unwrap_or((sql_type, ""));
+    let digits = match name {
+        "datetime" | "timestamp" | "time" => rest.trim_end_matches(')').parse().unwrap_or(0),
+        _ => 6,
+    };
+    10_i64.pow(6 - digits.min(6))
+}
+
 /// How a value is asked for.
 pub(super) fn selected(name: &str, sql_type: &str) -> String {
     let shape = ["geometry", "point", "linestring", "polygon"];
@@ -94,6 +104,7 @@ pub(super) fn column_for(field: &Field) -> Result<Column> {
             "boolean" => DataType::Boolean,
             sql_type => data_type(sql_type),
         },
+        step: step(&sql_type),
         sql_type,
         required: false,
         generated: false,

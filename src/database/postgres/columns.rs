@@ -34,6 +34,7 @@ pub(super) async fn of(client: &Client, table: &TableName) -> Result<Option<Vec<
         Ok(Column {
             name: row.try_get::<_, &str>(0).map_err(failed)?.to_owned(),
             data_type: types::data_type(&sql_type).unwrap_or(DataType::Utf8),
+            step: types::step(&sql_type),
             sql_type,
             required: row.try_get(2).map_err(failed)?,
             generated: row.try_get(3).map_err(failed)?,

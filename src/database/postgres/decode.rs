@@ -7,7 +7,6 @@ use datafusion::arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, ListArray, PrimitiveArray, StringArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimestampMicrosecondType,
@@ -18,6 +17,7 @@ use tokio_postgres::types::{FromSql, Type};
 use super::encode::{EPOCH_DAYS, EPOCH_MICROS};
 use super::{failed, numeric};
 use crate::database::column::Column;
+use crate::database::decimal::decimals;
 use crate::error::{Error, Result};
 
 /// A value as it came.
@@ -84,13 +84,7 @@ fn array_of(values: &[Option<&[u8]>], data_type: &DataType, sql_type: &str) -> R
                 });
                 text.transpose()
             });
-            let text = values.collect::<Result<StringArray>>()?;
-            let options = CastOptions {
-                safe: false,
-                ..CastOptions::default()
-            };
-            cast_with_options(&text, data_type, &options)
-                .map_err(|error| Error::invalid(error.to_string()))?
+            decimals(&values.collect::<Result<StringArray>>()?, data_type)?
         }
         DataType::Binary => Arc::new(values.iter().copied().collect::<BinaryArray>()),
         DataType::List(item) => {

@@ -50,6 +50,15 @@ pub(super) fn data_type(sql_type: &str) -> Option<DataType> {
     })
 }
 
+/// How many microseconds apart the times of a type are: those of `timestamp(3)` a thousand.
+pub(super) fn step(sql_type: &str) -> i64 {
+    let digits = sql_type
+        .strip_prefix("time")
+        .and_then(|rest| rest.trim_start_matches("stamp").strip_prefix('('))
+        .and_then(|rest| rest.split(')').next()?.parse::<u32>().ok());
+    10_i64.pow(6 - digits.unwrap_or(6).min(6))
+}
+
 fn numeric(arguments: &str) -> DataType {
     let mut numbers = arguments
         .split(',')
@@ -88,6 +97,7 @@ pub(super) fn column_for(field: &Field) -> Result<Column> {
     Ok(Column {
         name: field.name().clone(),
         data_type: data_type(&sql_type).unwrap_or(DataType::Utf8),
+        step: step(&sql_type),
         sql_type,
         required: false,
         generated: false,

@@ -109,3 +109,4 @@ fn columns_of(
 fn failed(error: rusqlite::Error) -> Error {
     Error::new(ErrorKind::Storage, "the database refuses").with_source(error)
 }
+            step: 1,

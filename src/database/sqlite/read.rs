@@ -19,6 +19,7 @@ use tokio::sync::mpsc::Sender;
 use super::{Purpose, failed, open};
 use crate::database::column::{Column, schema_of};
 use crate::database::connection::no_such_table;
+use crate::database::decimal::{decimals, fraction, scale};
 use crate::database::name::{TableName, quoted};
 use crate::error::{Error, Result as AtioResult};
 
@@ -105,7 +106,7 @@ fn send_all(
 
 /// Values of a column as an array. SQLite lets a row hold anything, whatever the column is
 /// declared as: what does not fit is an error.
-fn array(values: Vec<Value>, data_type: &DataType) -> AtioResult<ArrayRef> {
+pub(super) fn array(values: Vec<Value>, data_type: &DataType) -> AtioResult<ArrayRef> {
     let values = values.into_iter();
     let odd = |value: &Value| {
         Error::invalid(format!(
@@ -148,6 +149,17 @@ fn array(values: Vec<Value>, data_type: &DataType) -> AtioResult<ArrayRef> {
             let values = values.collect::<AtioResult<Vec<_>>>()?;
             Arc::new(BinaryArray::from_iter(values))
         }
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => {
+            let most = scale(data_type);
+            let texts = collected::<StringArray, _>(values, |value| match value {
+                Value::Text(value) => Ok(value),
+                Value::Integer(value) => Ok(value.to_string()),
+                Value::Real(value) if fraction(&value.to_string()) > most => Ok(printed(value)),
+                Value::Real(value) => Ok(value.to_string()),
+                other => Err(odd(&other)),
+            })?;
+            decimals(&texts, data_type)?
+        }
         other => {
             let text = collected::<StringArray, _>(values, |value| match value {
                 Value::Text(value) => Ok(value),
@@ -163,6 +175,13 @@ fn array(values: Vec<Value>, data_type: &DataType) -> AtioResult<ArrayRef> {
                 .map_err(|error| Error::invalid(error.to_string()))?
         }
     })
+}
+
+/// With the 15 digits that SQLite itself prints: what comes after them is noise of the binary
+/// form.
+fn printed(value: f64) -> String {
+    let rounded = format!("{value:.14e}").parse().unwrap_or(value);
+    rounded.to_string()
 }
 
 fn collected<A, T>(

@@ -58,6 +58,14 @@ pub(super) fn data_type(declared: &str) -> DataType {
     }
 }
 
+/// Whether SQLite makes a number of a text that looks like one, in a column declared so.
+pub(super) fn makes_numbers(declared: &str) -> bool {
+    let declared = declared.to_uppercase();
+    let has = |part| declared.contains(part);
+    let keeps = ["CHAR", "CLOB", "TEXT", "BLOB"].into_iter().any(has);
+    has("INT") || !(keeps || declared.trim().is_empty())
+}
+
 /// The column that is made for values of a type.
 pub(super) fn column_for(field: &Field) -> Result<Column> {
     use DataType::*;
@@ -94,5 +102,6 @@ pub(super) fn column_for(field: &Field) -> Result<Column> {
         sql_type: declared,
         required: false,
         generated: false,
+        step: 1,
     })
 }

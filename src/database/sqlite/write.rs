@@ -15,7 +15,8 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
-use super::types::column_for;
+use super::read;
+use super::types::{column_for, makes_numbers};
 use super::{Purpose, columns_of, failed, open};
 use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
@@ -84,20 +85,23 @@ fn write_received(
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failed)?;
     let columns = prepare(&transaction, write)?;
+    let kept = Kept::of(&columns);
     let mut written = 0;
     {
         let names: Vec<_> = columns.iter().map(|c| quoted(&c.name, '"')).collect();
         let sql = format!(
-            "INSERT INTO {} ({}) VALUES ({})",
+            "INSERT INTO {} ({}) VALUES ({}){}",
             write.table.quoted('"'),
             names.join(", "),
-            vec!["?"; names.len()].join(", ")
+            vec!["?"; names.len()].join(", "),
+            kept.returning(&names)
         );
         let mut insert = transaction.prepare(&sql).map_err(failed)?;
         loop {
             match messages.blocking_recv() {
                 Some(Message::Rows(batch)) => {
                     let cells = fitted(&batch, &columns)?;
+                    let mut found = kept.nothing();
                     for row in 0..batch.num_rows() {
                         for (at, array) in cells.iter().enumerate() {
                             let value = cell(array, row).map_err(|error| {
@@ -106,8 +110,14 @@ fn write_received(
                             })?;
                             insert.raw_bind_parameter(at + 1, value).map_err(failed)?;
                         }
-                        insert.raw_execute().map_err(failed)?;
+                        let mut rows = insert.raw_query();
+                        while let Some(row) = rows.next().map_err(failed)? {
+                            for (at, values) in found.iter_mut().enumerate() {
+                                values.push(row.get(at).map_err(failed)?);
+                            }
+                        }
                     }
+                    kept.check(found, &columns, &cells)?;
                     written += batch.num_rows() as u64;
                 }
                 Some(Message::End) => break,
@@ -119,6 +129,76 @@ fn write_received(
     }
     transaction.commit().map_err(failed)?;
     Ok(written)
+}
+
+/// The columns where SQLite may keep another value than it was given, and the values that it
+/// keeps: in a column that is not declared as text, a text that looks like a number becomes one,
+/// of 15 digits.
+struct Kept(Vec<usize>);
+
+impl Kept {
+    fn of(columns: &[Column]) -> Self {
+        let columns = columns.iter().enumerate().filter(|(_, column)| {
+            let as_text = matches!(
+                column.data_type,
+                DataType::Utf8 | DataType::Decimal128(_, _) | DataType::Decimal256(_, _)
+            );
+            as_text && makes_numbers(&column.sql_type)
+        });
+        Self(columns.map(|(at, _)| at).collect())
+    }
+
+    fn returning(&self, names: &[String]) -> String {
+        match self.0.is_empty() {
+            true => String::new(),
+            false => {
+                let names: Vec<_> = self.0.iter().map(|at| names[*at].as_str()).collect();
+                format!(" RETURNING {}", names.join(", "))
+            }
+        }
+    }
+
+    fn nothing(&self) -> Vec<Vec<Value>> {
+        self.0.iter().map(|_| Vec::new()).collect()
+    }
+
+    /// Fails unless a reader gets what was written.
+    fn check(
+        &self,
+        found: Vec<Vec<Value>>,
+        columns: &[Column],
+        written: &[ArrayRef],
+    ) -> Result<(), Error> {
+        for (at, values) in self.0.iter().zip(found) {
+            let (column, written) = (&columns[*at], &written[*at]);
+            let about = || format!("column '{}'", column.name.escape_debug());
+            let found =
+                read::array(values, &column.data_type).map_err(|error| error.context(about()))?;
+            let changed = |row: &usize| found.slice(*row, 1) != written.slice(*row, 1);
+            let rows = written.len().min(found.len());
+            let same = found.as_ref() == written.as_ref();
+            let Some(row) = (0..rows).find(|row| !same && changed(row)) else {
+                continue;
+            };
+            let shown = |array: &ArrayRef| {
+                ArrayFormatter::try_new(array, &FormatOptions::default())
+                    .and_then(|formatter| formatter.value(row).try_to_string())
+                    .map(|text| match column.data_type {
+                        DataType::Utf8 => format!("'{}'", text.escape_debug()),
+                        _ => text,
+                    })
+                    .map_err(|error| Error::invalid(error.to_string()))
+            };
+            return Err(Error::invalid(format!(
+                "{}: it is {}, of which SQLite makes numbers: {} would become {}; a column with TEXT in its type keeps it",
+                about(),
+                column.sql_type,
+                shown(written)?,
+                shown(&found)?
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Makes the table ready for the rows, and says which columns they go to.

@@ -17,6 +17,7 @@ mod refused;
 mod scans;
 mod site;
 mod slow;
+mod turns;
 mod types;
 
 /// Runs each check on every database.

@@ -25,15 +25,17 @@ pub enum IfExists {
 ///
 /// `table` is `name` or `schema.name`, letter by letter as the database has it; a part with a
 /// dot in it goes in double quotes. A table that does not exist is made, with columns that
-/// take NULL.
+/// take NULL. A value that the database would change, as a time finer than its column, is an
+/// error. SQLite keeps what is written in memory until the commit if the database has no
+/// write-ahead log.
 ///
 /// # Errors
 ///
 /// [`TableExists`](crate::ErrorKind::TableExists) for [`IfExists::Fail`];
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the table has other columns or a type
-/// has no counterpart; [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if the connection
-/// broke just while the database was committing. After every other error nothing of the write
-/// is in the database.
+/// has no counterpart; [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if the database
+/// did not answer the commit, and cannot tell afterwards. After every other error nothing of
+/// the write is in the database.
 pub async fn write_database(
     rows: DataFrame,
     connection: &Connection,

@@ -64,10 +64,21 @@ fn open(path: &Path, purpose: Purpose) -> Result<Option<rusqlite::Connection>> {
     }
     let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
-    if purpose == Purpose::Write && !is_there {
-        // So that nobody waits who reads the old rows while the new ones come.
-        let mode = "PRAGMA journal_mode = WAL";
-        connection.query_row(mode, [], |_| Ok(())).map_err(failed)?;
+    if purpose == Purpose::Write {
+        let mode = match is_there {
+            true => "PRAGMA journal_mode",
+            // So that nobody waits who reads the old rows while the new ones come.
+            false => "PRAGMA journal_mode = WAL",
+        };
+        let mode: String = connection
+            .query_row(mode, [], |row| row.get(0))
+            .map_err(failed)?;
+        if mode != "wal" {
+            // What does not fit into the cache would go to the file before the commit, and
+            // for that SQLite waits until nobody reads: also for a scan that waits for us.
+            let spill = "PRAGMA cache_spill = OFF";
+            connection.execute_batch(spill).map_err(failed)?;
+        }
     }
     Ok(Some(connection))
 }
@@ -101,6 +112,7 @@ fn columns_of(
             sql_type: declared,
             required: not_null && !default && !counts,
             generated: hidden > 1,
+            step: 1,
         })
     })?;
     columns.collect::<rusqlite::Result<Vec<_>>>().map(Some)
@@ -109,4 +121,3 @@ fn columns_of(
 fn failed(error: rusqlite::Error) -> Error {
     Error::new(ErrorKind::Storage, "the database refuses").with_source(error)
 }
-            step: 1,

@@ -38,6 +38,7 @@
 mod database;
 pub mod docs;
 mod error;
+mod estimate;
 mod file;
 mod format;
 mod log;

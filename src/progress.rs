@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// The table or file that is written.
+    /// The table that is written or expires, or the path or URL of the file that is written;
+    /// of a table of a database its connection, a slash and its name.
     pub target: &'a str,
     /// What is being done.
     pub step: Step,
@@ -16,7 +17,7 @@ pub struct Progress<'a> {
     pub done: u64,
     /// How many there will be, as far as the plan can tell: an estimate.
     pub total: Option<u64>,
-    /// Bytes that have left the encoder.
+    /// Bytes that have left the encoder; 0 where a database is written.
     pub bytes: u64,
 }
 
@@ -64,8 +65,18 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Begins to report to `listener`, if there is one.
+    /// Begins to report a write to `listener`, if there is one.
     pub(crate) fn begin(
+        listener: Option<Arc<Listener>>,
+        target: impl Into<String>,
+        total: Option<u64>,
+    ) -> Self {
+        Self::begin_with(Step::Write, listener, target, total)
+    }
+
+    /// Begins to report what begins with this step.
+    pub(crate) fn begin_with(
+        step: Step,
         listener: Option<Arc<Listener>>,
         target: impl Into<String>,
         total: Option<u64>,
@@ -77,7 +88,7 @@ impl Reporter {
             done: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        reporter.report(Step::Write);
+        reporter.report(step);
         reporter
     }
 

@@ -25,6 +25,7 @@ use super::registry::Place;
 use super::sink::DatabaseSink;
 use super::write::IfExists;
 use crate::error::Error;
+use crate::estimate::expected_rows;
 
 /// The option that says what to do with a table that exists.
 const IF_EXISTS: &str = "if_exists";
@@ -180,6 +181,8 @@ impl FileFormat for DatabaseFormat {
             schema,
             if_exists: self.if_exists,
             create: true,
+            rows: expected_rows(input.as_ref()),
+            metrics: Default::default(),
         };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }

@@ -22,6 +22,7 @@ mod name;
 mod postgres;
 mod provider;
 mod registry;
+mod report;
 mod server;
 mod sink;
 #[cfg(feature = "sqlite")]

@@ -26,6 +26,7 @@ use super::registry::Place;
 use super::sink::DatabaseSink;
 use super::write::IfExists;
 use crate::error::Error;
+use crate::estimate::expected_rows;
 
 /// A table of a database, with the columns that it had when it was opened.
 #[derive(Debug)]
@@ -111,6 +112,8 @@ impl TableProvider for DatabaseTable {
             schema,
             if_exists,
             create: false,
+            rows: expected_rows(input.as_ref()),
+            metrics: Default::default(),
         };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }

@@ -8,11 +8,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::sink::DataSink;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 
 use super::connection::Write;
 use super::registry::Place;
+use super::report::{Report, Times};
 use super::write::IfExists;
+use crate::progress::Listener;
 
 /// Writes a stream of rows into a table of a database.
 #[derive(Debug)]
@@ -22,10 +25,29 @@ pub(super) struct DatabaseSink {
     pub(super) if_exists: IfExists,
     /// Whether a table that is missing is made.
     pub(super) create: bool,
+    /// How many rows there will be, as far as that is known.
+    pub(super) rows: Option<u64>,
+    pub(super) metrics: ExecutionPlanMetricsSet,
+}
+
+impl DatabaseSink {
+    fn record(&self, rows: u64, times: Times) {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        MetricBuilder::new(&self.metrics).output_rows(0).add(rows);
+        for (name, time) in [("write_time", times.write), ("commit_time", times.commit)] {
+            MetricBuilder::new(&self.metrics)
+                .subset_time(name, 0)
+                .add_duration(time);
+        }
+    }
 }
 
 #[async_trait]
 impl DataSink for DatabaseSink {
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -33,7 +55,7 @@ impl DataSink for DatabaseSink {
     async fn write_all(
         &self,
         data: SendableRecordBatchStream,
-        _: &Arc<TaskContext>,
+        context: &Arc<TaskContext>,
     ) -> Result<u64> {
         let write = Write {
             table: self.place.table.clone(),
@@ -41,7 +63,16 @@ impl DataSink for DatabaseSink {
             if_exists: self.if_exists,
             create: self.create,
         };
-        self.place.connection.write(write, data).await
+        let report = Report {
+            listener: context.session_config().get_extension::<Listener>(),
+            target: format!("{}/{}", self.place.name, self.place.table),
+            rows: self.rows,
+        };
+        let connection = &self.place.connection;
+        let (written, times) = connection.write_and_tell(write, data, report).await;
+        let rows = written?;
+        self.record(rows, times);
+        Ok(rows)
     }
 }
 

@@ -1,10 +1,16 @@
 //! Rows of a query into a table of a database.
 
+use std::sync::Arc;
+
 use datafusion::error::Result;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::DataFrame;
 
 use super::connection::{Connection, Write};
 use super::name::TableName;
+use super::report::Report;
+use crate::estimate::expected_rows;
+use crate::progress::Listener;
 
 /// What to do with a table that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,12 +50,19 @@ pub async fn write_database(
 ) -> Result<u64> {
     let table = TableName::parse(table)?;
     let schema = rows.schema().inner().clone();
-    let rows = rows.execute_stream().await?;
+    let context = Arc::new(rows.task_ctx());
+    let plan = rows.create_physical_plan().await?;
+    let report = Report {
+        listener: context.session_config().get_extension::<Listener>(),
+        target: table.to_string(),
+        rows: expected_rows(plan.as_ref()),
+    };
+    let rows = execute_stream(plan, context)?;
     let write = Write {
         table,
         schema,
         if_exists,
         create: true,
     };
-    connection.write(write, rows).await
+    connection.write_and_tell(write, rows, report).await.0
 }

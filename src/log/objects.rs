@@ -206,9 +206,15 @@ impl Objects {
 
     /// Deletes all of `names`, many at once, and gives the outcome of each in order.
     pub(crate) async fn delete_all(&self, names: &[String]) -> Vec<Result<()>> {
+        self.delete_each(names, || ()).await
+    }
+
+    /// The same, which calls `done` after each.
+    pub(super) async fn delete_each(&self, names: &[String], done: impl Fn()) -> Vec<Result<()>> {
         let deletes: Vec<_> = names.iter().map(|name| self.delete(name)).collect();
         futures::stream::iter(deletes)
             .buffered(PARALLEL)
+            .inspect(|_| done())
             .collect()
             .await
     }

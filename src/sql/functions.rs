@@ -16,6 +16,7 @@ use super::{history, produced, tags};
 use crate::error::{Error, Result as AtioResult};
 use crate::format::Version;
 use crate::log::{Expiry, ExpiryRow, Table};
+use crate::progress::Listener;
 use crate::table::AtioTable;
 
 /// Seven days.
@@ -246,7 +247,8 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     ]));
     let rows_schema = Arc::clone(&schema);
     let table = Arc::clone(table.table());
-    produced::provider("expire_snapshots", schema, move |_| {
+    produced::provider("expire_snapshots", schema, move |context| {
+        let listener = context.session_config().get_extension::<Listener>();
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {
             let now_us = Utc::now().timestamp_micros();
@@ -258,7 +260,7 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
                 now_us,
             };
             // To its end, even if the reader of the rows stops reading.
-            let expired = tokio::spawn(async move { table.expire(&expiry).await }).await;
+            let expired = tokio::spawn(async move { table.expire(&expiry, listener).await }).await;
             let expired = expired.map_err(|error| {
                 Error::invalid("the expiry was cut off; run it again").with_source(error)
             })?;

@@ -6,8 +6,9 @@ use datafusion::prelude::SessionContext;
 
 use crate::progress::{Listener, Progress};
 
-/// Calls `report` as every write of the session's later statements goes on: inserts, `COPY`
-/// and expiries. One listener a session; another call replaces it.
+/// Calls `report` as every write of the session's later statements goes on: inserts into
+/// tables and databases, `COPY`, what [`write`](crate::write()) and
+/// [`write_database`](crate::write_database) do, and expiries. One listener a session; another call replaces it.
 ///
 /// It is called on the threads that write, once a batch or so, and should return at once.
 /// Several writes at a time are told apart by their [`target`](Progress::target). Every write

@@ -13,7 +13,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use tracing::Instrument;
 
 use super::options::TableOptions;
@@ -22,6 +21,7 @@ use super::scan;
 use super::sink::{AtioSink, Target};
 use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
+use crate::estimate::expected_rows;
 use crate::log::{Snapshot, Table};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
@@ -300,16 +300,12 @@ impl TableProvider for AtioTable {
             .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;
         let overwrite = op == InsertOp::Overwrite;
-        // An estimate: without it a bar shows no end.
-        let rows = StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new());
-        let rows = rows.ok();
-        let rows = rows.and_then(|of| of.num_rows.get_value().copied());
         let sink = AtioSink::new(Target {
             table: Arc::clone(&self.table),
             base,
             overwrite,
             options,
-            rows: rows.and_then(|rows| u64::try_from(rows).ok()),
+            rows: expected_rows(input.as_ref()),
         })?;
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }

@@ -14,6 +14,7 @@ use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::{ErrorKind, Result};
 use crate::format::tombstone::Tombstone;
 use crate::format::{CommitRecord, Operation, layout};
+use crate::progress::{Listener, Reporter, Step};
 
 /// Commits the fence one above `base`; None if another commit came first.
 pub(super) async fn fence(
@@ -49,15 +50,19 @@ pub(super) async fn delete(
     inventory: &Inventory,
     plan: &ExpirePlan,
     fence: Option<&CommitRecord>,
+    listener: Option<Arc<Listener>>,
 ) -> Result<Vec<ExpiryRow>> {
     match fence {
         Some(fence) => announce(txn, fence).await,
         None => txn.sync_records().await?,
     }
+    let total = Some(plan.objects());
+    let reporter = Reporter::begin_with(Step::Delete, listener, table.name(), total);
+    let deleted = || reporter.advance(Step::Delete, 1);
     let mut outcomes = HashMap::new();
     for paths in plan.before_tombstones() {
-        let deleted = table.objects.delete_all(&paths).await;
-        outcomes.extend(paths.into_iter().zip(deleted));
+        let gone = table.objects.delete_each(&paths, deleted).await;
+        outcomes.extend(paths.into_iter().zip(gone));
         // What names a file that is still there must stay, so that it is found again.
         if outcomes.values().any(may_succeed_later) {
             break;
@@ -66,8 +71,8 @@ pub(super) async fn delete(
     if !outcomes.values().any(may_succeed_later) {
         bury(txn, inventory, plan, fence).await?;
         let paths = plan.after_tombstones();
-        let deleted = table.objects.delete_all(&paths).await;
-        outcomes.extend(paths.into_iter().zip(deleted));
+        let gone = table.objects.delete_each(&paths, deleted).await;
+        outcomes.extend(paths.into_iter().zip(gone));
     }
     let mut rows = plan.rows();
     for row in &mut rows {

@@ -11,6 +11,8 @@ mod plan;
 
 pub(crate) use plan::ExpiryRow;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::Utc;
 
@@ -18,6 +20,7 @@ use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
+use crate::progress::Listener;
 
 /// How often an expiry that loses the race plans anew.
 const ATTEMPTS: u32 = 1000;
@@ -43,18 +46,24 @@ impl Table {
     /// Gives one row for each file, deleted or, with `dry_run`, to be deleted, and one for each
     /// version that stays only because it is tagged. The newest version always stays. Refuses, before anything is deleted, if a
     /// version that stays cannot be read. Running it again after a crash finishes the job.
-    pub(crate) async fn expire(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+    /// `listener` is told how many files are deleted.
+    pub(crate) async fn expire(
+        &self,
+        expiry: &Expiry,
+        listener: Option<Arc<Listener>>,
+    ) -> Result<Vec<ExpiryRow>> {
         if expiry.dry_run {
-            return self.expire_in(&Transaction::begin(self), expiry).await;
+            let txn = Transaction::begin(self);
+            return self.expire_in(&txn, expiry, listener).await;
         }
         // A full disk must not keep expiry from making room.
         self.objects.release_reserve().await;
-        let mut rows = self.expire_once(expiry).await;
+        let mut rows = self.expire_once(expiry, listener.clone()).await;
         for _ in 1..ATTEMPTS {
             match &rows {
                 // Another expiry took it for abandoned: it works as well from the beginning.
                 Err(error) if error.kind() == ErrorKind::Revoked => {
-                    rows = self.expire_once(expiry).await;
+                    rows = self.expire_once(expiry, listener.clone()).await;
                 }
                 _ => break,
             }
@@ -63,10 +72,14 @@ impl Table {
         rows
     }
 
-    async fn expire_once(&self, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+    async fn expire_once(
+        &self,
+        expiry: &Expiry,
+        listener: Option<Arc<Listener>>,
+    ) -> Result<Vec<ExpiryRow>> {
         let base = self.newest().await?;
         let txn = Transaction::begin(self);
-        let mut rows = self.expire_in(&txn, expiry).await;
+        let mut rows = self.expire_in(&txn, expiry, listener).await;
         if let Err(error) = &rows
             && matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict)
             && let Some(stopped) = txn.stopped(self, &base).await
@@ -77,7 +90,12 @@ impl Table {
         rows
     }
 
-    async fn expire_in(&self, txn: &Transaction, expiry: &Expiry) -> Result<Vec<ExpiryRow>> {
+    async fn expire_in(
+        &self,
+        txn: &Transaction,
+        expiry: &Expiry,
+        listener: Option<Arc<Listener>>,
+    ) -> Result<Vec<ExpiryRow>> {
         // Listed once: what is staged later is younger than any orphan (C2).
         let listing = self.list_staged().await?;
         let mut expiry = *expiry;
@@ -101,11 +119,12 @@ impl Table {
                 return Ok(plan.rows().into_iter().chain(plan.kept()).collect());
             }
             if !plan.needs_fence() {
-                return apply::delete(self, txn, &inventory, &plan, None).await;
+                return apply::delete(self, txn, &inventory, &plan, None, listener).await;
             }
             match apply::fence(self, txn, &base, &plan, attempt).await? {
                 Some(fence) => {
-                    return apply::delete(self, txn, &inventory, &plan, Some(&fence)).await;
+                    let fence = Some(&fence);
+                    return apply::delete(self, txn, &inventory, &plan, fence, listener).await;
                 }
                 None => tokio::time::sleep(super::commit::pause(attempt)).await,
             }

@@ -172,6 +172,11 @@ impl ExpirePlan {
         snapshots.map(|(path, _)| path.clone()).collect()
     }
 
+    /// How many files there are to delete.
+    pub(super) fn objects(&self) -> u64 {
+        self.doomed.len() as u64
+    }
+
     /// One row for each file, none deleted yet.
     pub(super) fn rows(&self) -> Vec<ExpiryRow> {
         let rows = self.doomed.iter().map(|(path, doomed)| ExpiryRow {

@@ -5,6 +5,7 @@
 mod attempt;
 mod call;
 mod cases;
+mod copies;
 mod kinds;
 mod log;
 mod marks;

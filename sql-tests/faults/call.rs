@@ -43,6 +43,8 @@ pub(super) enum Fault {
     None,
     /// An error, and nothing was done.
     Before,
+    /// An answer that says no, and nothing was done.
+    Refused,
     /// It was done, and then an error.
     After,
     /// An error at once; it is done when so many later calls have come, or at

@@ -167,6 +167,7 @@ impl FaultStore {
     ) -> Result<T> {
         match self.arrive(operation, key).await {
             Fault::Before => Err(broken(operation, key)),
+            Fault::Refused => Err(refused(key)),
             Fault::After => {
                 drop(apply.await);
                 Err(broken(operation, key))
@@ -211,6 +212,13 @@ fn broken(operation: Operation, key: &str) -> Error {
     }
 }
 
+fn refused(key: &str) -> Error {
+    Error::PermissionDenied {
+        path: key.to_owned(),
+        source: "not yours".into(),
+    }
+}
+
 impl fmt::Display for FaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "faults in {}", self.0.inner)
@@ -251,6 +259,7 @@ impl ObjectStore for FaultStore {
         };
         match self.arrive(operation, location.as_ref()).await {
             Fault::Before => Err(broken(operation, location.as_ref())),
+            Fault::Refused => Err(refused(location.as_ref())),
             Fault::After => {
                 drop(put(opts).await);
                 Err(broken(operation, location.as_ref()))

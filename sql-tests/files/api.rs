@@ -108,3 +108,32 @@ async fn restore_and_clean_are_functions_too() {
     assert_eq!(atio::clean(&folder).await.unwrap().len(), 0);
     assert!(atio::clean("s3://bucket/x").await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_url_names_one_place_and_says_which() {
+    let place = Place::new();
+    let ctx = session(2);
+    let path = place.text("");
+    let path = path.trim_end_matches('/');
+    rows(
+        &ctx,
+        &copy(&numbers(3), &format!("file:{path}/a.csv"), "csv", ""),
+    )
+    .await;
+    rows(
+        &ctx,
+        &copy(&numbers(4), &format!("file://{path}/b%23c.csv"), "csv", ""),
+    )
+    .await;
+    let what = copy(&numbers(5), &format!("file://{path}/a.csv#x"), "csv", "");
+    let failed = crate::content::failure(&ctx, &what).await;
+    assert!(
+        failed.contains("must not have a query or a fragment"),
+        "{failed}"
+    );
+    assert_eq!(read(&place.text("a.csv"), "csv").await, said(3));
+    assert_eq!(
+        place.names(),
+        [".a.csv._SUCCESS", ".b#c.csv._SUCCESS", "a.csv", "b#c.csv"]
+    );
+}

@@ -108,3 +108,28 @@ async fn a_copy_that_is_given_up_leaves_the_old_target_untouched() {
         assert_untouched(&place, format, &targets, &before).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn infinities_in_runs_are_not_written_as_json() {
+    use datafusion::arrow::array::{Float64Array, Int32Array, RunArray};
+    use datafusion::arrow::datatypes::Int32Type;
+    use datafusion::arrow::record_batch::RecordBatch;
+    let place = Place::new();
+    let ctx = session(1);
+    for (table, last) in [("fine", 2.0), ("bad", f64::INFINITY)] {
+        let ends = Int32Array::from(vec![2, 4]);
+        let values = Float64Array::from(vec![1.0, last]);
+        let runs: ArrayRef = Arc::new(RunArray::<Int32Type>::try_new(&ends, &values).unwrap());
+        let batch = RecordBatch::try_from_iter([("x", runs)]).unwrap();
+        ctx.register_batch(table, batch).unwrap();
+    }
+    let to = place.text("a.json");
+    rows(&ctx, &copy("SELECT x FROM fine", &to, "json", "")).await;
+    let failed = failure(&ctx, &copy("SELECT x FROM bad", &to, "json", "")).await;
+    assert!(
+        failed.contains("column 'x' holds NaN or infinity"),
+        "{failed}"
+    );
+    let text = std::fs::read_to_string(&to).unwrap();
+    assert_eq!(text.lines().count(), 4, "{text}");
+}

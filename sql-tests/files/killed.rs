@@ -171,6 +171,7 @@ async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
             "copy-begin",
             "copy-file",
             "copy-write",
+            "write-file",
             "copy-sync",
             "copy-backup",
             "copy-unmark",
@@ -199,8 +200,15 @@ async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
             assert!(new, "{what}");
         } else {
             let failure = ended.failure(0);
+            let why = format!("(os error {errno})");
+            assert!(failure.contains(&why), "{what}");
             let durable = failure.starts_with("CommitNotDurable") || failure.contains("is written");
             assert_eq!(new, durable, "{what}");
+            // What was not replaced keeps its marker.
+            assert!(
+                new || Marker::read(at.join(case.name)).unwrap().is_some(),
+                "{what}"
+            );
         }
         let left = names(at)
             .into_iter()
@@ -275,4 +283,113 @@ async fn what_a_living_writer_has_is_not_cleaned_and_what_a_dead_one_left_is() {
     assert_eq!(crate::content::row(&ctx, &clean).await, found.to_string());
     assert_eq!(temporary(names(directory.path())), 0);
     assert!(!case.check(directory.path(), "killed").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_living_writer_is_about_to_make_the_backup_is_not_cleaned() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let case = &CASES[3];
+    case.prepare(at).await;
+    let mut job = case.job(at);
+    job.act = Some((When::Named("copy-published".to_owned()), Act::Stop));
+    let child = tokio::task::spawn_blocking(move || {
+        let child = job.start();
+        child.wait_until_stopped();
+        child
+    });
+    let child = child.await.unwrap();
+    let before = names(at);
+    assert!(before.iter().any(|name| name.ends_with(".swap")));
+    let clean = format!("SELECT count(*) FROM atio_clean('{}')", at.display());
+    let cleaning = tokio::spawn(async move { crate::content::row(&session(2), &clean).await });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(names(at), before);
+    child.go_on();
+    let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+    assert!(ended.done(0), "{:?}", ended.said);
+    assert_eq!(cleaning.await.unwrap(), "0");
+    assert!(case.check(at, "continued").await);
+    case.check_next(at, true, "continued").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_is_its_writers_alone_until_it_is_published() {
+    use std::os::unix::fs::PermissionsExt;
+    let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let case = &CASES[2];
+    for replaced in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        std::fs::create_dir(at.join("warehouse")).unwrap();
+        if replaced {
+            case.prepare(at).await;
+        }
+        let mut job = case.job(at);
+        job.act = Some((When::Named("copy-sync".to_owned()), Act::Kill));
+        assert!(job.run().await.killed);
+        let staged = names(at).into_iter().find(|name| name.ends_with(".tmp"));
+        assert_eq!(bits(&at.join(staged.unwrap())), 0o700);
+        rows(&session(2), &case.sql(at, NEW)).await;
+        let out = at.join(case.name);
+        assert_eq!(
+            bits(&out),
+            bits(&at.join("warehouse")),
+            "replaced: {replaced}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_cannot_be_restored_changes_nothing() {
+    for case in [&CASES[1], &CASES[3]] {
+        for step in ["copy-unmark", "sync-folder", "copy-publish"] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = directory.path();
+            case.prepare(at).await;
+            let before = crate::content::files(at);
+            let to = at.join(case.name);
+            let restore = format!("SELECT * FROM atio_restore('{}')", to.display());
+            let mut job = Job::new(at, vec![restore]);
+            job.fail = vec![(step.to_owned(), "return(5)".to_owned())];
+            let ended = job.run().await;
+            let failure = ended.failure(0);
+            assert!(failure.contains("cannot restore"), "{failure}");
+            let what = format!("{} at {step}: {failure}", case.name);
+            crate::content::assert_same(&before, &crate::content::files(at), &what);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_by_another_user_lets_nobody_read_more_than_before() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let case = &CASES[0];
+    case.prepare(at).await;
+    set(at, 0o777);
+    let to = at.join(case.name);
+    for (mode, expected) in [(0o640, 0o600), (0o664, 0o644), (0o4755, 0o755)] {
+        std::os::unix::fs::chown(&to, Some(0), Some(0)).unwrap();
+        set(&to, mode);
+        let child = case.job(at).start_by(&[
+            "setpriv",
+            "--reuid=12345",
+            "--regid=12345",
+            "--clear-groups",
+        ]);
+        let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+        assert!(ended.done(0), "{:?}", ended.said);
+        let meta = std::fs::metadata(&to).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (12345, 12345));
+        assert_eq!(meta.mode() & 0o7777, expected, "{mode:o}");
+    }
 }

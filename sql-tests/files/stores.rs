@@ -200,3 +200,36 @@ async fn a_copy_that_is_given_up_while_it_is_published_leaves_the_old_rows_or_th
     }
     assert!(old > 0 && new > 0, "{old} old, {new} new");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_directory_of_objects_is_refused_before_the_query_runs() {
+    let memory = Memory::new();
+    let fails = "SELECT 1 / (value - 1) AS i FROM generate_series(1, 3)";
+    let sql = copy(fails, "memory://b/out/", "csv", "'atio.backup' 'true'");
+    let failed = failure(&memory.ctx, &sql).await;
+    let said = "cannot back up memory://b/out: of a directory on an object store no backup is kept";
+    assert!(failed.contains(said), "{failed}");
+    assert_eq!(memory.names().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_that_are_kept_until_the_end_are_in_the_memory_limit() {
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    let memory = Memory::new();
+    let pool = Arc::new(GreedyMemoryPool::new(500_000));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool) as _);
+    let config = SessionConfig::new().with_target_partitions(1);
+    let ctx = SessionContext::new_with_config_rt(config, runtime.build_arc().unwrap());
+    atio::register(&ctx).unwrap();
+    let store = Arc::clone(&memory.store) as Arc<dyn ObjectStore>;
+    ctx.register_object_store(&Url::parse("memory://b/").unwrap(), store);
+    let write = |n: i64| copy(&numbers(n), "memory://b/a.csv", "csv", "");
+    assert_eq!(row(&ctx, &write(1_000)).await, "1000");
+    let failed = failure(&ctx, &write(100_000)).await;
+    assert!(failed.contains("Resources exhausted"), "{failed}");
+    assert!(failed.contains("objects that COPY keeps"), "{failed}");
+    assert_eq!(memory.lines("a.csv").await, 1_001);
+    use datafusion::execution::memory_pool::MemoryPool;
+    assert_eq!(pool.reserved(), 0);
+}

@@ -177,3 +177,34 @@ async fn a_damaged_backup_is_not_restored() {
     .await;
     assert!(failed.contains("has no backup"), "{failed}");
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_in_the_place_of_a_backup_or_its_marker_is_not_restored() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let ctx = session(2);
+    let to = place.text("a.csv");
+    let restore = format!("SELECT * FROM atio_restore('{to}')");
+    std::fs::write(place.path("others"), "x").unwrap();
+    rows(&ctx, &copy(&numbers(5), &to, "csv", "")).await;
+    symlink(place.path("others"), place.path(".a.csv.atio-backup")).unwrap();
+    let failed = failure(&ctx, &restore).await;
+    assert!(
+        failed.contains("is neither a file nor a directory"),
+        "{failed}"
+    );
+    assert_eq!(read(&to, "csv").await, said(5));
+
+    rows(&ctx, &copy(&numbers(6), &to, "csv", "'atio.backup' 'true'")).await;
+    let marker = place.path(".a.csv.atio-backup._SUCCESS");
+    std::fs::remove_file(&marker).unwrap();
+    symlink(place.path(".a.csv._SUCCESS"), &marker).unwrap();
+    let failed = failure(&ctx, &restore).await;
+    assert!(
+        failed.contains("is neither a file nor a directory"),
+        "{failed}"
+    );
+    assert_eq!(read(&to, "csv").await, said(6));
+    assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 6);
+}

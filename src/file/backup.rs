@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
 
+use super::aside::Aside;
 use super::content::{Content, Hash};
 use super::marker::Marker;
 use super::names;
 use super::options::FileOptions;
-use super::publish::{exchange, stage_marker, sync};
+use super::publish::{exchange, sync};
 use super::remote::copy;
-use super::staged::remove;
 use super::target::{LocalTarget, StoreTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{blocking, step};
@@ -42,60 +43,70 @@ fn none(shown: &str) -> Error {
 fn restore_local(target: &LocalTarget) -> Result<bool> {
     let options = FileOptions::default();
     let failed = |error| target.cannot("restore", error);
-    let (path, backup) = (target.path(), target.backup());
+    let (path, backup, backup_marker) = (target.path(), target.backup(), target.backup_marker());
     let _turn = target.lock()?;
-    match fs::symlink_metadata(&backup) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(none(&path.display().to_string()));
-        }
-        Err(error) => return Err(failed(error)),
+    if !is_plain(&backup)? {
+        return Err(none(&path.display().to_string()));
     }
-    let old_marker = Marker::read_file(&target.backup_marker())?;
-    if let Some(marker) = &old_marker {
-        check(&backup, marker)?;
+    let there = is_plain(&path)?;
+    if is_plain(&backup_marker)?
+        && let Some(marker) = Marker::read_file(&backup_marker)?
+    {
+        check(&backup, &marker)?;
     }
-    let staged = old_marker
-        .as_ref()
-        .map(|marker| stage_marker(target, marker, &options));
-    let staged = staged.transpose()?;
-    let there = fs::symlink_metadata(&path).is_ok();
-    let moved = || -> io::Result<()> {
-        let mut staged = staged;
-        if let Some(staged) = &mut staged {
-            staged.rename(&names::pending_marker(&target.name))?;
-        }
+    // The markers go back if the two cannot change places. A crash leaves them aside, where
+    // that of a directory is still known.
+    let exchanged = || -> io::Result<[Option<Aside>; 2]> {
         step("copy-unmark", &target.marker())?;
-        remove(&target.backup_marker())?;
-        // It goes with what is there now.
-        let marked = match fs::rename(target.marker(), target.old_marker()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            renamed => renamed.map(|()| true)?,
-        };
+        let new = Aside::put(backup_marker.clone(), target.pending_marker())?;
+        let old = Aside::put(target.marker(), target.old_marker())?;
         sync(target, &options)?;
         step("copy-publish", &path)?;
         match there {
             true => exchange(&backup, &path)?,
             false => fs::rename(&backup, &path)?,
         }
-        if let Some(staged) = &mut staged {
-            staged.published();
-        }
+        Ok([new, old])
+    };
+    let [new, old] = exchanged().map_err(failed)?;
+    let (marked, kept) = (new.is_some(), old.is_some());
+    [new, old].into_iter().flatten().for_each(Aside::stays);
+    let named = || -> io::Result<()> {
         sync(target, &options)?;
-        if marked {
-            fs::rename(target.old_marker(), target.backup_marker())?;
+        if kept {
+            fs::rename(target.old_marker(), &backup_marker)?;
         }
-        if let Some(staged) = staged {
-            fs::rename(staged.path(), target.marker())?;
+        if marked {
+            fs::rename(target.pending_marker(), target.marker())?;
         }
         sync(target, &options)
     };
-    moved().map_err(failed)?;
+    named().map_err(|error| {
+        let what = format!("{} is restored, but not its marker", path.display());
+        Error::new(ErrorKind::Storage, what).with_source(error)
+    })?;
     Ok(there)
 }
 
+/// True if there is a file or directory. Fails if there is anything else: what a link leads to
+/// is not atio's.
+fn is_plain(path: &Path) -> Result<bool> {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() || meta.is_dir() => Ok(true),
+        Ok(_) => Err(Error::invalid(format!(
+            "{shown} is neither a file nor a directory, so nothing is restored: look who put it there"
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            let what = format!("cannot look for {shown}");
+            Err(Error::new(ErrorKind::Storage, what).with_source(error))
+        }
+    }
+}
+
 /// Fails if the file is not what its marker says. Of a directory the sizes are compared.
-fn check(path: &std::path::Path, marker: &Marker) -> Result<()> {
+fn check(path: &Path, marker: &Marker) -> Result<()> {
     let damaged = || {
         Error::damaged(format!(
             "the backup {} is not what its marker says; nothing was changed",
@@ -104,7 +115,8 @@ fn check(path: &std::path::Path, marker: &Marker) -> Result<()> {
     };
     let failed = |error: io::Error| damaged().with_source(error);
     for file in &marker.files {
-        let size = fs::metadata(path.join(&file.path)).map_err(failed)?.len();
+        let meta = fs::symlink_metadata(path.join(&file.path));
+        let size = meta.map_err(failed)?.len();
         if size != file.size {
             return Err(damaged());
         }

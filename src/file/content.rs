@@ -1,5 +1,6 @@
 //! What was written: bytes counted and hashed as they pass.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use object_store::PutPayload;
@@ -67,6 +68,45 @@ impl Content {
     }
 }
 
+/// The content of parts that may come in any order.
+#[derive(Debug)]
+pub(super) struct Tally {
+    content: Content,
+    /// How many parts are in it.
+    parts: usize,
+    /// Those that wait for one before them.
+    waiting: BTreeMap<usize, PutPayload>,
+}
+
+impl Tally {
+    pub(super) fn new(hash: Hash) -> Self {
+        Self {
+            content: Content::new(hash),
+            parts: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the part with this number, from 0, and all that waited for it.
+    pub(super) fn add(&mut self, number: usize, part: PutPayload) {
+        self.waiting.insert(number, part);
+        while let Some(next) = self.waiting.remove(&self.parts) {
+            self.content.append_all(&next);
+            self.parts += 1;
+        }
+    }
+
+    /// How many parts there are without a gap.
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// What these parts are.
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+}
+
 impl Hash {
     /// The one that a hash as text was made by.
     pub(super) fn of(text: &str) -> Option<Self> {
@@ -96,6 +136,13 @@ mod tests {
             content.append_all(&PutPayload::from_static(b"6789"));
             assert_eq!((content.size, content.hash().as_str()), (9, expected));
             assert_eq!(Hash::of(expected), Some(hash));
+
+            let mut tally = Tally::new(hash);
+            tally.add(1, PutPayload::from_static(b"6789"));
+            assert_eq!((tally.parts(), tally.content().size), (0, 0));
+            tally.add(0, PutPayload::from_static(b"12345"));
+            assert_eq!(tally.parts(), 2);
+            assert_eq!(tally.content().hash(), expected);
         }
     }
 }

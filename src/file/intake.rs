@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,15 +14,20 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 
-use super::content::{Content, Hash};
+use super::content::{Content, Hash, Tally};
 use super::remote::give_up;
 use super::target::Shape;
+use super::upload::{Inside, IntakeUpload};
 use super::write::OUT;
-use crate::log::{Durability, LocalUpload, blocking, cannot_write, step, sync_folder};
+use crate::error::ErrorKind;
+use crate::log::{Durability, LocalUpload, blocking, cannot_write, explain, step, sync_folder};
+
+/// Asks for so many more bytes of memory; they are given back when the intake is gone.
+pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Sync;
 
 /// Takes what is written at `OUT` or below it, and counts and hashes it.
 ///
@@ -33,7 +39,11 @@ pub(super) struct Intake(Arc<Inner>);
 
 struct Inner {
     place: Place,
+    /// The target, as messages call it.
+    shown: String,
     hash: Hash,
+    reserve: Box<Reserve>,
+    bytes: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -50,16 +60,18 @@ pub(super) enum Place {
 struct State {
     closed: bool,
     /// By their paths below the target.
-    contents: BTreeMap<String, Content>,
+    contents: BTreeMap<String, Arc<Mutex<Tally>>>,
     uploads: HashMap<String, Upload>,
     puts: HashMap<String, (PutPayload, PutOptions)>,
     /// Directories that were made in the staged one.
     folders: BTreeSet<PathBuf>,
     synced: Duration,
+    /// Why the first of what failed did.
+    failed: Option<crate::error::Error>,
 }
 
 /// None once it is completed or aborted.
-type Upload = Arc<tokio::sync::Mutex<Option<Box<dyn MultipartUpload>>>>;
+pub(super) type Upload = Arc<tokio::sync::Mutex<Option<Box<dyn MultipartUpload>>>>;
 
 /// An object whose last step is to be taken.
 pub(super) enum Held {
@@ -68,10 +80,13 @@ pub(super) enum Held {
 }
 
 impl Intake {
-    pub(super) fn new(place: Place, hash: Hash) -> Self {
+    pub(super) fn new(place: Place, shown: String, hash: Hash, reserve: Box<Reserve>) -> Self {
         Self(Arc::new(Inner {
             place,
+            shown,
             hash,
+            reserve,
+            bytes: Arc::default(),
             state: Mutex::default(),
         }))
     }
@@ -81,13 +96,28 @@ impl Intake {
         let state = self.0.state.lock();
         let contents = state.contents.iter();
         contents
-            .map(|(name, content)| (name.clone(), content.clone()))
+            .map(|(name, tally)| (name.clone(), tally.lock().content().clone()))
             .collect()
+    }
+
+    /// How many bytes have come so far.
+    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.bytes)
+    }
+
+    /// Why the first write that failed did, once: the engine's writers may say less of it.
+    pub(super) fn failure(&self) -> Option<crate::error::Error> {
+        self.0.state.lock().failed.take()
     }
 
     /// How long the disk was waited for.
     pub(super) fn synced(&self) -> Duration {
         self.0.state.lock().synced
+    }
+
+    /// True once nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.state.lock().closed
     }
 
     /// Refuses every write from here on.
@@ -142,8 +172,8 @@ impl Intake {
         matches!(self.0.place, Place::Store(..)) && !self.0.state.lock().uploads.is_empty()
     }
 
-    /// The path below the target; nothing was written there before.
-    fn begin(&self, location: &Path) -> Result<String> {
+    /// The path below the target, where nothing was written before, and what is to count it.
+    fn begin(&self, location: &Path) -> Result<(String, Arc<Mutex<Tally>>)> {
         let rest = location.as_ref().strip_prefix(OUT);
         let name = match (rest, self.shape()) {
             (Some(""), Some(Shape::File)) => "",
@@ -155,11 +185,50 @@ impl Intake {
         if state.closed {
             return Err(generic("the statement that writes this file has ended"));
         }
-        let content = Content::new(self.0.hash);
-        match state.contents.insert(name.to_owned(), content) {
-            None => Ok(name.to_owned()),
+        let tally = Arc::new(Mutex::new(Tally::new(self.0.hash)));
+        let inserted = Arc::clone(&tally);
+        match state.contents.insert(name.to_owned(), inserted) {
+            None => Ok((name.to_owned(), tally)),
             Some(_) => Err(generic("a file was written twice")),
         }
+    }
+
+    /// Keeps the first failure, and says it to the engine, too.
+    pub(super) fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| {
+            let error = self.explained(error);
+            let text = error.to_string();
+            let mut state = self.0.state.lock();
+            // What fails after the end fails because of it.
+            if !state.closed {
+                state.failed.get_or_insert(error);
+            }
+            generic(text)
+        })
+    }
+
+    fn explained(&self, error: Error) -> crate::error::Error {
+        let shown = &self.0.shown;
+        let staged = match &self.0.place {
+            Place::File(path, ..) | Place::Folder(path, _) => path.display().to_string(),
+            Place::Store(..) => return explain(format!("cannot write {shown}"), error),
+        };
+        let cause = match error {
+            Error::Generic { source, .. } => source.to_string(),
+            error => error.to_string(),
+        };
+        // Nobody knows the hidden name.
+        let cause = cause.replace(&staged, shown);
+        let what = match cause.contains(shown.as_str()) {
+            true => cause,
+            false => format!("cannot write {shown}: {cause}"),
+        };
+        crate::error::Error::new(ErrorKind::Storage, what)
+    }
+
+    pub(super) fn count(&self, payload: &PutPayload) {
+        let bytes = payload.content_length() as u64;
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// None where it makes no difference.
@@ -168,23 +237,6 @@ impl Intake {
             Place::File(..) => Some(Shape::File),
             Place::Folder(..) => Some(Shape::Folder),
             Place::Store(..) => None,
-        }
-    }
-
-    fn append(&self, name: &str, payload: &PutPayload) {
-        // Taken out, so that other files need not wait.
-        let content = {
-            let mut state = self.0.state.lock();
-            let content = state.contents.get_mut(name);
-            content.map(|content| std::mem::replace(content, Content::new(self.0.hash)))
-        };
-        if let Some(mut content) = content {
-            content.append_all(payload);
-            self.0
-                .state
-                .lock()
-                .contents
-                .insert(name.to_owned(), content);
         }
     }
 
@@ -227,7 +279,7 @@ impl Intake {
         }
         let begun = Instant::now();
         step("copy-sync", path)?;
-        let synced = file.sync_all();
+        let synced = tracing::info_span!("fsync").in_scope(|| file.sync_all());
         self.0.state.lock().synced += begun.elapsed();
         synced
     }
@@ -242,14 +294,14 @@ impl Intake {
     }
 }
 
-fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(super) fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic {
         store: "atio",
         source: error.into(),
     }
 }
 
-fn written() -> PutResult {
+pub(super) fn written() -> PutResult {
     PutResult {
         e_tag: None,
         version: None,
@@ -264,19 +316,25 @@ impl ObjectStore for Intake {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let name = self.begin(location)?;
-        self.append(&name, &payload);
-        match self.0.place {
-            Place::Store(..) => {
-                let held = (payload, options);
-                self.0.state.lock().puts.insert(name, held);
+        let (name, tally) = self.begin(location)?;
+        self.count(&payload);
+        let on_disk = !matches!(self.0.place, Place::Store(..));
+        if !on_disk {
+            let reserved = (self.0.reserve)(payload.content_length());
+            self.noted(reserved.map_err(generic))?;
+        }
+        let (intake, owned, bytes) = (self.clone(), name.clone(), payload.clone());
+        let taken = blocking(move || {
+            tally.lock().add(0, bytes.clone());
+            match on_disk {
+                true => intake.write(&owned, &bytes),
+                false => Ok(()),
             }
-            _ => {
-                let intake = self.clone();
-                blocking(move || intake.write(&name, &payload))
-                    .await
-                    .map_err(generic)?;
-            }
+        });
+        self.noted(taken.await.map_err(generic))?;
+        if !on_disk {
+            let held = (payload, options);
+            self.0.state.lock().puts.insert(name, held);
         }
         Ok(written())
     }
@@ -286,40 +344,34 @@ impl ObjectStore for Intake {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let name = self.begin(location)?;
+        let (name, tally) = self.begin(location)?;
         let Place::Store(store, key) = &self.0.place else {
-            let (intake, owned) = (self.clone(), name.clone());
-            let (file, path) = blocking(move || intake.open(&owned))
-                .await
-                .map_err(generic)?;
+            let intake = self.clone();
+            let opened = blocking(move || intake.open(&name)).await;
+            let (file, path) = self.noted(opened.map_err(generic))?;
             let intake = self.clone();
             let sync = move |file: &File, path: &LocalPath| intake.sync(file, path);
-            return Ok(Box::new(IntakeUpload {
-                inner: Inside::Disk(LocalUpload::new(file, path, sync)),
-                name,
-                intake: self.clone(),
-            }));
+            let inner = Inside::Disk(LocalUpload::new(file, path, sync));
+            return Ok(Box::new(IntakeUpload::new(inner, tally, self)));
         };
         let full = match name.as_str() {
             "" => key.clone(),
             name => Path::parse(format!("{key}/{name}"))?,
         };
-        let upload = store.put_multipart_opts(&full, options).await?;
+        let begun = store.put_multipart_opts(&full, options).await;
+        let upload = self.noted(begun)?;
         let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
         let closed = {
             let mut state = self.0.state.lock();
-            state.uploads.insert(name.clone(), Arc::clone(&upload));
+            state.uploads.insert(name, Arc::clone(&upload));
             state.closed
         };
         if closed {
             self.abort().await;
             return Err(generic("the statement that writes this file has ended"));
         }
-        Ok(Box::new(IntakeUpload {
-            inner: Inside::Store(upload),
-            name,
-            intake: self.clone(),
-        }))
+        let inner = Inside::Store(upload);
+        Ok(Box::new(IntakeUpload::new(inner, tally, self)))
     }
 
     async fn get_opts(&self, _: &Path, _: GetOptions) -> Result<GetResult> {
@@ -350,61 +402,6 @@ fn unused(what: &str) -> Error {
     Error::NotImplemented {
         operation: what.to_owned(),
         implementer: "a file that is being written".to_owned(),
-    }
-}
-
-#[derive(Debug)]
-struct IntakeUpload {
-    inner: Inside,
-    name: String,
-    intake: Intake,
-}
-
-#[derive(Debug)]
-enum Inside {
-    Disk(LocalUpload),
-    Store(Upload),
-}
-
-#[async_trait]
-impl MultipartUpload for IntakeUpload {
-    /// Parts are numbered in the order of these calls, so the hash follows it.
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let ended = || generic("the statement that writes this file has ended");
-        if self.intake.0.state.lock().closed {
-            return Box::pin(futures::future::ready(Err(ended())));
-        }
-        self.intake.append(&self.name, &data);
-        match &mut self.inner {
-            Inside::Disk(upload) => upload.put_part(data),
-            // Locked only while it is being aborted.
-            Inside::Store(upload) => {
-                match upload.try_lock().ok().as_mut().and_then(|it| it.as_mut()) {
-                    Some(upload) => upload.put_part(data),
-                    None => Box::pin(futures::future::ready(Err(ended()))),
-                }
-            }
-        }
-    }
-
-    /// On a store nothing happens yet.
-    async fn complete(&mut self) -> Result<PutResult> {
-        match &mut self.inner {
-            Inside::Disk(upload) => upload.complete().await,
-            Inside::Store(_) => Ok(written()),
-        }
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        match &mut self.inner {
-            Inside::Disk(upload) => upload.abort().await,
-            Inside::Store(upload) => {
-                if let Some(mut upload) = upload.lock().await.take() {
-                    upload.abort().await?;
-                }
-                Ok(())
-            }
-        }
     }
 }
 

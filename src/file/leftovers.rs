@@ -68,6 +68,11 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Lef
     };
     let file = match File::open(path) {
         Ok(file) => file,
+        // Another user's: who may not read it could not remove it either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            ::log::debug!("{} is passed over: {error}", path.display());
+            return Ok(None);
+        }
         Err(error) => return gone(error),
     };
     match file.try_lock() {
@@ -78,17 +83,22 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Lef
             return Ok(None);
         }
     }
+    let target = LocalTarget {
+        folder: path.parent().unwrap_or(path).to_owned(),
+        name: temporary.target.to_owned(),
+    };
+    // A writer that has just exchanged two directories holds no lock on the old one, and is
+    // not yet done with it.
+    let turn = meta.is_dir().then(|| target.lock()).transpose();
+    let _turn = turn.map_err(io::Error::other)?;
+    if !is_at(&file, path)? {
+        return Ok(None);
+    }
     let bytes = size(path, &meta)?;
     if !dry_run {
         match temporary.swap {
             // Exchanged already: the writer was to make this the backup.
-            Some(new) if new != inode(&file)? => {
-                let target = LocalTarget {
-                    folder: path.parent().unwrap_or(path).to_owned(),
-                    name: temporary.target.to_owned(),
-                };
-                keep(&target, path)?;
-            }
+            Some(new) if new != inode(&file)? => keep(&target, path)?,
             _ => remove(path)?,
         }
     }
@@ -97,6 +107,23 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Lef
         bytes,
         removed: !dry_run,
     }))
+}
+
+/// True if the open file still has this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(meta.ino() == inode(file)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
 }
 
 fn size(path: &Path, meta: &fs::Metadata) -> io::Result<u64> {

@@ -7,9 +7,11 @@
 //! 2. The engine's own writer fills it. Each file is synced when it ends.
 //! 3. The marker is written beside it in the same way, so that a full disk is found out now.
 //! 4. The parent directory is locked: publishing takes turns, so that the marker is always
-//!    that of the file. `if_exists` is looked at once more.
+//!    that of the file. `if_exists` is looked at once more. Where directories cannot be locked,
+//!    as on NFS, nobody takes turns.
 //! 5. A backup gets its name, if one is asked for.
-//! 6. The old marker is removed, durably. A crash leaves the old target without a marker.
+//! 6. The old marker is put aside, durably. A crash leaves the old target without a marker; a
+//!    failure puts it back.
 //! 7. One rename. **Readers see the new target.** A directory is exchanged with the old one.
 //! 8. The parent directory is synced. **A power failure takes nothing of it any more.**
 //! 9. The marker is renamed to its name, and the parent is synced again.
@@ -20,23 +22,27 @@
 //!
 //! Only `xlsx`, which encodes sheets and publishes nothing, knows the query engine.
 
+mod aside;
 mod backup;
 mod content;
 mod intake;
 mod leftovers;
 mod marker;
+mod mode;
 mod names;
 mod options;
 mod publish;
 mod remote;
 mod staged;
 mod target;
+mod upload;
 mod write;
 #[cfg(feature = "xlsx")]
 mod xlsx;
 
 pub(crate) use backup::restore;
 pub use content::Hash;
+pub(crate) use intake::Reserve;
 pub(crate) use leftovers::{Leftover, clean};
 pub use marker::{MarkedFile, Marker};
 pub use options::Existing;

@@ -4,7 +4,9 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::aside::Aside;
 use super::marker::Marker;
+use super::mode::keep_mode;
 use super::names;
 use super::options::{Existing, FileOptions};
 use super::staged::{Staged, remove};
@@ -39,18 +41,20 @@ pub(super) fn publish(
     }
     let backup = options.backup && old.is_some();
     let cannot_write = |error| target.cannot("write", error);
-    if let Some(old) = &old {
-        if shape == Shape::Folder {
-            target.check_ours(options.if_exists.is_some())?;
-        }
-        // Once more, for it may be another one by now.
-        keep_mode(staged.as_file(), old)
-            .and_then(|changed| match changed {
-                true => sync_file(staged.as_file(), staged.path(), options),
-                false => Ok(()),
-            })
-            .map_err(|error| target.cannot("keep the mode of", error))?;
+    if old.is_some() && shape == Shape::Folder {
+        target.check_ours(options.if_exists.is_some())?;
     }
+    // Once more, for it may be another one by now.
+    let changed = match &old {
+        Some(old) => keep_mode(staged.as_file(), old),
+        None => staged.open(),
+    };
+    changed
+        .and_then(|changed| match changed {
+            true => sync_file(staged.as_file(), staged.path(), options),
+            false => Ok(()),
+        })
+        .map_err(|error| target.cannot("set the mode of", error))?;
     match shape {
         Shape::File if backup => {
             back_up(target, options).map_err(|error| target.cannot("back up", error))?;
@@ -63,7 +67,7 @@ pub(super) fn publish(
         }
         _ => {}
     }
-    unmark(target, shape, backup, marker.as_mut(), options)
+    let old_marker = unmark(target, shape, backup, marker.as_mut(), options)
         .map_err(|error| target.cannot("remove the old marker of", error))?;
 
     let path = target.path();
@@ -74,6 +78,7 @@ pub(super) fn publish(
             _ => cannot_write(error),
         })?;
     staged.published();
+    old_marker.into_iter().for_each(Aside::stays);
     if let (Shape::Folder, Some(marker)) = (shape, &mut marker) {
         // By this one alone the directory is known to be ours.
         marker.published();
@@ -101,19 +106,27 @@ pub(super) fn publish(
                 Error::new(ErrorKind::Storage, what).with_source(error)
             })?;
         }
-        if let Err(error) = remove(&target.old_marker()) {
-            ::log::warn!("{} stays behind: {error}", target.old_marker().display());
+    }
+    // A file that could not be marked has none either.
+    let pending = (shape == Shape::File).then(|| target.pending_marker());
+    for aside in [Some(target.old_marker()), pending].into_iter().flatten() {
+        if let Err(error) = remove(&aside) {
+            ::log::warn!("{} stays behind: {error}", aside.display());
         }
-        drop(turn);
-        if !backup && let Err(error) = remove(staged.path()) {
-            let left = staged.path().display();
-            ::log::warn!("{left} stays behind until it is cleaned up: {error}");
-        }
+    }
+    drop(turn);
+    if shape == Shape::Folder
+        && old.is_some()
+        && !backup
+        && let Err(error) = remove(staged.path())
+    {
+        let left = staged.path().display();
+        ::log::warn!("{left} stays behind until it is cleaned up: {error}");
     }
     marked.map(|()| Published::Yes)
 }
 
-/// Takes the marker away from the old target, for good.
+/// Takes the marker away from the old target, until the new one is seen.
 ///
 /// That of a directory is only called otherwise, and the new one is there under another name:
 /// by the two it is known, after a crash, that the directory was written by atio.
@@ -123,21 +136,22 @@ fn unmark(
     backup: bool,
     new: Option<&mut Staged>,
     options: &FileOptions,
-) -> io::Result<()> {
+) -> io::Result<Option<Aside>> {
     if let (Shape::Folder, Some(new)) = (shape, new) {
         new.rename(&names::pending_marker(&target.name))?;
     }
     let marker = target.marker();
     if fs::symlink_metadata(&marker).is_err() {
-        return Ok(());
+        return Ok(None);
     }
     step("copy-unmark", &marker)?;
-    match shape {
-        Shape::Folder => fs::rename(&marker, target.old_marker())?,
-        Shape::File if backup => fs::rename(&marker, target.backup_marker())?,
-        Shape::File => remove(&marker)?,
-    }
-    sync(target, options)
+    let at = match shape {
+        Shape::File if backup => target.backup_marker(),
+        _ => target.old_marker(),
+    };
+    let aside = Aside::put(marker, at)?;
+    sync(target, options)?;
+    Ok(aside)
 }
 
 /// Gives the marker its name.
@@ -192,14 +206,10 @@ fn not_durable(target: &LocalTarget, error: io::Error) -> Error {
 }
 
 /// Writes a small file under a hidden name, durably.
-pub(super) fn stage_marker(
-    target: &LocalTarget,
-    marker: &Marker,
-    options: &FileOptions,
-) -> Result<Staged> {
+fn stage_marker(target: &LocalTarget, marker: &Marker, options: &FileOptions) -> Result<Staged> {
     let bytes = marker.to_bytes()?;
     let staged = || -> io::Result<Staged> {
-        let staged = Staged::file(target, None)?;
+        let staged = Staged::file(target)?;
         step("copy-write", staged.path())?;
         let mut file = staged.as_file();
         file.write_all(&bytes)?;
@@ -212,7 +222,10 @@ pub(super) fn stage_marker(
 fn sync_file(file: &File, path: &Path, options: &FileOptions) -> io::Result<()> {
     match options.durability {
         Durability::None => Ok(()),
-        Durability::Full => step("copy-sync", path).and_then(|()| file.sync_all()),
+        Durability::Full => {
+            step("copy-sync", path)?;
+            tracing::info_span!("fsync").in_scope(|| file.sync_all())
+        }
     }
 }
 
@@ -221,29 +234,6 @@ pub(super) fn sync(target: &LocalTarget, options: &FileOptions) -> io::Result<()
         Durability::None => Ok(()),
         Durability::Full => sync_folder(&target.folder),
     }
-}
-
-/// Gives the permission bits of the old target to the new one, and its owner where allowed;
-/// true if that changed the bits.
-#[cfg(unix)]
-pub(super) fn keep_mode(file: &File, old: &Metadata) -> io::Result<bool> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-
-    const BITS: u32 = 0o7777;
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        fchown(file, Some(old.uid()), Some(old.gid())).ok();
-    }
-    let changed = new.mode() & BITS != old.mode() & BITS;
-    if changed {
-        file.set_permissions(fs::Permissions::from_mode(old.mode() & BITS))?;
-    }
-    Ok(changed)
-}
-
-#[cfg(not(unix))]
-pub(super) fn keep_mode(_: &File, _: &Metadata) -> io::Result<bool> {
-    Ok(false)
 }
 
 #[cfg(unix)]

@@ -1,8 +1,13 @@
 //! Publishing on an object store, with what it offers; see the [module](super).
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode};
 
+use super::content::{Content, Hash};
 use super::intake::{Held, Intake, Place};
 use super::marker::Marker;
 use super::names;
@@ -10,7 +15,7 @@ use super::options::{Existing, FileOptions};
 use super::publish::{Published, already_there};
 use super::target::{Shape, StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::explain;
+use crate::log::{explain, is_refused, is_taken};
 
 /// What is to be known when the query has ended.
 #[derive(Clone)]
@@ -73,17 +78,32 @@ impl Remote {
                 Existing::Fail => return Err(already_there(shown)),
             }
         }
-        if options.backup && !self.old.is_empty() {
+        if options.backup && self.shape == Shape::File && !self.old.is_empty() {
             self.back_up().await?;
         }
+        let marked = names::marker(name);
+        let mut old_marker = None;
         // Where nothing is to be replaced it can only be that of one who came first.
         if options.existing() == Existing::Replace {
-            objects.delete(&names::marker(name)).await?;
+            if !self.old.is_empty() {
+                // One that cannot be read cannot be put back.
+                old_marker = objects.get(&marked).await.unwrap_or_default();
+            }
+            objects.delete(&marked).await?;
         }
+        let contents = intake.contents();
+        let expected: HashMap<_, _> = contents
+            .iter()
+            .map(|(below, content)| (below.as_str(), content))
+            .collect();
         let mut held = intake.held().await.into_iter();
         let mut shown_already = Vec::new();
         while let Some((below, last)) = held.next() {
-            if let Err(error) = self.complete(&below, last, options).await {
+            if self.shape == Shape::Folder {
+                shown_already.push(format!("{name}/{below}"));
+            }
+            let content = expected.get(below.as_str()).copied();
+            if let Err(error) = self.complete(&below, last, content, options).await {
                 for (_, left) in held {
                     give_up(left).await;
                 }
@@ -94,15 +114,18 @@ impl Remote {
                         left.context(format!("{shown} holds some of the new files: {error}"))
                     })?;
                 }
+                // The old rows are there still, and are complete.
+                if error.kind() != ErrorKind::CommitUnknown
+                    && let Some(bytes) = old_marker
+                    && let Err(left) = self.mark(bytes).await
+                {
+                    ::log::warn!("{shown} lost its marker: {left}");
+                }
                 return Err(error);
-            }
-            if self.shape == Shape::Folder {
-                shown_already.push(format!("{name}/{below}"));
             }
         }
         if self.shape == Shape::Folder {
-            let new: Vec<_> = intake
-                .contents()
+            let new: Vec<_> = contents
                 .iter()
                 .map(|(below, _)| format!("{name}/{below}"))
                 .collect();
@@ -114,20 +137,43 @@ impl Remote {
             }
         }
         if let Some(marker) = marker {
-            let key = objects.key(&names::marker(name))?;
-            let put = objects.store().put(&key, marker.to_bytes()?.into()).await;
-            put.map_err(|error| {
-                explain(
-                    format!("{shown} is written and complete, but its marker is not"),
-                    error,
-                )
-            })?;
+            self.mark(marker.to_bytes()?.into()).await?;
         }
         Ok(Published::Yes)
     }
 
+    /// Puts the marker. An answer that is lost is no failure if the marker is there.
+    async fn mark(&self, bytes: Bytes) -> Result<()> {
+        let Target {
+            objects,
+            name,
+            shown,
+        } = Target::of(&self.target);
+        let marker = names::marker(name);
+        let key = objects.key(&marker)?;
+        let Err(error) = objects.store().put(&key, bytes.clone().into()).await else {
+            return Ok(());
+        };
+        if let Ok(Some(found)) = objects.get(&marker).await
+            && found == bytes
+        {
+            return Ok(());
+        }
+        let what = format!("{shown} is written and complete, but its marker is not");
+        Err(explain(what, error))
+    }
+
     /// Makes one object visible. An upload that cannot be completed is given up.
-    async fn complete(&self, below: &str, held: Held, options: &FileOptions) -> Result<()> {
+    ///
+    /// An error says nothing of what was done: only what lies there does. Where that is not
+    /// what was written, the object may still come.
+    async fn complete(
+        &self,
+        below: &str,
+        held: Held,
+        content: Option<&Content>,
+        options: &FileOptions,
+    ) -> Result<()> {
         let key = match below {
             "" => self.key.clone(),
             below => Path::parse(format!("{}/{below}", self.key)).map_err(|error| {
@@ -150,26 +196,56 @@ impl Remote {
                 store.put_opts(&key, payload, put).await
             }
         };
-        let what = format!("cannot write {}", self.target.shown);
-        completed.map(drop).map_err(|error| explain(what, error))
+        let Err(error) = completed else { return Ok(()) };
+        let shown = match below {
+            "" => self.target.shown.clone(),
+            below => format!("{}/{below}", self.target.shown),
+        };
+        if is_taken(&error) {
+            return Err(explain(format!("cannot write {shown}"), error));
+        }
+        let is_there = match content {
+            Some(content) => self.is_there(&key, content, options.hash).await,
+            None => Ok(false),
+        };
+        let refused = is_refused(&error);
+        match is_there {
+            Ok(true) => Ok(()),
+            Ok(false) if refused => Err(explain(format!("cannot write {shown}"), error)),
+            _ => {
+                let hash = content.map(Content::hash).unwrap_or_default();
+                let what = format!(
+                    "it is not known whether {shown} was written, and it may still be: its content is {hash} if it was; look before you write it again"
+                );
+                let cause = explain("no answer", error);
+                Err(Error::new(ErrorKind::CommitUnknown, what).with_source(cause))
+            }
+        }
     }
 
-    async fn back_up(&self) -> Result<()> {
-        let Target {
-            objects,
-            name,
-            shown,
-        } = Target::of(&self.target);
-        if self.shape == Shape::Folder {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "cannot back up {shown}: of a directory on an object store no backup is kept"
-                ),
-            ));
+    /// True if the object holds exactly what was written.
+    async fn is_there(&self, key: &Path, content: &Content, hash: Hash) -> Result<bool> {
+        let unread = |error| explain(format!("cannot read {key} back"), error);
+        let store = self.target.objects.store();
+        let found = store.get(key).await.map_err(unread)?;
+        if found.meta.size != content.size {
+            return Ok(false);
         }
-        copy(objects, &names::marker(name), &names::backup_marker(name)).await?;
-        copy(objects, name, &names::backup(name)).await
+        let found = found
+            .into_stream()
+            .try_fold(Content::new(hash), |mut found, bytes| {
+                found.append(&bytes);
+                futures::future::ready(Ok(found))
+            });
+        Ok(found.await.map_err(unread)?.hash() == content.hash())
+    }
+
+    /// A crash leaves no marker beside what it does not describe.
+    async fn back_up(&self) -> Result<()> {
+        let (objects, name) = (&self.target.objects, &self.target.name);
+        objects.delete(&names::backup_marker(name)).await?;
+        copy(objects, name, &names::backup(name)).await?;
+        copy(objects, &names::marker(name), &names::backup_marker(name)).await
     }
 }
 

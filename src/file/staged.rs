@@ -18,38 +18,71 @@ pub(super) struct Staged {
     path: PathBuf,
     /// Open for as long as the lock is to be held.
     file: File,
+    /// What a new directory is to be read by; until then its writer alone may.
+    mode: Option<u32>,
     published: bool,
 }
 
 impl Staged {
-    /// An empty file. `mode` is what it may be read and written by at most, where it is to
-    /// replace a file that not everybody may read.
-    pub(super) fn file(target: &LocalTarget, mode: Option<u32>) -> io::Result<Self> {
+    /// An empty file, readable by whom the umask allows.
+    pub(super) fn file(target: &LocalTarget) -> io::Result<Self> {
+        Self::begin(target, |path| new_file().open(path))
+    }
+
+    /// An empty file that its writer alone may read until it is given another mode.
+    pub(super) fn private_file(target: &LocalTarget) -> io::Result<Self> {
         Self::begin(target, |path| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create_new(true);
+            let mut options = new_file();
             #[cfg(unix)]
-            if let Some(mode) = mode {
-                use std::os::unix::fs::OpenOptionsExt;
-                // Its owner must be able to write it.
-                options.mode((mode & 0o777) | 0o200);
-            }
-            #[cfg(not(unix))]
-            let _ = mode;
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             options.open(path)
         })
     }
 
-    /// An empty directory.
+    /// An empty directory that its writer alone may read until it is [opened](Self::open).
     pub(super) fn folder(target: &LocalTarget) -> io::Result<Self> {
-        Self::begin(target, |path| {
+        let mut staged = Self::begin(target, |path| {
             fs::create_dir(path)?;
             // Elsewhere a directory cannot be opened, nor locked.
             match cfg!(unix) {
                 true => File::open(path),
                 false => File::open(std::env::current_exe()?),
             }
-        })
+        })?;
+        staged.hide();
+        Ok(staged)
+    }
+
+    /// Some file systems have no modes.
+    #[cfg(unix)]
+    fn hide(&mut self) {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+        let hidden = self.file.metadata().and_then(|meta| {
+            let mode = meta.mode() & 0o7777;
+            let private = fs::Permissions::from_mode((mode & 0o7000) | 0o700);
+            self.file.set_permissions(private).map(|()| mode)
+        });
+        self.mode = hidden.ok();
+    }
+
+    #[cfg(not(unix))]
+    fn hide(&mut self) {}
+
+    /// Lets others read a new directory as they may read what else is made here; true if that
+    /// changed anything.
+    #[cfg(unix)]
+    pub(super) fn open(&mut self) -> io::Result<bool> {
+        let Some(mode) = self.mode.take() else {
+            return Ok(false);
+        };
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        self.file.set_permissions(mode).map(|()| true)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn open(&mut self) -> io::Result<bool> {
+        Ok(self.mode.take().is_some())
     }
 
     fn begin(target: &LocalTarget, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<Self> {
@@ -59,6 +92,7 @@ impl Staged {
             let staged = Self {
                 file: make(&path)?,
                 path,
+                mode: None,
                 published: false,
             };
             // Whoever cleans up may have found it before it was locked.
@@ -113,6 +147,12 @@ impl Drop for Staged {
             );
         }
     }
+}
+
+fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    options
 }
 
 /// Removes a file, or a directory with all that is in it; that it is gone is success.

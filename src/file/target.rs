@@ -228,7 +228,10 @@ impl LocalTarget {
                     ));
                 }
                 Err(TryLockError::Error(error)) => {
-                    ::log::debug!("{} cannot be locked: {error}", self.folder.display());
+                    ::log::warn!(
+                        "{} cannot be locked, so writers in it do not take turns: of several at once the marker of one may lie beside the file of another ({error})",
+                        self.folder.display()
+                    );
                     return Ok(None);
                 }
             }

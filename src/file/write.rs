@@ -1,14 +1,16 @@
 //! One write, from its beginning to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use object_store::ObjectStore;
 
-use super::intake::{Intake, Place};
+use super::intake::{Intake, Place, Reserve};
 use super::leftovers::clean_target;
 use super::marker::Marker;
+use super::mode::keep_mode;
 use super::options::{Existing, FileOptions};
 use super::publish::{self, Published};
 use super::remote::Remote;
@@ -57,11 +59,13 @@ pub(crate) struct Written {
 }
 
 impl FileWrite {
-    /// Looks at the target, and makes what is to be filled.
+    /// Looks at the target, and makes what is to be filled. What must be kept in memory until
+    /// the end is asked for by `reserve`.
     pub(crate) async fn begin(
         target: &Target,
         shape: Shape,
         options: &FileOptions,
+        reserve: Box<Reserve>,
     ) -> Result<Begun> {
         let (stage, place) = match target {
             Target::Disk(local) => {
@@ -80,7 +84,7 @@ impl FileWrite {
             target: target.clone(),
             shape,
             options: options.clone(),
-            intake: Intake::new(place, options.hash),
+            intake: Intake::new(place, target.shown(), options.hash, reserve),
             stage,
             handed_over: false,
         })))
@@ -91,10 +95,24 @@ impl FileWrite {
         Arc::new(self.intake.clone())
     }
 
+    /// How many bytes have been written so far.
+    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
+        self.intake.bytes()
+    }
+
+    /// Why the first write to the disk or store that failed did; None if none has.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.intake.failure()
+    }
+
     /// Publishes what was written, which is all of it. Runs to its end even if the caller
     /// stops waiting.
     pub(crate) async fn finish(mut self, rows: u64) -> Result<Written> {
         self.intake.close();
+        if let Some(failure) = self.intake.failure() {
+            self.abort().await;
+            return Err(failure);
+        }
         let begun = Instant::now();
         let contents = self.intake.contents();
         if self.shape == Shape::File && contents.len() != 1 {
@@ -203,10 +221,14 @@ fn begin(
     let begun = || -> std::io::Result<(Staged, Place)> {
         match shape {
             Shape::File => {
-                let staged = Staged::file(target, old.as_ref().map(mode))?;
-                if let Some(old) = &old {
-                    publish::keep_mode(staged.as_file(), old)?;
-                }
+                let staged = match &old {
+                    None => Staged::file(target)?,
+                    Some(old) => {
+                        let staged = Staged::private_file(target)?;
+                        keep_mode(staged.as_file(), old)?;
+                        staged
+                    }
+                };
                 let path = staged.path().to_owned();
                 let place = Place::File(path, staged.as_file().try_clone()?, options.durability);
                 Ok((staged, place))
@@ -225,16 +247,6 @@ fn begin(
         );
         Error::new(ErrorKind::Storage, what).with_source(error)
     })
-}
-
-#[cfg(unix)]
-fn mode(meta: &std::fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(meta)
-}
-
-#[cfg(not(unix))]
-fn mode(_: &std::fs::Metadata) -> u32 {
-    0o777
 }
 
 async fn on_disk<T: Send + 'static>(

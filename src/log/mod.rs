@@ -49,7 +49,7 @@ pub(crate) use objects::Objects;
 pub(crate) use open_options::{Durability, OpenOptions};
 pub(crate) use remote::RemoteStore;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use store_error::explain;
+pub(crate) use store_error::{explain, is_refused, is_taken};
 pub(crate) use table::Table;
 pub(crate) use transaction::Transaction;
 pub(crate) use unreadable::Unreadable;

@@ -134,6 +134,19 @@ pub(crate) fn explain(what: impl fmt::Display, error: StoreError) -> Error {
     }
 }
 
+/// True if another object is there, and so nothing was written.
+pub(crate) fn is_taken(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }
+    )
+}
+
+/// True if the store knew the request and would not have it: nothing was done, nor will be.
+pub(crate) fn is_refused(error: &StoreError) -> bool {
+    is_final(error) || is_not_implemented(error)
+}
+
 /// True if trying again cannot help: the store is not there, or refuses who asks.
 pub(super) fn is_final(error: &StoreError) -> bool {
     matches!(

@@ -104,6 +104,13 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
         .get(SINGLE_FILE)
         .map(|value| value.trim() == "true");
     let shape = shape(&copy.output_url, single_file, !copy.partition_by.is_empty());
+    if options.backup && shape == Shape::Folder && matches!(target, CopyTarget::Store(_)) {
+        return Err(Error::unsupported(format!(
+            "cannot back up {}: of a directory on an object store no backup is kept; leave out the option 'atio.backup'",
+            target.shown()
+        ))
+        .into());
+    }
     copy_checks::schema(
         copy.input.schema(),
         &format,

@@ -1,6 +1,6 @@
 //! What a format cannot hold: found before anything is touched, or before it is published.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, downcast_run_array};
 use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DFSchema;
@@ -187,6 +187,32 @@ fn has_non_finite(column: &ArrayRef) -> bool {
             .iter()
             .any(has_non_finite),
         DataType::Dictionary(..) => has_non_finite(column.as_any_dictionary().values()),
+        // Of a slice, the runs that it shows.
+        DataType::RunEndEncoded(..) => downcast_run_array! {
+            column => has_non_finite(&column.values_slice()),
+            _ => false
+        },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{Float64Array, Int32Array, RunArray};
+    use datafusion::arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn infinities_are_found_in_runs_that_are_shown_and_in_no_others() {
+        let ends = Int32Array::from(vec![2, 4]);
+        let values = Float64Array::from(vec![1.0, f64::NAN]);
+        let runs = RunArray::<Int32Type>::try_new(&ends, &values).unwrap();
+        let shown = |offset, length| -> ArrayRef { Arc::new(runs.slice(offset, length)) };
+        assert!(has_non_finite(&shown(0, 4)));
+        assert!(has_non_finite(&shown(1, 2)));
+        assert!(!has_non_finite(&shown(0, 2)));
     }
 }

@@ -68,7 +68,7 @@ fn restore(
 ) -> Result<Arc<dyn TableProvider>> {
     let path = arguments.needed_text("path", "/data/users.csv")?;
     let target = CopyTarget::parse(path)?;
-    policy.check_url(path, Access::Write)?;
+    target.check(policy, Access::Write)?;
     let schema = Arc::new(Schema::new(vec![
         Field::new("path", DataType::Utf8, false),
         Field::new("has_backup", DataType::Boolean, false),
@@ -93,7 +93,7 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
     let dry_run = arguments.flag("dry_run", false)?;
     let folder = local(text)?;
     let access = if dry_run { Access::Read } else { Access::Write };
-    policy.check_url(text, access)?;
+    policy.check_path(&folder, access)?;
     let schema = Arc::new(Schema::new(vec![
         Field::new("path", DataType::Utf8, false),
         Field::new("bytes", DataType::UInt64, false),

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{CreateExternalTable, LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::policy::{Access, AtioPolicy};
+use super::target::CopyTarget;
 
 /// The analyzer rule that refuses what a plan may not write.
 ///
@@ -34,7 +35,11 @@ impl AnalyzerRule for GuardedPlans {
                 LogicalPlan::Copy(copy) if crate::database::is_database(&copy.file_type) => {
                     self.0.check_access(Access::Write)?;
                 }
-                LogicalPlan::Copy(copy) => self.0.check_url(&copy.output_url, Access::Write)?,
+                LogicalPlan::Copy(copy) => match CopyTarget::parse(&copy.output_url) {
+                    Ok(target) => target.check(&self.0, Access::Write)?,
+                    // It is refused in a moment, with words of its own.
+                    Err(_) => self.0.check_url(&copy.output_url, Access::Write)?,
+                },
                 LogicalPlan::Dml(dml) if !is_in_memory(&dml.target) => {
                     self.0.check_access(Access::Write)?;
                 }

@@ -152,8 +152,8 @@ impl AtioPolicy {
     }
 
     /// The same for text that is taken for a local path, whatever it looks like.
-    pub(super) fn check_path(&self, path: &str, access: Access) -> Result<()> {
-        self.check_place(|| Place::of_path(LocalPath::new(path)))?;
+    pub(super) fn check_path(&self, path: impl AsRef<LocalPath>, access: Access) -> Result<()> {
+        self.check_place(|| Place::of_path(path.as_ref()))?;
         self.check_access(access)
     }
 

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::UInt64Array;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,6 +11,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::sink::DataSinkExec;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -32,7 +33,7 @@ use object_store::ObjectStore;
 use super::copy_checks::Values;
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind};
-use crate::file::{Begun, FileOptions, FileWrite, Shape, Written};
+use crate::file::{Begun, FileOptions, FileWrite, Reserve, Shape, Written};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";
@@ -132,7 +133,8 @@ impl PublishExec {
             return Err(Error::invalid("a COPY has no writer").into());
         };
         let target = job.target.open(&context.runtime_env())?;
-        let write = match FileWrite::begin(&target, job.shape, &job.options).await? {
+        let reserve = reserve(&context);
+        let write = match FileWrite::begin(&target, job.shape, &job.options, reserve).await? {
             Begun::Skip => return Ok(0),
             Begun::Write(write) => write,
         };
@@ -143,21 +145,30 @@ impl PublishExec {
             0,
             context,
         )?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let rows = watched(rows, Arc::clone(job), Arc::clone(&ended));
-        let rows = match writer.sink().write_all(rows, &staging).await {
-            Ok(rows) if ended.load(Ordering::Acquire) => rows,
-            Ok(_) => {
+        let watch = Arc::new(Watch {
+            job: Arc::clone(job),
+            ended: AtomicU8::new(GOING_ON),
+        });
+        let rows = watched(rows, Arc::clone(&watch));
+        let ended = writer.sink().write_all(rows, &staging).await;
+        let rows = match (ended, watch.ended.load(Ordering::Acquire)) {
+            (Ok(rows), COMPLETE) => rows,
+            (ended, how) => {
+                // What the disk or store said; the engine's writers may say less of it.
+                let failure = write.failure().filter(|_| how != FAILED);
                 write.abort().await;
-                let what = format!(
-                    "the writer of {} stopped before the last row; nothing was changed",
-                    target.shown()
-                );
-                return Err(Error::new(ErrorKind::Storage, what).into());
-            }
-            Err(error) => {
-                write.abort().await;
-                return Err(error);
+                let stopped = || {
+                    let what = format!(
+                        "the writer of {} stopped before the last row; nothing was changed",
+                        target.shown()
+                    );
+                    Error::new(ErrorKind::Storage, what).into()
+                };
+                return Err(match (failure, ended) {
+                    (Some(failure), _) => failure.into(),
+                    (None, Err(error)) => error,
+                    (None, Ok(_)) => stopped(),
+                });
             }
         };
         let written = write.finish(rows).await?;
@@ -166,33 +177,57 @@ impl PublishExec {
     }
 }
 
+/// Asks the memory pool of the session for what must be kept until the query has ended.
+fn reserve(context: &TaskContext) -> Box<Reserve> {
+    let kept = MemoryConsumer::new("objects that COPY keeps").register(context.memory_pool());
+    let kept = Mutex::new(kept);
+    Box::new(move |bytes| {
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.try_grow(bytes)
+            .map_err(|error| Error::from_datafusion("objects are kept until the query ends", error))
+    })
+}
+
 fn sink(writer: &Arc<dyn ExecutionPlan>) -> Option<&DataSinkExec> {
     (writer.as_ref() as &dyn Any).downcast_ref::<DataSinkExec>()
 }
 
-/// The rows, checked as they pass, and one empty batch where there is none: a file of no rows
-/// has a header or a schema. `ended` is set when all of them have passed.
-fn watched(
-    rows: SendableRecordBatchStream,
+/// How the rows of a query end.
+const GOING_ON: u8 = 0;
+const COMPLETE: u8 = 1;
+const FAILED: u8 = 2;
+
+/// What is done with rows as they pass.
+struct Watch {
     job: Arc<Job>,
-    ended: Arc<AtomicBool>,
-) -> SendableRecordBatchStream {
+    /// One of the constants above.
+    ended: AtomicU8,
+}
+
+/// The rows, checked as they pass, and one empty batch where there is none: a file of no rows
+/// has a header or a schema. `watch` knows when all of them have passed.
+fn watched(rows: SendableRecordBatchStream, watch: Arc<Watch>) -> SendableRecordBatchStream {
     let schema = rows.schema();
-    let state = (rows, job, ended, false);
-    let checked = futures::stream::unfold(state, |(mut rows, job, ended, any)| async move {
-        if ended.load(Ordering::Relaxed) {
+    let state = (rows, watch, false);
+    let checked = futures::stream::unfold(state, |(mut rows, watch, any)| async move {
+        if watch.ended.load(Ordering::Relaxed) == COMPLETE {
             return None;
         }
         let next = match rows.next().await {
-            Some(Ok(batch)) => job.values.check(&batch).map(|()| batch).map_err(Into::into),
-            Some(Err(error)) => Err(error),
+            Some(batch) => batch.and_then(|batch| {
+                watch.job.values.check(&batch)?;
+                Ok(batch)
+            }),
             None => {
-                ended.store(true, Ordering::Release);
+                watch.ended.store(COMPLETE, Ordering::Release);
                 let empty = RecordBatch::new_empty(rows.schema());
-                return (!any).then_some((Ok(empty), (rows, job, ended, true)));
+                return (!any).then_some((Ok(empty), (rows, watch, true)));
             }
         };
-        Some((next, (rows, job, ended, true)))
+        if next.is_err() {
+            watch.ended.store(FAILED, Ordering::Release);
+        }
+        Some((next, (rows, watch, true)))
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, checked))
 }

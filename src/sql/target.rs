@@ -8,6 +8,7 @@ use object_store::path::Path;
 use url::Url;
 
 use super::location::Location;
+use super::policy::{Access, AtioPolicy};
 use super::stores;
 use crate::error::{Error, Result};
 use crate::file::{LocalTarget, Shape, StoreTarget, Target};
@@ -34,7 +35,7 @@ impl CopyTarget {
             )));
         }
         let url =
-            match text.contains("://") {
+            match is_url(text) {
                 true => Some(Url::parse(text).map_err(|error| {
                     Error::invalid("the target is not a URL").with_source(error)
                 })?),
@@ -47,6 +48,12 @@ impl CopyTarget {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
                 return Err(Error::invalid("a target must not hold credentials"));
             }
+            // What comes after it would name nothing, and be passed over.
+            Some(url) if url.query().is_some() || url.fragment().is_some() => {
+                return Err(Error::invalid(
+                    "the target file://.. must not have a query or a fragment: in a URL '#' is written %23, and '?' %3F",
+                ));
+            }
             _ => None,
         };
         if let Some(found) = text.chars().find(|c| "*?[".contains(*c)) {
@@ -58,10 +65,26 @@ impl CopyTarget {
         match (location, url) {
             (Some(location), _) => Ok(Self::Store(Box::new(location))),
             (None, None) => Ok(Self::Local(PathBuf::from(text))),
-            (None, Some(url)) => url
-                .to_file_path()
-                .map(Self::Local)
-                .map_err(|()| Error::invalid(format!("'{text}' is not a local path"))),
+            (None, Some(url)) => {
+                let unusable = || Error::invalid(format!("'{text}' is not a local path"));
+                let path = url.to_file_path().map_err(|()| unusable())?;
+                // What was encoded could not be seen above.
+                match path
+                    .to_str()
+                    .is_some_and(|path| !path.contains(char::is_control))
+                {
+                    true => Ok(Self::Local(path)),
+                    false => Err(unusable()),
+                }
+            }
+        }
+    }
+
+    /// Fails if `policy` does not allow this there, which is where [`open`](Self::open) goes.
+    pub(super) fn check(&self, policy: &AtioPolicy, access: Access) -> Result<()> {
+        match self {
+            Self::Local(path) => policy.check_path(path, access),
+            Self::Store(location) => policy.check(location, access),
         }
     }
 
@@ -90,6 +113,11 @@ impl CopyTarget {
         let target = StoreTarget::new(objects, name, location.shown().to_owned())?;
         Ok(Target::Store(target))
     }
+}
+
+/// A path may hold a colon, but what begins with `file:` is a URL to everybody else.
+fn is_url(text: &str) -> bool {
+    text.contains("://") || Url::parse(text).is_ok_and(|url| url.scheme() == "file")
 }
 
 /// What a target is to become: a file if its name has an ending, unless it is told.
@@ -136,6 +164,40 @@ mod tests {
         }
         assert!(message("").contains("empty"));
         assert!(message("/tmp/a\n.csv").contains("control character"));
+    }
+
+    #[test]
+    fn a_target_is_checked_where_it_is_written() {
+        let local = |text: &str| match CopyTarget::parse(text).unwrap() {
+            CopyTarget::Local(path) => path,
+            CopyTarget::Store(location) => panic!("{location:?}"),
+        };
+        for text in [
+            "/tmp/a.csv",
+            "file:///tmp/a.csv",
+            "file:/tmp/a.csv",
+            "FILE:/tmp/a.csv",
+            " file:/tmp/a.csv",
+        ] {
+            let (target, path) = (
+                CopyTarget::parse(text).unwrap(),
+                PathBuf::from("/tmp/a.csv"),
+            );
+            assert_eq!(local(text), path, "{text}");
+            for (root, allowed) in [("/tmp", true), ("/usr", false)] {
+                let policy = AtioPolicy::default().with_allowed_roots([root]).unwrap();
+                let checked = target.check(&policy, Access::Write);
+                assert_eq!(checked.is_ok(), allowed, "{text} in {root}");
+            }
+        }
+        assert_eq!(local("a:b.csv"), PathBuf::from("a:b.csv"));
+        assert_eq!(
+            local("file:///tmp/a%23x.csv"),
+            PathBuf::from("/tmp/a#x.csv")
+        );
+        assert_eq!(local("/tmp/a#x.csv"), PathBuf::from("/tmp/a#x.csv"));
+        assert!(message("file:///tmp/a.csv#x").contains("'#' is written %23"));
+        assert!(message("file:///tmp/a%0A.csv").contains("is not a local path"));
     }
 
     #[test]

@@ -90,7 +90,15 @@ impl Default for WriteOptions {
 /// Whatever the query fails with, and then the target is what it was;
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the target or an option cannot be
 /// used; [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) if readers see the new
-/// target and the disk could not promise to keep it.
+/// target and the disk could not promise to keep it;
+/// [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if an object store gave no answer to
+/// the last request, and what it holds is not what was written: it may still come.
+///
+/// # Many writers
+///
+/// Writers of one local directory take turns to publish by a lock on it, so that a marker is
+/// always that of the file beside it. Where directories cannot be locked, as on NFS, the log
+/// warns and nobody takes turns: let one program write there at a time.
 pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result<u64> {
     let (state, plan) = df.into_parts();
     CopyTarget::parse(target)?;
@@ -154,7 +162,7 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
 /// [`Damaged`](crate::ErrorKind::Damaged) if it is not what its marker says.
 pub async fn restore(ctx: &SessionContext, target: &str) -> AtioResult<bool> {
     let parsed = CopyTarget::parse(target)?;
-    AtioPolicy::of(&ctx.state()).check_url(target, Access::Write)?;
+    parsed.check(&AtioPolicy::of(&ctx.state()), Access::Write)?;
     file::restore(&parsed.open(&ctx.runtime_env())?).await
 }
 

@@ -1,0 +1,162 @@
+//! COPY to a store that fails while it publishes: only what lies there says what was done.
+
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use atio::ErrorKind;
+use datafusion::error::DataFusionError;
+use datafusion::object_store::ObjectStoreExt;
+use datafusion::object_store::memory::InMemory;
+use datafusion::object_store::path::Path;
+use datafusion::prelude::SessionContext;
+
+use super::call::{Call, Fault, Operation};
+use super::store::FaultStore;
+use super::verify::{kind, session};
+use crate::session::run;
+
+const TARGET: &str = "x/a.csv";
+const MARKER: &str = "x/.a.csv._SUCCESS";
+const BACKUP: &str = "x/.a.csv.atio-backup";
+const BACKUP_MARKER: &str = "x/.a.csv.atio-backup._SUCCESS";
+const OLD: usize = 5;
+const NEW: usize = 3000;
+
+/// How the last step of an object is taken: in one put, or after parts.
+const WAYS: [(usize, Operation); 2] = [(10_485_760, Operation::Put), (10_000, Operation::Complete)];
+
+struct Copies {
+    objects: Arc<InMemory>,
+    store: FaultStore,
+    ctx: SessionContext,
+}
+
+impl Copies {
+    /// With a target of [`OLD`] rows.
+    async fn new(buffer: usize) -> Self {
+        let objects = Arc::new(InMemory::new());
+        let store = FaultStore::new(Arc::clone(&objects) as _);
+        let ctx = session(Arc::new(store.clone()));
+        let set = "SET datafusion.execution.objectstore_writer_buffer_size";
+        run(&ctx, &format!("{set} = {buffer}")).await.unwrap();
+        let copies = Self {
+            objects,
+            store,
+            ctx,
+        };
+        copies.copy(OLD, "").await.unwrap();
+        copies
+    }
+
+    async fn copy(&self, rows: usize, options: &str) -> Result<(), DataFusionError> {
+        let sql = format!(
+            "COPY (SELECT value AS i, 'some text' AS s FROM generate_series(1, {rows})) \
+             TO 'memory://test/{TARGET}' STORED AS CSV OPTIONS ('atio.marker' 'true'{options})"
+        );
+        run(&self.ctx, &sql).await.map(drop)
+    }
+
+    /// One call of this kind for this key goes wrong.
+    fn fail(&self, operation: Operation, key: &'static str, fault: Fault) {
+        let once = std::sync::atomic::AtomicBool::new(true);
+        self.store.script(move |call: &Call| {
+            let meant = call.operation == operation && call.key == key;
+            match meant && once.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                true => fault,
+                false => Fault::None,
+            }
+        });
+    }
+
+    async fn text(&self, key: &str) -> Option<String> {
+        let got = self.objects.get(&Path::from(key)).await.ok()?;
+        Some(String::from_utf8(got.bytes().await.unwrap().to_vec()).unwrap())
+    }
+
+    /// How many rows there are in an object of CSV.
+    async fn rows(&self, key: &str) -> Option<usize> {
+        Some(self.text(key).await?.lines().count() - 1)
+    }
+
+    /// How many rows a marker names.
+    async fn marked(&self, key: &str) -> Option<usize> {
+        let marker: serde_json::Value = serde_json::from_str(&self.text(key).await?).unwrap();
+        Some(marker["rows"].as_u64().unwrap() as usize)
+    }
+}
+
+#[tokio::test]
+async fn copy_whose_last_answer_is_lost_is_done() {
+    for (buffer, operation) in WAYS {
+        let copies = Copies::new(buffer).await;
+        copies.fail(operation, TARGET, Fault::After);
+        copies.copy(NEW, "").await.unwrap();
+        assert_eq!(copies.rows(TARGET).await, Some(NEW), "{operation:?}");
+        assert_eq!(copies.marked(MARKER).await, Some(NEW), "{operation:?}");
+        assert_eq!(copies.store.open_uploads(), 0);
+    }
+    let copies = Copies::new(WAYS[0].0).await;
+    copies.fail(Operation::Put, MARKER, Fault::After);
+    copies.copy(NEW, "").await.unwrap();
+    assert_eq!(copies.marked(MARKER).await, Some(NEW));
+}
+
+#[tokio::test]
+async fn copy_that_may_still_be_done_is_told_as_unknown() {
+    for (buffer, operation) in WAYS {
+        let copies = Copies::new(buffer).await;
+        copies.fail(operation, TARGET, Fault::Late(1000));
+        let error = copies.copy(NEW, "").await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::CommitUnknown), "{error}");
+        let text = error.to_string();
+        let said = "it is not known whether memory://test/x/a.csv was written, and it may still be: its content is sha256:";
+        assert!(text.contains(said), "{text}");
+        assert_eq!(copies.rows(TARGET).await, Some(OLD), "{operation:?}");
+        // It would be beside the new rows.
+        assert_eq!(copies.marked(MARKER).await, None, "{operation:?}");
+        if operation == Operation::Put {
+            copies.store.land().await;
+            assert_eq!(copies.rows(TARGET).await, Some(NEW));
+        }
+    }
+}
+
+#[tokio::test]
+async fn copy_that_the_store_refuses_leaves_the_old_object_and_its_marker() {
+    for (buffer, operation) in WAYS {
+        let copies = Copies::new(buffer).await;
+        copies.fail(operation, TARGET, Fault::Refused);
+        let error = copies.copy(NEW, "").await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+        assert!(error.to_string().contains("permission denied"), "{error}");
+        assert_eq!(copies.rows(TARGET).await, Some(OLD), "{operation:?}");
+        assert_eq!(copies.marked(MARKER).await, Some(OLD), "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn marker_of_a_backup_is_never_beside_another_backup() {
+    let backup = ", 'atio.backup' 'true'";
+    let keys = [BACKUP, BACKUP_MARKER];
+    for (key, fault) in keys
+        .iter()
+        .flat_map(|key| [(key, Fault::Before), (key, Fault::After)])
+    {
+        let copies = Copies::new(WAYS[0].0).await;
+        copies.copy(7, backup).await.unwrap();
+        assert_eq!(copies.marked(BACKUP_MARKER).await, Some(OLD));
+        copies.fail(Operation::Copy, key, fault);
+        copies.copy(NEW, backup).await.unwrap_err();
+        assert_eq!(copies.rows(TARGET).await, Some(7));
+        assert_eq!(copies.marked(MARKER).await, Some(7));
+        let marked = copies.marked(BACKUP_MARKER).await;
+        if marked.is_some() {
+            assert_eq!(marked, copies.rows(BACKUP).await, "{key} {fault:?}");
+        }
+        // The one after it passes.
+        copies.copy(NEW, backup).await.unwrap();
+        assert_eq!(copies.rows(BACKUP).await, Some(7));
+        assert_eq!(copies.marked(BACKUP_MARKER).await, Some(7));
+    }
+}

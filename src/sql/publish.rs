@@ -2,8 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::UInt64Array;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -29,11 +30,14 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use object_store::ObjectStore;
+use tracing::Instrument;
 
 use super::copy_checks::Values;
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind};
+use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Reserve, Shape, Written};
+use crate::progress::{Listener, Reporter, Step};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";
@@ -104,7 +108,7 @@ impl PublishExec {
         })
     }
 
-    fn record(&self, written: &Written) {
+    fn record(&self, written: &Written, writing: Duration) {
         let count = |name: &'static str, value: usize| {
             MetricBuilder::new(&self.metrics)
                 .global_counter(name)
@@ -123,6 +127,7 @@ impl PublishExec {
             "bytes",
             usize::try_from(written.bytes).unwrap_or(usize::MAX),
         );
+        time("write_time", writing);
         time("sync_time", written.synced);
         time("publish_time", written.published);
     }
@@ -138,6 +143,10 @@ impl PublishExec {
             Begun::Skip => return Ok(0),
             Begun::Write(write) => write,
         };
+        let begun = Instant::now();
+        let listener = context.session_config().get_extension::<Listener>();
+        let total = expected_rows(self.input.as_ref());
+        let reporter = Arc::new(Reporter::begin(listener, target.shown(), total));
         let staging = staging(&context, write.store())?;
         let rows = execute_input_stream(
             Arc::clone(&self.input),
@@ -148,10 +157,14 @@ impl PublishExec {
         let watch = Arc::new(Watch {
             job: Arc::clone(job),
             ended: AtomicU8::new(GOING_ON),
+            // Whoever still takes rows when the statement has ended tells nobody.
+            reporter: Arc::downgrade(&reporter),
+            bytes: write.bytes(),
         });
         let rows = watched(rows, Arc::clone(&watch));
-        let ended = writer.sink().write_all(rows, &staging).await;
-        let rows = match (ended, watch.ended.load(Ordering::Acquire)) {
+        let span = tracing::info_span!("write", target = target.shown());
+        let ended = writer.sink().write_all(rows, &staging).instrument(span);
+        let rows = match (ended.await, watch.ended.load(Ordering::Acquire)) {
             (Ok(rows), COMPLETE) => rows,
             (ended, how) => {
                 // What the disk or store said; the engine's writers may say less of it.
@@ -171,8 +184,12 @@ impl PublishExec {
                 });
             }
         };
-        let written = write.finish(rows).await?;
-        self.record(&written);
+        let writing = begun.elapsed();
+        reporter.written(watch.bytes.load(Ordering::Relaxed));
+        reporter.report(Step::Commit);
+        let span = tracing::info_span!("publish", target = target.shown());
+        let written = write.finish(rows).instrument(span).await?;
+        self.record(&written, writing);
         Ok(written.rows)
     }
 }
@@ -202,6 +219,19 @@ struct Watch {
     job: Arc<Job>,
     /// One of the constants above.
     ended: AtomicU8,
+    reporter: Weak<Reporter>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Watch {
+    fn pass(&self, batch: &RecordBatch) -> Result<()> {
+        self.job.values.check(batch)?;
+        if let Some(reporter) = self.reporter.upgrade() {
+            reporter.written(self.bytes.load(Ordering::Relaxed));
+            reporter.advance(Step::Write, batch.num_rows() as u64);
+        }
+        Ok(())
+    }
 }
 
 /// The rows, checked as they pass, and one empty batch where there is none: a file of no rows
@@ -214,10 +244,7 @@ fn watched(rows: SendableRecordBatchStream, watch: Arc<Watch>) -> SendableRecord
             return None;
         }
         let next = match rows.next().await {
-            Some(batch) => batch.and_then(|batch| {
-                watch.job.values.check(&batch)?;
-                Ok(batch)
-            }),
+            Some(batch) => batch.and_then(|batch| watch.pass(&batch).map(|()| batch)),
             None => {
                 watch.ended.store(COMPLETE, Ordering::Release);
                 let empty = RecordBatch::new_empty(rows.schema());

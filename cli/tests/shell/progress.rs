@@ -68,3 +68,44 @@ fn without_a_terminal_there_is_no_bar_and_verbose_says_how_long_each_step_took()
     }
     assert!(said.contains("fsync: close time.busy="), "{said}");
 }
+
+#[test]
+fn long_copy_shows_a_bar_with_its_end_and_bytes_unless_it_is_to_be_quiet() {
+    let home = TempDir::new().unwrap();
+    let copy = "CREATE TABLE t AS SELECT value AS a FROM generate_series(1, 3000000); \
+                COPY t TO 'a.csv'";
+    let Some(output) = on_a_terminal(home.path(), &["-c", copy]) else {
+        return;
+    };
+    let shown = stdout(&output);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("a.csv ["), "{shown}");
+    for part in ["/3,000,000 rows, ", "MiB, ", "ETA "] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let quiet = stdout(&on_a_terminal(home.path(), &["-q", "-c", copy]).unwrap());
+    assert!(!quiet.contains(" rows, "), "{quiet}");
+    let plain = run(home.path(), &["-c", copy]);
+    assert_eq!(stderr(&plain), "");
+}
+
+#[test]
+fn verbose_says_how_long_the_steps_of_copies_and_databases_took() {
+    let home = TempDir::new().unwrap();
+    let sql = "COPY (SELECT 1 AS a) TO 'a.csv'; COPY (SELECT 1 AS a) TO 'a.db/t' STORED AS SQLITE";
+    let output = run(home.path(), &["--verbose", "-c", sql]);
+    assert!(output.status.success());
+    let said = stderr(&output);
+    let target = home.path().canonicalize().unwrap().join("a.csv");
+    let target = target.display();
+    for step in [
+        format!("write{{target=\"{target}\"}}"),
+        format!("publish{{target=\"{target}\"}}"),
+        "write{table=\"t\"}".to_owned(),
+        "commit{table=\"t\"}".to_owned(),
+    ] {
+        let begin = format!("{step}: close time.busy=");
+        assert!(said.contains(&begin), "no {step}: {said}");
+    }
+    assert!(said.contains("fsync: close time.busy="), "{said}");
+}

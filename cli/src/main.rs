@@ -36,6 +36,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 async fn main() -> ExitCode {
     env_logger::init();
     runtime::survive_file_size_limit();
+    runtime::tell_panics_of_workbooks_once();
     let args = args::Args::parse();
     if args.verbose {
         verbose::install();

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::num::NonZeroUsize;
+use std::panic;
 use std::sync::Arc;
 
 use datafusion::config::ConfigOptions;
@@ -84,6 +85,18 @@ pub(crate) fn survive_file_size_limit() {
         // A handler stays once it is there. Without one everything else works.
         signal(SignalKind::from_raw(SIGXFSZ)).ok();
     }
+}
+
+/// Keeps a panic off standard error that is told as an error: the crate that makes workbooks
+/// has no other way to say that the disk for its temporary files is full.
+pub(crate) fn tell_panics_of_workbooks_once() {
+    let all = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        let at = panicked.location().map(|at| at.file());
+        if !at.is_some_and(|file| file.contains("rust_xlsxwriter")) {
+            all(panicked);
+        }
+    }));
 }
 
 fn tracked<P: MemoryPool + 'static>(

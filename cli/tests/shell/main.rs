@@ -14,6 +14,7 @@ mod progress;
 mod secrets;
 mod stores;
 mod warehouse;
+mod workbooks;
 
 use std::io::Write;
 use std::path::Path;

@@ -13,6 +13,7 @@ on_every_database!(
     the_three_answers_to_a_table_that_exists,
     insert_and_overwrite_of_a_registered_table,
     query_that_fails_late_leaves_everything_as_it_was,
+    constraint_that_fails_at_the_last_row_leaves_everything_as_it_was,
     readers_see_the_old_rows_until_the_commit,
     statement_that_is_dropped_writes_nothing,
     replacements_at_once_leave_one_of_them,
@@ -203,6 +204,23 @@ async fn query_that_fails_late_leaves_everything_as_it_was(site: Site) {
         let connection = site.connection();
         let (written, ()) = tokio::join!(write_database(query, &connection, "t", if_exists), give);
         assert!(written.unwrap_err().to_string().contains("the tap broke"));
+        assert_eq!(values(&site).await, ["7"]);
+    }
+    assert_eq!(site.tables().await, ["t"]);
+}
+
+async fn constraint_that_fails_at_the_last_row_leaves_everything_as_it_was(site: Site) {
+    let ctx = site.session();
+    site.ask("CREATE TABLE t (a BIGINT NOT NULL UNIQUE)").await;
+    site.ask("INSERT INTO t VALUES (7)").await;
+    let twice = "SELECT CASE value WHEN 20000 THEN 1 ELSE value + 7 END AS a FROM generate_series(1, 20000) AS s(value) UNION ALL SELECT 1 ORDER BY a DESC";
+    for if_exists in [IfExists::Append, IfExists::Replace] {
+        let error = write(&site, &ctx, twice, if_exists).await.unwrap_err();
+        let said = error.to_string().to_lowercase();
+        assert!(
+            said.contains("unique") || said.contains("duplicate"),
+            "{error}"
+        );
         assert_eq!(values(&site).await, ["7"]);
     }
     assert_eq!(site.tables().await, ["t"]);

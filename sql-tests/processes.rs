@@ -12,6 +12,7 @@ mod errors;
 mod leftovers;
 mod limits;
 mod many;
+mod memory;
 mod stopped;
 
 /// True where the long form of a suite is asked for: every step, and larger numbers.

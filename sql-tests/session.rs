@@ -8,6 +8,7 @@ use std::sync::Arc;
 use atio::AtioCatalog;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -70,6 +71,16 @@ pub(crate) fn session_at(directory: &Path) -> SessionContext {
     let root = directory.canonicalize().unwrap();
     std::fs::create_dir_all(root.join("warehouse")).unwrap();
     with_catalog(new_session(), root.to_str().unwrap())
+}
+
+/// The same, with so much memory for its queries.
+pub(crate) fn limited_session_at(directory: &Path, bytes: usize) -> SessionContext {
+    let root = directory.canonicalize().unwrap();
+    std::fs::create_dir_all(root.join("warehouse")).unwrap();
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0);
+    let config = SessionConfig::new().with_target_partitions(2);
+    let ctx = SessionContext::new_with_config_rt(config, runtime.build_arc().unwrap());
+    with_catalog(ctx, root.to_str().unwrap())
 }
 
 fn new_session() -> SessionContext {

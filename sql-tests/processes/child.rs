@@ -19,7 +19,7 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::session::{run, session_at};
+use crate::session::{limited_session_at, run, session_at};
 
 const JOB: &str = "ATIO_TEST_CHILD";
 const SAYS: &str = "child: ";
@@ -65,6 +65,8 @@ pub(crate) struct Job {
     /// What the process may have of files: how many are open, and how large each is.
     pub(crate) open_files: Option<u64>,
     pub(crate) file_size: Option<u64>,
+    /// The bytes that its session may use.
+    pub(crate) pool: Option<usize>,
     /// Instead of the statements: see [`super::errors`].
     pub(crate) errors: Option<super::errors::Sweep>,
 }
@@ -185,7 +187,10 @@ fn child() {
 }
 
 async fn work(job: &Job) {
-    let ctx = session_at(&job.at);
+    let ctx = match job.pool {
+        Some(bytes) => limited_session_at(&job.at, bytes),
+        None => session_at(&job.at),
+    };
     for (resource, limit) in [
         (Resource::Nofile, job.open_files),
         (Resource::Fsize, job.file_size),
@@ -214,6 +219,10 @@ async fn work(job: &Job) {
     if let Some((When::AtTheEnd, act)) = &job.act {
         act.run();
     }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().trim_end_matches(" kB");
+    say(format_args!("peak {peak}"));
     say(format_args!("steps {}", taken.lock().unwrap().join(" ")));
 }
 

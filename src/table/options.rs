@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datafusion::config::{ParquetOptions, TableParquetOptions};
+use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
 use crate::error::{Error, Result};
 use crate::log::OpenOptions;
@@ -12,6 +12,8 @@ const PREFIX: &str = "atio.";
 const COMPRESSION: &str = "compression";
 const TARGET_FILE_SIZE: &str = "target_file_size";
 const ROW_GROUP_ROWS: &str = "max_row_group_rows";
+/// A row group takes at most this part of a memory that is limited: queries need the rest.
+const ROW_GROUP_SHARE: usize = 8;
 const NAMES: [&str; 3] = [COMPRESSION, TARGET_FILE_SIZE, ROW_GROUP_ROWS];
 
 /// How data files are written.
@@ -102,9 +104,22 @@ impl TableOptions {
         })
     }
 
-    /// The options of the Parquet writer, on top of those of the session.
-    pub(crate) fn parquet(&self, session: &ParquetOptions) -> TableParquetOptions {
+    /// The options of the Parquet writer, on top of those of the session, whose queries have
+    /// `memory` bytes where that is limited.
+    ///
+    /// A row group is in memory until it is whole, and its size in rows says little of its
+    /// bytes; the writer that works in parallel counts rows alone.
+    pub(crate) fn parquet(
+        &self,
+        session: &ParquetOptions,
+        memory: Option<usize>,
+    ) -> TableParquetOptions {
         let mut global = session.clone();
+        if let Some(memory) = memory {
+            let share = MaxRowGroupBytes::try_new(memory / ROW_GROUP_SHARE);
+            global.max_row_group_bytes = global.max_row_group_bytes.or(share.ok());
+            global.allow_single_file_parallelism = false;
+        }
         global.compression = Some(self.compression.clone());
         global.skip_arrow_metadata = false;
         if let Some(rows) = self.max_row_group_rows {

@@ -13,6 +13,7 @@ use datafusion::datasource::file_format::parquet::ParquetSink;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileOutputMode, FileSinkConfig};
 use datafusion::datasource::sink::DataSink;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -239,7 +240,11 @@ impl AtioSink {
 
     fn parquet_options(&self, context: &TaskContext) -> datafusion::config::TableParquetOptions {
         let session = &context.session_config().options().execution.parquet;
-        self.target.options.parquet(session)
+        let memory = match context.memory_pool().memory_limit() {
+            MemoryLimit::Finite(bytes) => Some(bytes),
+            MemoryLimit::Infinite | MemoryLimit::Unknown => None,
+        };
+        self.target.options.parquet(session, memory)
     }
 }
 

@@ -290,6 +290,7 @@ async fn what_describes_a_commit_is_used_up_by_one_statement_of_one_session(plac
         message: Some("from Rust".to_owned()),
         properties: [property].into(),
         idempotency_key: Some("Load".to_owned()),
+        ..atio::CommitOptions::default()
     };
     rows(&ctx, "SET atio.message = 'of the session'").await;
     let once = atio::with_commit(&ctx, options.clone()).unwrap();

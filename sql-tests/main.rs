@@ -14,6 +14,7 @@ mod files;
 mod golden;
 mod hazards;
 mod inputs;
+mod loads;
 mod matrix;
 mod model;
 #[cfg(target_os = "linux")]

@@ -215,6 +215,7 @@ macro_rules! subjects {
 subjects!(
     as_of,
     catalog,
+    chunks,
     copy,
     create,
     errors,

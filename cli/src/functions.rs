@@ -39,6 +39,11 @@ const ATIO: &[Function] = &[
         description: "Returns the tags of a table.",
     },
     Function {
+        name: "atio_sources",
+        syntax: "atio_sources(table)",
+        description: "Returns how far the sources of a table were taken over.",
+    },
+    Function {
         name: "atio_tag",
         syntax: "atio_tag(table, tag => name [, version => n] [, message => text] \
                  [, replace => boolean])",

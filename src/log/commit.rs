@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::adopt;
+use super::advance::Advance;
 use super::commit_options::CommitOptions;
 use super::draft::Draft;
 use super::merge::{self, StagedMerge};
@@ -29,8 +30,8 @@ pub(super) const RETRY_FOR: Duration = Duration::from_secs(120);
 /// What a statement does to the rows of a table.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// Adds files; commutes with every other append.
-    Append(Manifest),
+    /// Adds files; commutes with every other append, unless both take over the same source.
+    Append(Manifest, Option<Advance>),
     /// Replaces all files; valid only on the very state that the statement started from.
     Overwrite(Manifest),
 }
@@ -38,23 +39,48 @@ pub(crate) enum Change {
 impl Change {
     /// The files that it adds, written with the schema `schema`.
     pub(crate) fn append(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self::Append(Manifest::new(schema, stats_ids, files))
+        Self::Append(Manifest::new(schema, stats_ids, files), None)
     }
 
-    /// Like [`Change::append`], in place of everything that was there.
+    /// The same append, which takes over a part of a source.
+    ///
+    /// It is in conflict wherever the source is not where the part begins. An overwrite takes
+    /// over nothing.
+    pub(crate) fn advancing(self, advance: Option<Advance>) -> Self {
+        match self {
+            Self::Append(manifest, _) => Self::Append(manifest, advance),
+            overwrite @ Self::Overwrite(_) => overwrite,
+        }
+    }
+
+    /// Like [`append`](Self::append), in place of everything that was there.
     pub(crate) fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
         Self::Overwrite(Manifest::new(schema, stats_ids, files))
     }
 
     fn manifest(&self) -> &Manifest {
         match self {
-            Change::Append(manifest) | Change::Overwrite(manifest) => manifest,
+            Change::Append(manifest, _) | Change::Overwrite(manifest) => manifest,
         }
+    }
+
+    fn advance(&self) -> Option<&Advance> {
+        match self {
+            Change::Append(_, advance) => advance.as_ref(),
+            Change::Overwrite(_) => None,
+        }
+    }
+
+    /// What a version that does the same work carries: the key of this one, or of the load
+    /// that it is a part of.
+    fn key<'a>(&'a self, options: &'a CommitOptions) -> Option<&'a str> {
+        let key = options.idempotency_key.as_deref();
+        key.or_else(|| self.advance().and_then(Advance::key))
     }
 
     fn operation(&self) -> Operation {
         match self {
-            Change::Append(_) => Operation::Append,
+            Change::Append(..) => Operation::Append,
             Change::Overwrite(_) => Operation::Overwrite,
         }
     }
@@ -121,9 +147,9 @@ impl Table {
             match committed {
                 Ok(Committed::Before(version)) => {
                     txn.abort().await;
-                    let key = options.idempotency_key.as_deref();
+                    let key = change.key(&options);
                     table.repeats(version, key, &change.operation()).await?;
-                    table.say_repeated(options.idempotency_key.as_deref(), version);
+                    table.say_repeated(key, version);
                 }
                 _ => txn.end(&committed).await,
             }
@@ -149,6 +175,25 @@ impl Table {
         }
     }
 
+    /// The newest version, for another append by who committed `version` on `base`.
+    ///
+    /// Fails if that is of another table, or has other columns.
+    pub(crate) async fn go_on(&self, base: &Snapshot, version: Version) -> Result<Arc<Snapshot>> {
+        let newest = self.newest().await?;
+        if newest.schema.id != base.schema.id {
+            return Err(self.conflict("its schema was changed", newest.version));
+        }
+        // Its first commit took over a table of Python's.
+        let table = match base.python {
+            Some(_) => self.record(version).await?.table(),
+            None => Some(base.table),
+        };
+        match table == Some(newest.table) {
+            true => Ok(newest),
+            false => Err(self.conflict("the table was dropped and created again", newest.version)),
+        }
+    }
+
     async fn commit_in_queue(
         &self,
         txn: &Transaction,
@@ -162,7 +207,7 @@ impl Table {
         let give_up = Instant::now() + RETRY_FOR;
         let pending = Pending {
             txn: txn.id(),
-            key: options.idempotency_key.as_deref(),
+            key: change.key(options),
             needs_same_state: matches!(change, Change::Overwrite(_)),
         };
         let mut base = base;
@@ -223,7 +268,7 @@ impl Table {
             false => Some(merge::stage_manifest(txn, manifest).await?),
         };
         let removed = match change {
-            Change::Append(_) => None,
+            Change::Append(..) => None,
             Change::Overwrite(_) => match self.files_to_remove(base).await? {
                 Some(files) => self.stage_removed(txn, base, files).await?,
                 None => None,
@@ -231,7 +276,7 @@ impl Table {
         };
         let adopted = match base.python {
             Some(_) => {
-                Some(adopt::stage(txn, base, base, matches!(change, Change::Append(_))).await?)
+                Some(adopt::stage(txn, base, base, matches!(change, Change::Append(..))).await?)
             }
             None => None,
         };
@@ -320,6 +365,9 @@ impl Table {
         let unused = merge::apply(&staged.merges, &mut state.manifests);
         state.manifests.extend(staged.added.clone());
         state.totals = state.totals.plus(staged.totals)?;
+        if let Some(advance) = change.advance() {
+            self.advance(&mut state, base.version, advance)?;
+        }
         let draft = Draft {
             operation: change.operation(),
             changes: Changes {

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::advance::check_load_key;
 use crate::error::{Error, Result};
-use crate::format::limits::{NAME_BYTES, TEXT_BYTES, check_entries, refused};
+use crate::format::limits::{ENTRIES, NAME_BYTES, TEXT_BYTES, check_entries, refused};
+
+/// Properties that begin so are atio's own.
+const RESERVED: &str = "atio.";
+/// How many of these a chunk of a load may carry.
+const OWN_PROPERTIES: usize = 2;
 
 /// What one commit carries beside its rows: shown by `atio_history`, kept when the version
 /// expires.
@@ -31,7 +37,15 @@ pub struct CommitOptions {
     ///
     /// Compared with the keys of the last 1,000 versions, and of every version that others
     /// commit meanwhile.
+    ///
+    /// An `INSERT INTO` that ended after some of its chunks goes on behind them.
     pub idempotency_key: Option<String>,
+    /// `INSERT INTO` commits a version whenever so many rows are written: it is not atomic
+    /// then, and keeps what it has committed if it fails later.
+    pub commit_every_rows: Option<u64>,
+    /// The same whenever so many bytes have reached the storage, which is told about every
+    /// 10 MB.
+    pub commit_every_bytes: Option<u64>,
 }
 
 impl CommitOptions {
@@ -45,12 +59,51 @@ impl CommitOptions {
             .check(text(&self.idempotency_key))
             .map_err(refused("idempotency key"))?;
         check_entries(self.properties.iter()).map_err(refused("properties"))?;
+        if let Some(name) = self
+            .properties
+            .keys()
+            .find(|name| name.starts_with(RESERVED))
+        {
+            return Err(Error::invalid(format!(
+                "the property '{}' needs another name: those that begin with '{RESERVED}' are atio's own",
+                name.escape_debug()
+            )));
+        }
+        if [self.commit_every_rows, self.commit_every_bytes].contains(&Some(0)) {
+            return Err(Error::invalid(
+                "a load cannot be committed every 0 rows or bytes: give a number from 1 up",
+            ));
+        }
+        if self.has_chunks() {
+            // Each chunk carries these and atio's own.
+            ENTRIES
+                .check(self.properties.len() + OWN_PROPERTIES)
+                .map_err(refused("properties"))?;
+            if let Some(key) = &self.idempotency_key {
+                check_load_key(key)?;
+            }
+        }
         if self.idempotency_key.as_deref() == Some("") {
             return Err(Error::invalid("an idempotency key must not be empty"));
         }
         match self.properties.contains_key("") {
             true => Err(Error::invalid("a property must have a name")),
             false => Ok(()),
+        }
+    }
+
+    /// True if a load is to become several versions.
+    pub(crate) fn has_chunks(&self) -> bool {
+        self.commit_every_rows.is_some() || self.commit_every_bytes.is_some()
+    }
+
+    /// Fails if they ask for several versions of `statement`, which is one.
+    pub(crate) fn check_one_version(&self, statement: &str) -> Result<()> {
+        match self.has_chunks() {
+            false => Ok(()),
+            true => Err(Error::invalid(format!(
+                "{statement} is one version, whole or not at all: atio.commit_every_rows and atio.commit_every_bytes are for INSERT INTO; nothing was written"
+            ))),
         }
     }
 }
@@ -94,6 +147,31 @@ mod tests {
                 "the properties cannot be stored: 1001 entries are more than the limit of 1000",
             ),
             (properties(1, ""), "a property must have a name"),
+            (
+                properties(1, "atio.x"),
+                "the property 'atio.x' needs another name: those that begin with 'atio.' are atio's own",
+            ),
+            (
+                CommitOptions {
+                    commit_every_bytes: Some(0),
+                    ..CommitOptions::default()
+                },
+                "a load cannot be committed every 0 rows or bytes: give a number from 1 up",
+            ),
+            (
+                CommitOptions {
+                    commit_every_rows: Some(1),
+                    ..properties(999, "p")
+                },
+                "the properties cannot be stored: 1001 entries are more than the limit of 1000",
+            ),
+            (
+                CommitOptions {
+                    commit_every_rows: Some(1),
+                    ..key(long(64 * 1024))
+                },
+                "the idempotency key of a load in chunks cannot be stored: 65546 bytes of a name are more than the limit of 65536",
+            ),
         ] {
             assert_eq!(options.check().unwrap_err().message(), says);
         }

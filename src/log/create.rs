@@ -41,6 +41,7 @@ impl Table {
     /// Fails if the place holds anything that is not of an atio table. Where a table was
     /// dropped whose log had to stay, the numbers go on from there.
     pub(crate) async fn create(&self, new: &NewTable) -> Result<()> {
+        new.commit.check_one_version("CREATE TABLE")?;
         let mut ids = FieldIds { next: 1 };
         let schema = TableSchema::from_arrow(1, &new.schema, &mut ids)
             .map_err(|error| error.context(format!("cannot create table '{}'", self.name())))?;

@@ -42,6 +42,17 @@ pub(crate) enum Mark {
     Rollback { to: Target },
 }
 
+impl Mark {
+    /// What people call the statement that asks for it.
+    fn statement(&self) -> &'static str {
+        match self {
+            Mark::Tag { .. } => "atio_tag",
+            Mark::Untag { .. } => "atio_untag",
+            Mark::Rollback { .. } => "atio_rollback",
+        }
+    }
+}
+
 /// What a mark came to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marked {
@@ -77,6 +88,7 @@ impl Table {
         options: CommitOptions,
     ) -> Result<Marked> {
         options.check()?;
+        options.check_one_version(mark.statement())?;
         let table = Arc::clone(self);
         let txn = Transaction::begin(self);
         let id = txn.id();

@@ -4,6 +4,7 @@
 //! exists" and "not found" of a store are looked at. Knows nothing of the query engine.
 
 mod adopt;
+mod advance;
 mod commit;
 mod commit_options;
 mod create;
@@ -35,6 +36,7 @@ mod tags;
 mod transaction;
 mod unreadable;
 
+pub(crate) use advance::{Advance, Position};
 pub(crate) use commit::{Change, Committed};
 pub use commit_options::CommitOptions;
 pub(crate) use create::NewTable;
@@ -45,6 +47,7 @@ pub(crate) use local::{
     LocalUpload, blocking, cannot_write, make_folders, rename_new, step, sync_folder, sync_rename,
 };
 pub(crate) use mark::{Mark, Target};
+pub(crate) use merge::StagedMerge;
 pub(crate) use objects::Objects;
 pub(crate) use open_options::{Durability, OpenOptions};
 pub(crate) use remote::RemoteStore;

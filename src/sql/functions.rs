@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use super::arguments::Arguments;
 use super::policy::Access;
 use super::wait::wait;
-use super::{history, produced, tags};
+use super::{history, produced, sources, tags};
 use crate::error::{Error, Result as AtioResult};
 use crate::format::Version;
 use crate::log::{Expiry, ExpiryRow, Table};
@@ -32,18 +32,20 @@ pub(super) enum Function {
     Files,
     Expire,
     Tags,
+    Sources,
     Tag,
     Untag,
     Rollback,
 }
 
 impl Function {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Table,
         Self::History,
         Self::Files,
         Self::Expire,
         Self::Tags,
+        Self::Sources,
         Self::Tag,
         Self::Untag,
         Self::Rollback,
@@ -62,6 +64,7 @@ impl Function {
             Self::Files => "atio_files",
             Self::Expire => "expire_snapshots",
             Self::Tags => "atio_tags",
+            Self::Sources => "atio_sources",
             Self::Tag => "atio_tag",
             Self::Untag => "atio_untag",
             Self::Rollback => "atio_rollback",
@@ -72,7 +75,7 @@ impl Function {
     pub(super) fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Table => &["table", "version", "as_of", "tag"],
-            Self::History | Self::Tags => &["table"],
+            Self::History | Self::Tags | Self::Sources => &["table"],
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
             Self::Tag => &["table", "tag", "version", "message", "replace"],
@@ -109,6 +112,7 @@ impl Function {
             Self::Files => files(table, arguments.version()?),
             Self::Expire => expire(table, arguments),
             Self::Tags => tags::list(table),
+            Self::Sources => sources::list(table),
             Self::Tag => tags::tag(table, arguments),
             Self::Untag => tags::untag(table, arguments),
             Self::Rollback => tags::roll_back(table, arguments),

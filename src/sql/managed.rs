@@ -185,14 +185,17 @@ impl Warehouse {
         rows: NewRows,
     ) -> Result<()> {
         let state = self.state()?;
+        let options = CommitSettings::take(state.config());
+        options.check_one_version("CREATE TABLE")?;
+        // The version of the rows carries them if there are any.
+        let (commit, of_rows) = match rows.batches.is_empty() {
+            true => (options, Default::default()),
+            false => (Default::default(), options),
+        };
         let new = NewTable {
             schema: Arc::clone(&rows.schema),
             options: Default::default(),
-            // The version of the rows carries it if there are any.
-            commit: match rows.batches.is_empty() {
-                true => CommitSettings::take(state.config()),
-                false => Default::default(),
-            },
+            commit,
         };
         table
             .create(&new)
@@ -204,7 +207,7 @@ impl Warehouse {
         if rows.batches.is_empty() {
             return Ok(());
         }
-        let written = append_rows(&table, rows.batches, state.task_ctx()).await;
+        let written = append_rows(&table, rows.batches, of_rows, state.task_ctx()).await;
         let Err(error) = written else { return Ok(()) };
         let error = Error::from_datafusion("cannot write the rows of the new table", error);
         // Elsewhere than on the local disk others may see the empty table, and use it.

@@ -25,6 +25,7 @@ mod randomly;
 mod register;
 mod relation;
 mod schemas;
+mod sources;
 mod stores;
 mod tags;
 mod target;

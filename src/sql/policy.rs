@@ -39,8 +39,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// looked for, read or written:
 ///
 /// * atio's tables by location: `CREATE EXTERNAL TABLE .. STORED AS ATIO`, the functions
-///   `atio_table`, `atio_history`, `atio_files`, `atio_tags`, `atio_tag`, `atio_untag`,
-///   `atio_rollback` and `expire_snapshots` with a path,
+///   `atio_table`, `atio_history`, `atio_files`, `atio_sources`, `atio_tags`, `atio_tag`,
+///   `atio_untag`, `atio_rollback` and `expire_snapshots` with a path,
 ///   [`AtioTable::open`](crate::AtioTable::open) and [`AtioCatalog`](crate::AtioCatalog),
 ///   the last at every table;
 /// * `CREATE EXTERNAL TABLE` of every other format whose factory is in the session when atio

@@ -19,9 +19,10 @@ use crate::table::{CommitSettings, PinVersions};
 const STORED_AS: &str = "ATIO";
 
 /// Makes atio part of a session: `STORED AS ATIO`, the functions `atio_table`,
-/// `atio_history`, `atio_files`, `expire_snapshots`, `atio_tag`, `atio_untag`, `atio_tags` and
-/// `atio_rollback`, `AS OF` for atio tables, `SET atio.message`, `SET atio.properties.<name>`
-/// and `SET atio.idempotency_key`, one version of each table per statement, and files that
+/// `atio_history`, `atio_files`, `atio_sources`, `expire_snapshots`, `atio_tag`, `atio_untag`,
+/// `atio_tags` and `atio_rollback`, `AS OF` for atio tables, `SET atio.message`,
+/// `SET atio.properties.<name>`, `SET atio.idempotency_key`, `SET atio.commit_every_rows` and
+/// `SET atio.commit_every_bytes`, one version of each table per statement, and files that
 /// `COPY` and `DataFrame::write_*` write completely or not at all, with `atio_restore` and
 /// `atio_clean`.
 ///

@@ -2,12 +2,15 @@
 //! the next.
 
 mod adapter;
+mod feed;
+mod load;
 mod nan;
 mod options;
 mod pin;
 mod provider;
 mod prune;
 mod reader;
+mod row_sum;
 mod scan;
 mod settings;
 mod sink;
@@ -38,6 +41,16 @@ impl Error {
             error => error,
         };
         Error::new(kind_below(&error), what).with_source(error)
+    }
+
+    /// The error in one of DataFusion's, and before it `context`.
+    pub(crate) fn of_datafusion_in(context: &str, error: DataFusionError) -> Self {
+        let ours = matches!(&error, DataFusionError::External(source) if source.is::<Error>());
+        let error = Self::from_datafusion(context, error);
+        match ours {
+            true => error.context(context),
+            false => error,
+        }
     }
 }
 

@@ -15,8 +15,10 @@ const PREFIX: &str = "atio";
 const MESSAGE: &str = "message";
 const KEY: &str = "idempotency_key";
 const PROPERTIES: &str = "properties.";
+const EVERY_ROWS: &str = "commit_every_rows";
+const EVERY_BYTES: &str = "commit_every_bytes";
 /// The names as messages show them.
-const NAMES: [&str; 3] = [MESSAGE, KEY, "properties.<name>"];
+const NAMES: [&str; 5] = [MESSAGE, KEY, "properties.<name>", EVERY_ROWS, EVERY_BYTES];
 
 /// The settings of a session that describe its next commit.
 ///
@@ -77,6 +79,8 @@ impl ExtensionOptions for CommitSettings {
         match (name, name.strip_prefix(PROPERTIES)) {
             (MESSAGE, _) => changed.message = given,
             (KEY, _) => changed.idempotency_key = given,
+            (EVERY_ROWS, _) => changed.commit_every_rows = number(name, given)?,
+            (EVERY_BYTES, _) => changed.commit_every_bytes = number(name, given)?,
             (_, Some(property)) if !property.is_empty() => match given {
                 Some(value) => drop(changed.properties.insert(property.to_owned(), value)),
                 None => drop(changed.properties.remove(property)),
@@ -108,6 +112,16 @@ impl ExtensionOptions for CommitSettings {
                 &settings.idempotency_key,
                 "(atio) The next commit does nothing if the table has seen this key; it uses it up",
             ),
+            entry(
+                EVERY_ROWS,
+                &settings.commit_every_rows.map(|rows| rows.to_string()),
+                "(atio) The next INSERT INTO commits a version every so many rows; it uses it up",
+            ),
+            entry(
+                EVERY_BYTES,
+                &settings.commit_every_bytes.map(|bytes| bytes.to_string()),
+                "(atio) The next INSERT INTO commits a version every so many bytes; it uses it up",
+            ),
         ];
         entries.extend(settings.properties.iter().map(|(name, value)| {
             entry(
@@ -118,6 +132,19 @@ impl ExtensionOptions for CommitSettings {
         }));
         entries
     }
+}
+
+fn number(name: &str, given: Option<String>) -> AtioResult<Option<u64>> {
+    let number = |text: String| {
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| {
+            Error::invalid(format!(
+                "SET {PREFIX}.{name}: '{}' is not a whole number from 1 up",
+                text.escape_debug()
+            ))
+        })
+    };
+    given.map(number).transpose()
 }
 
 fn unknown(name: &str) -> Error {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
@@ -18,20 +17,24 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
-use futures::StreamExt;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::nan::{NanWatch, with_positive_nan};
+use super::feed::Feed;
+use super::load::Load;
+use super::nan::NanWatch;
 use super::options::TableOptions;
 use super::settings::CommitSettings;
 use crate::error::Error;
 use crate::format::{FileEntry, Operation};
 use crate::log::{
-    Change, Committed, Durability, Footer, Snapshot, Table, Transaction, stats_columns,
+    Advance, Change, CommitOptions, Committed, Durability, Footer, Snapshot, StagedMerge, Table,
+    Transaction, stats_columns,
 };
 use crate::progress::{Listener, Reporter, Step};
 
@@ -53,39 +56,38 @@ pub(super) struct Target {
     pub(super) rows: Option<u64>,
 }
 
-/// Appends rows that are in memory as one version.
+/// Appends rows that are in memory as one version, which carries `options`.
 pub(crate) async fn append_rows(
     table: &Arc<Table>,
     batches: Vec<RecordBatch>,
+    options: CommitOptions,
     context: Arc<TaskContext>,
 ) -> Result<()> {
     let base = table.newest().await?;
-    let options = TableOptions::of_table(&base.state.options)?;
-    let schema = Arc::clone(&base.arrow);
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    let target = Target {
-        table: Arc::clone(table),
-        base,
-        overwrite: false,
-        options,
-        rows: Some(rows),
-    };
-    let batches = futures::stream::iter(batches.into_iter().map(Ok));
-    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
-    AtioSink::new(target)?
-        .write_all(rows, &context)
-        .await
-        .map(drop)
+    let data = in_memory(&base.arrow, batches);
+    let sink = AtioSink::appending(table, base, Some(rows))?;
+    sink.write(data, options, &context).await.map(drop)
 }
 
-/// Writes a stream of rows into data files and commits them as one version.
+/// Batches of a table with `schema` as a stream.
+pub(super) fn in_memory(
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> SendableRecordBatchStream {
+    let batches = futures::stream::iter(batches.into_iter().map(Ok));
+    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches))
+}
+
+/// Writes a stream of rows into data files and commits them as one version, or as one for each
+/// chunk.
 ///
-/// DataFusion's own sinks publish what they have when their input fails, so nothing counts
-/// before the whole input has ended without an error; on an error, or when the statement is
+/// DataFusion's own sinks publish what they have when their input fails, so nothing of a version
+/// counts before all of its rows have come without an error; on an error, or when the statement is
 /// dropped, everything that was staged is removed.
 #[derive(Debug)]
 pub(super) struct AtioSink {
-    target: Target,
+    pub(super) target: Target,
     /// With field ids, as files are written.
     file_schema: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
@@ -101,23 +103,165 @@ impl AtioSink {
         })
     }
 
+    /// Appends to `base`, with the table's own options.
+    pub(super) fn appending(
+        table: &Arc<Table>,
+        base: Arc<Snapshot>,
+        rows: Option<u64>,
+    ) -> Result<Self> {
+        let options = TableOptions::of_table(&base.state.options)?;
+        Self::new(Target {
+            table: Arc::clone(table),
+            base,
+            overwrite: false,
+            options,
+            rows,
+        })
+    }
+
+    /// Writes all rows of `data` as `options` say, and gives how many were written.
+    async fn write(
+        &self,
+        data: SendableRecordBatchStream,
+        options: CommitOptions,
+        context: &Arc<TaskContext>,
+    ) -> Result<u64> {
+        let Target {
+            table,
+            base,
+            overwrite,
+            rows,
+            ..
+        } = &self.target;
+        if *overwrite {
+            options.check_one_version("INSERT OVERWRITE")?;
+        }
+        if let Some(key) = &options.idempotency_key
+            && let Some(version) = table.committed_with(base, key).await?
+        {
+            let operation = match overwrite {
+                true => Operation::Overwrite,
+                false => Operation::Append,
+            };
+            table.repeats(version, Some(key), &operation).await?;
+            table.say_repeated(Some(key), version);
+            return Ok(0);
+        }
+        let load = Load::new(self, options)?;
+        if *overwrite {
+            load.check_not_begun()?;
+        }
+        let listener = context.session_config().get_extension::<Listener>();
+        let reporter = Reporter::begin(listener, table.name(), *rows);
+        let mut writing = Writing::new(context, &reporter, &self.metrics);
+        if *overwrite {
+            let mut feed = Feed::new(&base.arrow, data, None);
+            return load.replace(&mut feed, &mut writing).await;
+        }
+        load.run(data, &mut writing).await
+    }
+
+    /// Writes the rows of one chunk into data files of a transaction of its own, beside the
+    /// version `base`. Dropping what it gives removes them.
+    pub(super) async fn stage(
+        &self,
+        base: &Arc<Snapshot>,
+        feed: &mut Feed,
+        writing: &mut Writing<'_>,
+    ) -> Result<Staged> {
+        let Target {
+            table, overwrite, ..
+        } = &self.target;
+        let timer = writing.write_time.clone();
+        let timer = timer.timer();
+        let txn = Transaction::begin(table);
+        let span = tracing::info_span!("write", table = table.name());
+        let write = self.write_files(&txn, feed, writing).instrument(span);
+        let merges = async {
+            match overwrite {
+                true => Ok(Vec::new()),
+                false => Ok(table.prepare_merges(&txn, base).await?),
+            }
+        };
+        let (files, merges) = match futures::try_join!(write, merges) {
+            Ok(done) => done,
+            Err(error) => {
+                let stopped = txn.stopped(table, base).await;
+                txn.abort().await;
+                return Err(stopped.map_or(error, Into::into));
+            }
+        };
+        timer.done();
+        let rows = files.iter().filter_map(|file| file.rows).sum();
+        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
+        writing.files_written.add(files.len());
+        writing
+            .bytes_written
+            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
+        writing.before += bytes;
+        writing.reporter.written(writing.before);
+        Ok(Staged {
+            txn,
+            base: Arc::clone(base),
+            files,
+            merges,
+            rows,
+        })
+    }
+
+    /// Commits what was staged, with the endings of [`Table::commit`].
+    pub(super) async fn commit(
+        &self,
+        staged: Staged,
+        advance: Option<Advance>,
+        options: CommitOptions,
+        writing: &Writing<'_>,
+    ) -> Result<Committed> {
+        let Target {
+            table, overwrite, ..
+        } = &self.target;
+        let Staged {
+            txn,
+            base,
+            files,
+            merges,
+            ..
+        } = staged;
+        let (ids, _) = stats_columns(&base.schema, &base.arrow);
+        let change = match overwrite {
+            true => Change::overwrite(base.schema.id, ids, files),
+            false => Change::append(base.schema.id, ids, files).advancing(advance),
+        };
+        writing.reporter.report(Step::Commit);
+        let timer = writing.commit_time.timer();
+        let retries = txn.retries();
+        let span = tracing::info_span!("commit", table = table.name());
+        let committed = table
+            .commit(txn, base, change, merges, options)
+            .instrument(span)
+            .await?;
+        timer.done();
+        writing.commit_retries.add(retries.load(Ordering::Relaxed));
+        Ok(committed)
+    }
+
     async fn write_files(
         &self,
         txn: &Transaction,
-        mut data: SendableRecordBatchStream,
-        context: &Arc<TaskContext>,
-        reporter: &Reporter,
+        feed: &mut Feed,
+        writing: &Writing<'_>,
     ) -> Result<Vec<FileEntry>> {
-        let context = staging_context(txn, context)?;
+        let context = staging_context(txn, writing.context)?;
         let mut files: Vec<FileEntry> = Vec::new();
         // A file is begun only when there is a row for it.
-        while let Some(first) = self.next_rows(&mut data).await? {
+        while let Some(first) = feed.next().await? {
             let finished = files.iter().filter_map(|file| file.size).sum();
             let rows = Rows {
                 first,
-                rest: &mut data,
+                rest: feed,
                 finished,
-                reporter,
+                before: writing.before,
+                reporter: writing.reporter,
             };
             files.push(self.write_file(txn, rows, &context).await?);
         }
@@ -147,12 +291,14 @@ impl AtioSink {
                     break;
                 }
                 let written = txn.store().content(&key).map_or(0, |content| content.size);
-                input.reporter.written(input.finished + written);
+                let of_chunk = input.finished + written;
+                input.rest.wrote(of_chunk);
+                input.reporter.written(input.before + of_chunk);
                 input.reporter.advance(Step::Write, taken);
                 if written >= self.target.options.target_file_size {
                     break;
                 }
-                next = self.next_rows(input.rest).await?;
+                next = input.rest.next().await?;
             }
             drop(sender);
             Ok(rows)
@@ -198,30 +344,6 @@ impl AtioSink {
         })
     }
 
-    /// The next batch that has rows, with exactly the types of the table.
-    async fn next_rows(&self, data: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
-        while let Some(batch) = data.next().await {
-            let batch = batch?;
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let schema = &self.target.base.arrow;
-            // A value that does not fit is an error, never NULL.
-            let options = CastOptions {
-                safe: false,
-                ..CastOptions::default()
-            };
-            let columns = batch.columns().iter().zip(schema.fields());
-            let columns = columns.map(|(column, field)| {
-                let column = cast_with_options(column, field.data_type(), &options)?;
-                Ok(with_positive_nan(&column))
-            });
-            let columns = columns.collect::<Result<Vec<_>>>()?;
-            return Ok(Some(RecordBatch::try_new(Arc::clone(schema), columns)?));
-        }
-        Ok(None)
-    }
-
     fn file_config(&self, path: &str) -> Result<FileSinkConfig> {
         let url = format!("{STAGING_URL}{path}");
         Ok(FileSinkConfig {
@@ -251,10 +373,63 @@ impl AtioSink {
 /// What a file is made of: at least one batch, and as many more as fit.
 struct Rows<'a> {
     first: RecordBatch,
-    rest: &'a mut SendableRecordBatchStream,
-    /// Bytes of the files before it.
+    rest: &'a mut Feed,
+    /// Bytes of the files before it, in the same chunk.
     finished: u64,
+    /// Bytes of the chunks before.
+    before: u64,
     reporter: &'a Reporter,
+}
+
+/// The data files of one version that is not committed yet.
+#[must_use = "files that are not committed are removed"]
+pub(super) struct Staged {
+    txn: Arc<Transaction>,
+    base: Arc<Snapshot>,
+    files: Vec<FileEntry>,
+    merges: Vec<StagedMerge>,
+    pub(super) rows: u64,
+}
+
+impl Staged {
+    /// Removes the files.
+    pub(super) async fn abort(self) {
+        self.txn.abort().await;
+    }
+}
+
+/// One statement that writes: where it runs, and who looks on.
+pub(super) struct Writing<'a> {
+    context: &'a Arc<TaskContext>,
+    pub(super) reporter: &'a Reporter,
+    /// Bytes of the versions that are staged.
+    before: u64,
+    write_time: Time,
+    commit_time: Time,
+    files_written: Count,
+    bytes_written: Count,
+    commit_retries: Count,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(
+        context: &'a Arc<TaskContext>,
+        reporter: &'a Reporter,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Self {
+        let time = |name| MetricBuilder::new(metrics).subset_time(name, 0);
+        let count = |name| MetricBuilder::new(metrics).global_counter(name);
+        Self {
+            context,
+            reporter,
+            before: 0,
+            write_time: time("write_time"),
+            commit_time: time("commit_time"),
+            files_written: count("files_written"),
+            bytes_written: count("bytes_written"),
+            commit_retries: count("commit_retries"),
+        }
+    }
 }
 
 #[async_trait]
@@ -267,7 +442,8 @@ impl DataSink for AtioSink {
         &self.target.base.arrow
     }
 
-    /// Commits all rows of `data` as one version, or none of them.
+    /// Commits all rows of `data` as one version, or none of them; or one version for each
+    /// chunk, where that is set.
     ///
     /// Appending no rows makes no version; overwriting with no rows does. What was committed
     /// under the same key before is not written again: that gives no rows.
@@ -276,79 +452,8 @@ impl DataSink for AtioSink {
         data: SendableRecordBatchStream,
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
-        let Target {
-            table,
-            base,
-            overwrite,
-            rows: total,
-            ..
-        } = &self.target;
         let options = CommitSettings::take(context.session_config());
-        if let Some(key) = &options.idempotency_key
-            && let Some(version) = table.committed_with(base, key).await?
-        {
-            let operation = match overwrite {
-                true => Operation::Overwrite,
-                false => Operation::Append,
-            };
-            table.repeats(version, Some(key), &operation).await?;
-            table.say_repeated(Some(key), version);
-            return Ok(0);
-        }
-        let listener = context.session_config().get_extension::<Listener>();
-        let reporter = Reporter::begin(listener, table.name(), *total);
-        let time = |name| MetricBuilder::new(&self.metrics).subset_time(name, 0);
-        let count = |name| MetricBuilder::new(&self.metrics).global_counter(name);
-        let (write_time, commit_time) = (time("write_time"), time("commit_time"));
-        let timer = write_time.timer();
-        let txn = Transaction::begin(table);
-        let span = tracing::info_span!("write", table = table.name());
-        let write = self
-            .write_files(&txn, data, context, &reporter)
-            .instrument(span);
-        let merges = async {
-            match overwrite {
-                true => Ok(Vec::new()),
-                false => Ok(table.prepare_merges(&txn, base).await?),
-            }
-        };
-        let (files, merges) = match futures::try_join!(write, merges) {
-            Ok(done) => done,
-            Err(error) => {
-                let stopped = txn.stopped(table, base).await;
-                txn.abort().await;
-                return Err(stopped.map_or(error, Into::into));
-            }
-        };
-        timer.done();
-        let rows = files.iter().filter_map(|file| file.rows).sum();
-        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
-        count("files_written").add(files.len());
-        count("bytes_written").add(usize::try_from(bytes).unwrap_or(usize::MAX));
-        if files.is_empty() && !overwrite {
-            txn.abort().await;
-            return Ok(0);
-        }
-        let (ids, _) = stats_columns(&base.schema, &base.arrow);
-        let change = match overwrite {
-            true => Change::overwrite(base.schema.id, ids, files),
-            false => Change::append(base.schema.id, ids, files),
-        };
-        reporter.written(bytes);
-        reporter.report(Step::Commit);
-        let timer = commit_time.timer();
-        let retries = txn.retries();
-        let span = tracing::info_span!("commit", table = table.name());
-        let committed = table
-            .commit(txn, Arc::clone(base), change, merges, options)
-            .instrument(span)
-            .await?;
-        timer.done();
-        count("commit_retries").add(retries.load(Ordering::Relaxed));
-        match committed {
-            Committed::As(_) => Ok(rows),
-            Committed::Before(_) => Ok(0),
-        }
+        self.write(data, options, context).await
     }
 }
 

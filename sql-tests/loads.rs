@@ -1,0 +1,210 @@
+//! Loads in chunks: each row once, whatever stops a load and whoever runs beside it.
+
+#![cfg(test)]
+
+use atio::{CommitOptions, Error, ErrorKind, with_commit};
+use datafusion::prelude::SessionContext;
+
+use crate::content::{on_every_place, row, rows};
+use crate::session::{Place, run};
+
+on_every_place!(
+    load_that_stops_anywhere_goes_on_and_writes_each_row_once,
+    loads_with_one_key_at_once_write_each_row_once,
+    load_that_others_ended_meanwhile_writes_nothing,
+    load_goes_on_between_appends_tags_and_an_expiry,
+);
+
+fn create(place: &Place) -> String {
+    format!(
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    )
+}
+
+async fn opened(place: &Place) -> SessionContext {
+    let ctx = place.session();
+    rows(&ctx, &create(place)).await;
+    for setting in ["target_partitions = 1", "batch_size = 7"] {
+        rows(&ctx, &format!("SET datafusion.execution.{setting}")).await;
+    }
+    ctx
+}
+
+fn load(ctx: &SessionContext, every: u64) -> SessionContext {
+    let options = CommitOptions {
+        idempotency_key: Some("load".to_owned()),
+        commit_every_rows: Some(every),
+        ..CommitOptions::default()
+    };
+    with_commit(ctx, options).unwrap()
+}
+
+/// A hundred rows; the one with this number fails.
+fn insert(fails_at: Option<u64>) -> String {
+    match fails_at {
+        Some(row) => format!(
+            "INSERT INTO t SELECT value + 1 / (5000 + 1000 / (value - {row})) FROM generate_series(1, 100)"
+        ),
+        None => "INSERT INTO t SELECT value FROM generate_series(1, 100)".to_owned(),
+    }
+}
+
+async fn check_each_row_once(ctx: &SessionContext, what: &str) {
+    let found = row(ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
+    assert_eq!(found, "100|100|5050", "{what}");
+    let versions = "SELECT sum(rows_added), count(idempotency_key) FROM atio_history('t')";
+    assert_eq!(row(ctx, versions).await, "100|1", "{what}");
+    let sources = rows(ctx, "SELECT * FROM atio_sources('t')").await;
+    assert_eq!(sources, [""; 0], "{what}");
+}
+
+/// The rows that are there are the first of the load, and a multiple of its chunks.
+async fn check_beginning(ctx: &SessionContext, every: &[u64]) {
+    let found = row(ctx, "SELECT count(*), coalesce(sum(a), 0) FROM t").await;
+    let (count, sum) = found.split_once('|').unwrap();
+    let (count, sum): (u64, u64) = (count.parse().unwrap(), sum.parse().unwrap());
+    assert_eq!(sum, count * (count + 1) / 2, "{every:?}: {found}");
+}
+
+async fn load_that_stops_anywhere_goes_on_and_writes_each_row_once(place: Place) {
+    // How large the chunks of each attempt are, and at which row it fails.
+    let attempts: [&[(u64, u64)]; 5] = [
+        &[(10, 1), (10, 10), (10, 11), (10, 55)],
+        &[(10, 100), (100, 99)],
+        &[(100, 50)],
+        &[(7, 29), (3, 64), (50, 90)],
+        &[(1, 5)],
+    ];
+    for attempts in attempts {
+        let place = match place {
+            Place::Memory(_) => Place::memory(),
+            Place::Disk(_) => Place::disk(),
+        };
+        let ctx = opened(&place).await;
+        let mut written = 0;
+        for (every, fails_at) in attempts {
+            let failed = run(&load(&ctx, *every), &insert(Some(*fails_at))).await;
+            let error = failed.unwrap_err().to_string();
+            assert!(error.contains("Divide by zero"), "{error}");
+            let count: u64 = row(&ctx, "SELECT count(*) FROM t").await.parse().unwrap();
+            assert!(
+                count < *fails_at && count >= written,
+                "{attempts:?}: {count}"
+            );
+            let kept = format!("the load into 't' stopped; {} row", count - written);
+            assert_eq!(error.contains(&kept), count > written, "{error}");
+            written = count;
+            check_beginning(&ctx, &[*every]).await;
+        }
+        let ended = row(&load(&ctx, 40), &insert(None)).await;
+        assert_eq!(ended, (100 - written).to_string());
+        check_each_row_once(&ctx, &format!("{attempts:?}")).await;
+        assert_eq!(row(&load(&ctx, 40), &insert(None)).await, "0");
+        check_each_row_once(&ctx, &format!("{attempts:?}, again")).await;
+        assert_eq!(
+            row(&ctx, "SELECT max(version) > 1 FROM atio_history('t')").await,
+            "true"
+        );
+    }
+}
+
+async fn loads_with_one_key_at_once_write_each_row_once(place: Place) {
+    let ctx = opened(&place).await;
+    let sessions = [
+        opened(&place).await,
+        opened(&place).await,
+        opened(&place).await,
+    ];
+    let mut conflicts = 0;
+    loop {
+        let loads = (sessions.iter().zip([9, 10, 100])).map(|(session, every)| {
+            let session = load(session, every);
+            tokio::spawn(async move { run(&session, &insert(None)).await.map(drop) })
+        });
+        let ended = futures::future::join_all(loads).await;
+        let mut lost = 0;
+        for ended in ended {
+            if let Err(error) = ended.unwrap() {
+                let ours = Error::find(&error).unwrap();
+                assert_eq!(ours.kind(), ErrorKind::Conflict, "{error}");
+                assert!(error.to_string().contains("run it again"), "{error}");
+                lost += 1;
+            }
+        }
+        if lost == 0 {
+            break;
+        }
+        conflicts += lost;
+        assert!(conflicts < 30, "they stop each other for ever");
+    }
+    println!("{conflicts} conflicts");
+    check_each_row_once(&ctx, "three at once").await;
+}
+
+/// The whole load fits between the look at the key and the first commit.
+async fn load_that_others_ended_meanwhile_writes_nothing(place: Place) {
+    let (ctx, other) = (opened(&place).await, opened(&place).await);
+    for every in [10, 100] {
+        let plan = load(&ctx, every).sql(&insert(None)).await.unwrap();
+        let plan = plan.create_physical_plan().await.unwrap();
+        // Its base is the version of the planning; what follows is met by the commit alone.
+        run(&load(&other, 10), &insert(None)).await.unwrap();
+        let session = load(&ctx, every);
+        let written = datafusion::physical_plan::collect(plan, session.task_ctx()).await;
+        let written = crate::content::texts(&written.unwrap());
+        assert_eq!(written, ["0"]);
+        check_each_row_once(&ctx, "ended meanwhile").await;
+    }
+}
+
+async fn load_goes_on_between_appends_tags_and_an_expiry(place: Place) {
+    let (ctx, other) = (opened(&place).await, opened(&place).await);
+    run(&load(&ctx, 10), &insert(Some(45))).await.unwrap_err();
+    for sql in [
+        "INSERT INTO t VALUES (1000)",
+        "SELECT * FROM atio_tag('t', tag => 'x')",
+        "SELECT count(*) FROM expire_snapshots('t', keep_for => INTERVAL '0 days', dry_run => false)",
+    ] {
+        rows(&other, sql).await;
+    }
+    assert_eq!(row(&load(&ctx, 30), &insert(None)).await, "60");
+    let found = row(&ctx, "SELECT count(*), count(DISTINCT a) FROM t").await;
+    assert_eq!(found, "101|101");
+}
+
+#[tokio::test]
+async fn load_without_a_key_says_what_is_kept_and_that_it_would_come_twice() {
+    let place = Place::memory();
+    let ctx = opened(&place).await;
+    let options = CommitOptions {
+        commit_every_rows: Some(10),
+        ..CommitOptions::default()
+    };
+    let session = with_commit(&ctx, options).unwrap();
+    let error = run(&session, &insert(Some(25))).await.unwrap_err();
+    assert_eq!(Error::find(&error).unwrap().kind(), ErrorKind::InvalidInput);
+    let said = "the load into 't' stopped; 20 rows in versions 1 to 2 are kept: run again it would \
+                write them twice, for it has no idempotency key (atio_rollback takes them back)";
+    assert!(error.to_string().contains(said), "{error}");
+    assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "20");
+}
+
+#[tokio::test]
+async fn progress_of_a_load_in_chunks_counts_all_of_its_rows() {
+    let place = Place::memory();
+    let ctx = opened(&place).await;
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = std::sync::Arc::clone(&seen);
+    atio::on_progress(&ctx, move |now| {
+        into.lock().unwrap().push((now.step, now.done))
+    });
+    run(&load(&ctx, 50), &insert(Some(60))).await.unwrap_err();
+    seen.lock().unwrap().clear();
+    rows(&load(&ctx, 30), &insert(None)).await;
+    let seen = seen.lock().unwrap();
+    let commits = seen.iter().filter(|(step, _)| *step == atio::Step::Commit);
+    let commits: Vec<_> = commits.map(|(_, done)| *done).collect();
+    assert_eq!(commits, [80, 100]);
+    assert_eq!(seen.last(), Some(&(atio::Step::End, 100)));
+}

@@ -1,0 +1,208 @@
+//! How far a source was taken over: what a snapshot remembers, and what a commit asks of it.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::table::Table;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::limits::{APPS, NAME_BYTES, refused};
+use crate::format::snapshot::State;
+use crate::format::{Checksum, Version};
+
+/// The sources that are loads of atio's own; what follows is their key.
+const LOAD: &str = "atio.load:";
+/// Counts are read as signed numbers.
+const MOST: u64 = i64::MAX as u64;
+
+/// How far a source was taken over (C7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// Of a stream: a number that only grows.
+    At(u64),
+    /// Of a load that has not ended: its first rows, and a checksum over them.
+    Rows { rows: u64, checksum: Checksum },
+}
+
+impl Position {
+    /// None if another program wrote it, and only that knows what it means.
+    fn parse(value: &Value) -> Option<Self> {
+        let small = |number: u64| (number <= MOST).then_some(number);
+        if let Some(position) = value.as_u64() {
+            return small(position).map(Self::At);
+        }
+        let checksum = serde_json::from_value(value.get("checksum")?.clone()).ok()?;
+        let rows = small(value.get("rows")?.as_u64()?)?;
+        Some(Self::Rows { rows, checksum })
+    }
+
+    fn to_json(self) -> Value {
+        match self {
+            Self::At(position) => json!(position),
+            Self::Rows { rows, checksum } => json!({"rows": rows, "checksum": checksum}),
+        }
+    }
+
+    /// The position, or the rows taken over.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::At(number) | Self::Rows { rows: number, .. } => number,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(position) => write!(f, "position {position}"),
+            Self::Rows { rows, .. } => write!(f, "row {rows}"),
+        }
+    }
+}
+
+/// What an append takes over of a source: from where the source is to where it then is.
+#[derive(Debug, Clone)]
+pub(crate) struct Advance {
+    source: String,
+    from: Option<Position>,
+    /// None: the source has ended, and is forgotten.
+    to: Option<Position>,
+    /// A version with this key has done all of it.
+    key: Option<String>,
+}
+
+impl Advance {
+    /// The next rows of the load with `key`; the last ones if `to` is None.
+    pub(crate) fn load(key: &str, from: Option<Position>, to: Option<Position>) -> Self {
+        Self {
+            source: load_source(key),
+            from,
+            to,
+            key: Some(key.to_owned()),
+        }
+    }
+
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+/// Fails where no load can remember how far it got.
+pub(crate) fn check_load_key(key: &str) -> Result<()> {
+    NAME_BYTES
+        .check(load_source(key).len())
+        .map_err(refused("idempotency key of a load in chunks"))
+}
+
+fn load_source(key: &str) -> String {
+    format!("{LOAD}{key}")
+}
+
+impl Table {
+    /// How far `state` has taken `source` over; None if it knows nothing of it.
+    pub(crate) fn position(&self, state: &State, source: &str) -> Result<Option<Position>> {
+        let parsed = state.apps.get(source).map(|value| {
+            Position::parse(value).ok_or_else(|| {
+                Error::unsupported(format!(
+                    "'{}' knows the source '{}', but by a position of another program: choose another name",
+                    self.name(),
+                    source.escape_debug()
+                ))
+            })
+        });
+        parsed.transpose()
+    }
+
+    /// How far `state` has taken the load with `key` over; None if it has not begun, or ended.
+    pub(crate) fn load_position(&self, state: &State, key: &str) -> Result<Option<Position>> {
+        self.position(state, &load_source(key))
+    }
+
+    /// The sources that `state` knows; a position of another program is None.
+    pub(crate) fn sources(state: &State) -> Vec<(&str, Option<Position>)> {
+        let apps = state.apps.iter();
+        apps.map(|(source, value)| (source.as_str(), Position::parse(value)))
+            .collect()
+    }
+
+    /// Lets `state`, which is to follow `base`, remember `advance`; fails if the source is
+    /// elsewhere than the advance begins.
+    pub(super) fn advance(&self, state: &mut State, base: Version, by: &Advance) -> Result<()> {
+        let found = self.position(state, &by.source)?;
+        if found != by.from {
+            return Err(self.taken_by_another(by, found, base));
+        }
+        let Some(to) = by.to else {
+            state.apps.remove(&by.source);
+            return Ok(());
+        };
+        if found.is_none() && state.apps.len() >= APPS.most {
+            return Err(Error::invalid(format!(
+                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end the loads that have not ended, or write to another table; nothing was written",
+                self.name(),
+                state.apps.len()
+            )));
+        }
+        state.apps.insert(by.source.clone(), to.to_json());
+        Ok(())
+    }
+
+    fn taken_by_another(&self, by: &Advance, found: Option<Position>, base: Version) -> Error {
+        let message = match &by.key {
+            Some(key) => format!(
+                "cannot commit to '{}': another writer has taken the load with the key '{}' to {}, by version {base}, and this one goes on from {}; nothing more was written: run it again, and it goes on from there",
+                self.name(),
+                key.escape_debug(),
+                words(found, "its end"),
+                words(by.from, "its beginning"),
+            ),
+            None => format!(
+                "cannot commit to '{}': another writer has taken '{}' to {}, by version {base}, and this one goes on from {}; nothing more was written: open the source again, and go on from there",
+                self.name(),
+                by.source.escape_debug(),
+                words(found, "no position"),
+                words(by.from, "its beginning"),
+            ),
+        };
+        Error::new(ErrorKind::Conflict, message)
+    }
+}
+
+fn words(position: Option<Position>, none: &str) -> String {
+    position.map_or_else(|| none.to_owned(), |position| position.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_round_trip_and_those_of_others_are_unknown() {
+        let checksum = Checksum::of(b"rows");
+        for position in [
+            Position::At(0),
+            Position::At(MOST),
+            Position::Rows { rows: 7, checksum },
+        ] {
+            assert_eq!(Position::parse(&position.to_json()), Some(position));
+        }
+        for other in [
+            json!(-1),
+            json!(1.5),
+            json!("7"),
+            json!(MOST + 1),
+            json!({"rows": 7}),
+            json!({"rows": 7, "checksum": "7"}),
+            json!({"rows": -7, "checksum": checksum}),
+            Value::Null,
+        ] {
+            assert_eq!(Position::parse(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn key_that_cannot_be_kept_is_refused() {
+        check_load_key("load").unwrap();
+        check_load_key(&"x".repeat(65_536)).unwrap_err();
+    }
+}

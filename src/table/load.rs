@@ -1,0 +1,240 @@
+//! One INSERT: a version, or one for each chunk of its rows.
+
+use datafusion::common::Result;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+
+use super::feed::{Feed, Room};
+use super::row_sum::RowSum;
+use super::sink::{AtioSink, Staged, Writing};
+use crate::error::{Error, ErrorKind, Result as AtioResult};
+use crate::format::Version;
+use crate::log::{Advance, CommitOptions, Committed, Position};
+use crate::progress::Step;
+
+/// The property of each version of a load that has a key and several versions: the key.
+const LOAD: &str = "atio.load";
+/// The property of each version of a load that has several: its rows so far.
+const LOAD_ROWS: &str = "atio.load_rows";
+
+/// A load that runs.
+pub(super) struct Load<'a> {
+    sink: &'a AtioSink,
+    options: CommitOptions,
+    /// How far it came under its key, this time or before.
+    position: Option<Position>,
+    /// Rows that were committed this time, and the first and last version with them.
+    rows: u64,
+    versions: Option<(Version, Version)>,
+}
+
+impl<'a> Load<'a> {
+    /// The load that `options` describe, where it was left.
+    pub(super) fn new(sink: &'a AtioSink, options: CommitOptions) -> AtioResult<Self> {
+        let state = &sink.target.base.state;
+        let position = match &options.idempotency_key {
+            Some(key) => sink.target.table.load_position(state, key)?,
+            None => None,
+        };
+        Ok(Self {
+            sink,
+            options,
+            position,
+            rows: 0,
+            versions: None,
+        })
+    }
+
+    /// Fails if it has begun: then its key is for the rest of it.
+    pub(super) fn check_not_begun(&self) -> AtioResult<()> {
+        match self.position {
+            None => Ok(()),
+            Some(position) => Err(Error::invalid(format!(
+                "the key '{}' is that of a load into '{}' that stopped at {position}: run the INSERT INTO again to end it, or use another key; nothing was written",
+                self.key().unwrap_or_default().escape_debug(),
+                self.sink.target.table.name()
+            ))),
+        }
+    }
+
+    /// Replaces all rows of the table, in one version.
+    pub(super) async fn replace(self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<u64> {
+        let staged = (self.sink)
+            .stage(&self.sink.target.base, feed, writing)
+            .await?;
+        let rows = staged.rows;
+        match self
+            .sink
+            .commit(staged, None, self.options, writing)
+            .await?
+        {
+            Committed::As(_) => Ok(rows),
+            Committed::Before(_) => Ok(0),
+        }
+    }
+
+    /// Appends all rows, and gives how many were written this time.
+    pub(super) async fn run(
+        mut self,
+        data: SendableRecordBatchStream,
+        writing: &mut Writing<'_>,
+    ) -> Result<u64> {
+        let schema = &self.sink.target.base.arrow;
+        let goes_on = self.position.is_some();
+        let sum = match self.key().is_some() && (goes_on || self.options.has_chunks()) {
+            true => Some(RowSum::new(schema)?),
+            false => None,
+        };
+        let mut feed = Feed::new(schema, data, sum);
+        if let Some(position) = self.position {
+            feed.skip(position.number()).await?;
+            self.check_same_rows(position, &feed)?;
+            writing.reporter.advance(Step::Write, feed.rows());
+        }
+        match self.append(&mut feed, writing).await {
+            Ok(()) => Ok(self.rows),
+            Err(error) => Err(self.stopped(error)),
+        }
+    }
+
+    async fn append(&mut self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<()> {
+        let table = &self.sink.target.table;
+        let room = Room {
+            rows: self.options.commit_every_rows,
+            bytes: self.options.commit_every_bytes,
+        };
+        let mut base = self.sink.target.base.clone();
+        loop {
+            feed.begin_chunk(room);
+            let staged = self.sink.stage(&base, feed, writing).await?;
+            if staged.rows == 0 && self.position.is_none() {
+                staged.abort().await;
+                return Ok(());
+            }
+            let more = feed.has_more().await;
+            let reached = Reached {
+                rows: feed.rows(),
+                position: position_of(feed),
+                more,
+            };
+            let Some(version) = self.commit(staged, reached, writing).await? else {
+                return Ok(());
+            };
+            if !more {
+                return Ok(());
+            }
+            base = table.go_on(&base, version).await?;
+        }
+    }
+
+    /// Commits a chunk. None if others have done the rest.
+    async fn commit(
+        &mut self,
+        staged: Staged,
+        reached: Reached,
+        writing: &Writing<'_>,
+    ) -> Result<Option<Version>> {
+        let rows = staged.rows;
+        let to = reached.position.filter(|_| reached.more);
+        let key = self.options.idempotency_key.as_deref();
+        let advance = key.map(|key| Advance::load(key, self.position, to));
+        let options = self.options_of_chunk(&reached);
+        let committed = self.sink.commit(staged, advance, options, writing).await?;
+        let Committed::As(version) = committed else {
+            return Ok(None);
+        };
+        self.position = to;
+        self.rows += rows;
+        let first = self.versions.map_or(version, |(first, _)| first);
+        self.versions = Some((first, version));
+        Ok(Some(version))
+    }
+
+    fn options_of_chunk(&self, reached: &Reached) -> CommitOptions {
+        let mut options = self.options.clone();
+        if reached.more || self.versions.is_some() || self.position.is_some() {
+            let properties = &mut options.properties;
+            properties.insert(LOAD_ROWS.to_owned(), reached.rows.to_string());
+            if let Some(key) = &self.options.idempotency_key {
+                properties.insert(LOAD.to_owned(), key.clone());
+            }
+        }
+        // With its key the load has ended.
+        options.idempotency_key.take_if(|_| reached.more);
+        options
+    }
+
+    /// Fails if the rows that were passed over are not those that were written before.
+    fn check_same_rows(&self, position: Position, feed: &Feed) -> AtioResult<()> {
+        if position_of(feed) == Some(position) {
+            return Ok(());
+        }
+        let what = match feed.rows() < position.number() {
+            true => format!("gives only {} now", count(feed.rows(), "row")),
+            false => "gives other rows than when it began, or in another order".to_owned(),
+        };
+        Err(Error::invalid(format!(
+            "cannot go on with the load with the key '{}' into '{}': {} were written, and the query {what}; nothing was added. Let it give the same rows in the same order, by ORDER BY or SET datafusion.execution.target_partitions = 1; or look at what is there (atio_history shows the versions by their property {LOAD}) and go on under another key",
+            self.key().unwrap_or_default().escape_debug(),
+            self.sink.target.table.name(),
+            count(position.number(), "row"),
+        )))
+    }
+
+    /// The error of a load of which some versions stay.
+    fn stopped(&self, error: DataFusionError) -> DataFusionError {
+        let Some((first, last)) = self.versions else {
+            return error;
+        };
+        let versions = match first == last {
+            true => format!("version {first}"),
+            false => format!("versions {first} to {last}"),
+        };
+        let unknown =
+            Error::find(&error).is_some_and(|error| error.kind() == ErrorKind::CommitUnknown);
+        let perhaps = match unknown {
+            true => ", and perhaps the next rows,",
+            false => "",
+        };
+        let next = match self.key() {
+            Some(key) => format!(
+                "run it again with its key '{}', and it goes on behind them",
+                key.escape_debug()
+            ),
+            None => "run again it would write them twice, for it has no idempotency key (atio_rollback takes them back)".to_owned(),
+        };
+        let said = format!(
+            "the load into '{}' stopped; {} in {versions}{perhaps} are kept: {next}",
+            self.sink.target.table.name(),
+            count(self.rows, "row"),
+        );
+        Error::of_datafusion_in(&said, error).into()
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.options.idempotency_key.as_deref()
+    }
+}
+
+/// Where a chunk ended.
+struct Reached {
+    /// Of the whole load.
+    rows: u64,
+    /// None where the load cannot go on later.
+    position: Option<Position>,
+    more: bool,
+}
+
+fn position_of(feed: &Feed) -> Option<Position> {
+    feed.sum().map(|sum| Position::Rows {
+        rows: feed.rows(),
+        checksum: sum.checksum(),
+    })
+}
+
+fn count(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}

@@ -28,5 +28,6 @@ mod readme;
 mod servers;
 mod session;
 mod slt;
+mod streams;
 mod writers;
 mod xlsx;

@@ -11,6 +11,7 @@ mod crash;
 mod errors;
 mod leftovers;
 mod limits;
+mod loads;
 mod many;
 mod memory;
 mod stopped;

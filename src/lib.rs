@@ -59,7 +59,7 @@ pub use sql::{
     AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
     restore, with_commit, write,
 };
-pub use table::AtioTable;
+pub use table::{AtioTable, StreamOptions, StreamWriter};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

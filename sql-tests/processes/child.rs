@@ -67,6 +67,8 @@ pub(crate) struct Job {
     pub(crate) file_size: Option<u64>,
     /// The bytes that its session may use.
     pub(crate) pool: Option<usize>,
+    /// Behind the statements, and told as one more of them: a stream.
+    pub(crate) pushes: Option<super::loads::Pushes>,
     /// Instead of the statements: see [`super::errors`].
     pub(crate) errors: Option<super::errors::Sweep>,
 }
@@ -214,6 +216,13 @@ async fn work(job: &Job) {
                 let text = error.strip_backtrace().replace('\n', " ");
                 say(format_args!("failed {number} {}: {text}", kind(&error)));
             }
+        }
+    }
+    if let Some(pushes) = &job.pushes {
+        let number = job.sql.len();
+        match pushes.run(&ctx).await {
+            Ok(()) => say(format_args!("done {number}")),
+            Err(error) => say(format_args!("failed {number} {:?}: {error}", error.kind())),
         }
     }
     if let Some((When::AtTheEnd, act)) = &job.act {

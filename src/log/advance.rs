@@ -12,6 +12,8 @@ use crate::format::{Checksum, Version};
 
 /// The sources that are loads of atio's own; what follows is their key.
 const LOAD: &str = "atio.load:";
+/// No source of others begins so.
+const RESERVED: &str = "atio.";
 /// Counts are read as signed numbers.
 const MOST: u64 = i64::MAX as u64;
 
@@ -72,6 +74,16 @@ pub(crate) struct Advance {
 }
 
 impl Advance {
+    /// A stream's next rows.
+    pub(crate) fn stream(source: String, from: Option<u64>, to: u64) -> Self {
+        Self {
+            source,
+            from: from.map(Position::At),
+            to: Some(Position::At(to)),
+            key: None,
+        }
+    }
+
     /// The next rows of the load with `key`; the last ones if `to` is None.
     pub(crate) fn load(key: &str, from: Option<Position>, to: Option<Position>) -> Self {
         Self {
@@ -84,6 +96,33 @@ impl Advance {
 
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+}
+
+/// Fails where no stream may be called so.
+pub(crate) fn check_source(source: &str) -> Result<()> {
+    NAME_BYTES
+        .check(source.len())
+        .map_err(refused("name of the source"))?;
+    if source.is_empty() {
+        return Err(Error::invalid("a source must have a name"));
+    }
+    match source.starts_with(RESERVED) {
+        true => Err(Error::invalid(format!(
+            "the source '{}' needs another name: those that begin with '{RESERVED}' are atio's own",
+            source.escape_debug()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Fails where a position could not be read again.
+pub(crate) fn check_position(position: u64) -> Result<()> {
+    match position <= MOST {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "the position {position} is too large: positions go up to {MOST}"
+        ))),
     }
 }
 
@@ -201,8 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn key_that_cannot_be_kept_is_refused() {
-        check_load_key("load").unwrap();
+    fn names_and_positions_that_cannot_be_kept_are_refused() {
+        check_source("sensor-7").unwrap();
+        check_position(MOST).unwrap();
+        for (source, says) in [
+            ("", "a source must have a name"),
+            (
+                "atio.load:x",
+                "the source 'atio.load:x' needs another name: those that begin with 'atio.' are atio's own",
+            ),
+        ] {
+            assert_eq!(check_source(source).unwrap_err().message(), says);
+        }
+        assert_eq!(
+            check_source(&"x".repeat(65_537)).unwrap_err().message(),
+            "the name of the source cannot be stored: 65537 bytes of a name are more than the limit of 65536"
+        );
         check_load_key(&"x".repeat(65_536)).unwrap_err();
+        check_position(MOST + 1).unwrap_err();
     }
 }

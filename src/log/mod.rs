@@ -36,7 +36,7 @@ mod tags;
 mod transaction;
 mod unreadable;
 
-pub(crate) use advance::{Advance, Position};
+pub(crate) use advance::{Advance, Position, check_position, check_source};
 pub(crate) use commit::{Change, Committed};
 pub use commit_options::CommitOptions;
 pub(crate) use create::NewTable;

@@ -22,12 +22,10 @@ use super::arguments::{self, Arguments};
 use super::damaged::DamagedTable;
 use super::file_functions::FileFunction;
 use super::functions::{self, Function};
-use super::location::Location;
-use super::open::OpenTables;
+use super::named::named;
 use super::policy::{Access, AtioPolicy};
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
-use crate::log::OpenOptions;
 use crate::table::AtioTable;
 
 /// Plans atio's functions with named arguments, and every AS OF: honoured for atio tables,
@@ -97,64 +95,11 @@ impl AtioRelations {
         text: &str,
         needs_newest: bool,
     ) -> Result<AtioTable> {
-        let state = self.state()?;
-        let policy = AtioPolicy::of(&state);
-        policy.check_access(access)?;
-        let place = text.contains('/') || text.contains('\\');
-        if !place {
-            let reference = TableReference::parse_str(text);
-            let found = self.find(&state, &reference)?;
-            let provider = found.ok_or_else(|| {
-                Error::invalid(format!(
-                    "{}: there is no table '{reference}' in this session; give the name of a registered table, or a path with a '/'",
-                    function.name()
-                ))
-            })?;
-            if let Some(damaged) = DamagedTable::downcast(provider.as_ref()) {
-                return match needs_newest {
-                    true => Err(damaged.error().into()),
-                    false => Ok(damaged.table().clone()),
-                };
-            }
-            return AtioTable::downcast(provider.as_ref())
-                .cloned()
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "{}: '{reference}' is not an atio table",
-                        function.name()
-                    ))
-                    .into()
-                });
-        }
-        let location = Location::parse(text)?;
-        policy.check(&location, access)?;
-        let tables = OpenTables::of(&state);
-        let runtime = Arc::clone(state.runtime_env());
-        if !needs_newest {
-            return Ok(tables.unread(&runtime, &location)?);
-        }
-        let options = OpenOptions::default();
+        let (state, text) = (self.state()?, text.to_owned());
+        let name = function.name();
         Ok(wait(async move {
-            tables.open(&runtime, &location, options).await
+            named(state, name, access, &text, needs_newest).await
         })?)
-    }
-
-    fn find(
-        &self,
-        state: &SessionState,
-        reference: &TableReference,
-    ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Ok(schema) = state.schema_for_ref(reference.clone()) else {
-            return Ok(None);
-        };
-        let name = reference.table().to_owned();
-        let found = wait(async move {
-            let found = schema.table(&name).await;
-            found.map_err(|error| {
-                Error::invalid(format!("table '{name}' cannot be opened")).with_source(error)
-            })
-        })?;
-        Ok(found)
     }
 }
 

@@ -15,6 +15,7 @@ mod scan;
 mod settings;
 mod sink;
 mod statistics;
+mod stream;
 mod watch;
 
 pub(crate) use options::TableOptions;
@@ -22,6 +23,7 @@ pub(crate) use pin::PinVersions;
 pub use provider::AtioTable;
 pub(crate) use settings::CommitSettings;
 pub(crate) use sink::append_rows;
+pub use stream::{StreamOptions, StreamWriter};
 pub(crate) use watch::Watch;
 
 use std::error::Error as StdError;

@@ -1,0 +1,458 @@
+//! Rows that arrive one batch after another: committed by number, size and time, and of a
+//! source that is told apart each once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::SchemaExt;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::feed::{Feed, of_table};
+use super::provider::AtioTable;
+use super::sink::{AtioSink, Writing, in_memory};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Version;
+use crate::log::{
+    Advance, CommitOptions, Committed, Position, Snapshot, Table, check_position, check_source,
+};
+use crate::progress::{Listener, Reporter};
+
+/// How many batches wait while others are committed.
+const WAITING: usize = 1;
+
+/// What a [`StreamWriter`] writes, and when it commits.
+///
+/// ```
+/// let options = atio::StreamOptions {
+///     source: Some("sensor-7".into()),
+///     commit_every: Some(std::time::Duration::from_secs(2)),
+///     ..Default::default()
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// What the rows are of. The table remembers its position, so that every row of it is
+    /// written once, whatever happens; without a name it remembers none.
+    pub source: Option<String>,
+    /// Commits once so many rows wait.
+    pub commit_rows: u64,
+    /// Commits before more bytes wait, as batches take them in memory. One more batch waits
+    /// beside them at most.
+    pub commit_bytes: u64,
+    /// Commits once the oldest row has waited so long; None: never for that.
+    pub commit_every: Option<Duration>,
+    /// The message of every commit.
+    pub message: Option<String>,
+    /// The properties of every commit, by name.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            source: None,
+            commit_rows: 1_000_000,
+            commit_bytes: 64 * 1024 * 1024,
+            commit_every: Some(Duration::from_secs(10)),
+            message: None,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl StreamOptions {
+    fn check(&self) -> Result<()> {
+        self.source.as_deref().map(check_source).transpose()?;
+        if self.commit_rows == 0
+            || self.commit_bytes == 0
+            || self.commit_every == Some(Duration::ZERO)
+        {
+            return Err(Error::invalid(
+                "a stream cannot be committed every 0 rows, bytes or seconds: give more",
+            ));
+        }
+        self.of_commit().check()
+    }
+
+    fn of_commit(&self) -> CommitOptions {
+        CommitOptions {
+            message: self.message.clone(),
+            properties: self.properties.clone(),
+            ..CommitOptions::default()
+        }
+    }
+}
+
+/// Writes rows that arrive one batch after another into a table.
+///
+/// It commits by itself, as its [options](StreamOptions) say, also while nothing is pushed. A
+/// commit is one version: its rows are there with the position of the source, or neither is. So
+/// whoever starts again, even after a `kill -9`, asks for the [`position`](Self::position) and
+/// goes on behind it. If two writers write one source, one of them fails with
+/// [`Conflict`](crate::ErrorKind::Conflict) at its next commit.
+///
+/// Dropping it without [`close`](Self::close) gives up what was not committed; a commit that is
+/// under way may still take effect, as a whole.
+///
+/// ```
+/// use std::sync::Arc;
+/// use atio::{StreamOptions, StreamWriter};
+/// use datafusion::arrow::array::{Int64Array, RecordBatch};
+/// use datafusion::prelude::SessionContext;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let location = directory.path().display();
+/// let ctx = SessionContext::new();
+/// atio::register(&ctx)?;
+/// ctx.sql(&format!("CREATE EXTERNAL TABLE sensors (value BIGINT) STORED AS ATIO LOCATION '{location}/sensors'")).await?;
+///
+/// let options = StreamOptions { source: Some("sensor-7".into()), ..Default::default() };
+/// let mut writer = StreamWriter::open(&ctx, "sensors", options).await?;
+/// let begin = writer.position().map_or(0, |position| position + 1);
+/// for position in begin..begin + 3 {
+///     let values = Arc::new(Int64Array::from(vec![position as i64]));
+///     let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+///     writer.push(batch, position).await?;
+/// }
+/// writer.close().await?;
+///
+/// assert_eq!(ctx.sql("SELECT * FROM sensors").await?.count().await?, 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct StreamWriter {
+    table: Arc<Table>,
+    schema: SchemaRef,
+    has_source: bool,
+    pushed: Option<u64>,
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl StreamWriter {
+    /// Opens `table`; see [`open`](Self::open).
+    pub(crate) async fn of_table(
+        table: &AtioTable,
+        options: StreamOptions,
+        context: Arc<TaskContext>,
+    ) -> Result<Self> {
+        options.check()?;
+        if let Some(fixed) = table.fixed() {
+            return Err(Error::invalid(format!(
+                "cannot write to version {} of '{}': only the newest version can be written",
+                fixed.version,
+                table.table().name()
+            )));
+        }
+        let table = Arc::clone(table.table());
+        let base = table.newest().await?;
+        let position = match &options.source {
+            Some(source) => table.position(&base.state, source)?,
+            None => None,
+        };
+        let position = position.map(Position::number);
+        let schema = Arc::clone(&base.arrow);
+        let shared = Arc::new(Shared(Mutex::new(Said {
+            committed: position,
+            failed: None,
+        })));
+        let has_source = options.source.is_some();
+        let (commands, queue) = mpsc::channel(WAITING);
+        let committer = Committer {
+            table: Arc::clone(&table),
+            base,
+            last: None,
+            context,
+            options,
+            waiting: Waiting::default(),
+            reached: position,
+            committed: position,
+        };
+        let task = tokio::spawn(committer.run(queue, Arc::clone(&shared)));
+        Ok(Self {
+            table,
+            schema,
+            has_source,
+            pushed: position,
+            commands,
+            shared,
+            task,
+        })
+    }
+
+    /// The position behind the rows of the source that are committed; None if none are, or if
+    /// the source has no name.
+    pub fn position(&self) -> Option<u64> {
+        self.shared.lock().committed
+    }
+
+    /// Adds rows; `position` is where the source is behind them. Without a source it says nothing.
+    ///
+    /// Waits while a commit is under way and another batch waits already. A batch without rows
+    /// moves the position alone.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the batch does not fit the table or
+    /// the position is not greater than the one before: then nothing was added, and the writer
+    /// goes on. Otherwise what a commit failed with: then it has stopped, and says what is
+    /// committed.
+    pub async fn push(&mut self, batch: RecordBatch, position: u64) -> Result<()> {
+        if self.has_source {
+            check_position(position)?;
+            if let Some(before) = self.pushed.filter(|before| position <= *before) {
+                return Err(Error::invalid(format!(
+                    "the position {position} is not behind {before}, which was pushed to '{}' before: positions must grow",
+                    self.table.name()
+                )));
+            }
+        }
+        let unfit = format!("the batch does not fit the table '{}'", self.table.name());
+        let batch = self
+            .schema
+            .logically_equivalent_names_and_types(&batch.schema())
+            .and_then(|()| of_table(&self.schema, &batch))
+            .map_err(|error| Error::invalid(unfit).with_source(error))?;
+        let rows = Command::Push(batch, position);
+        if self.commands.send(rows).await.is_err() {
+            return Err(self.stopped());
+        }
+        if self.has_source {
+            self.pushed = Some(position);
+        }
+        Ok(())
+    }
+
+    /// Commits what was pushed, and waits until that is done.
+    ///
+    /// # Errors
+    ///
+    /// What the commit failed with, or one before; the writer has stopped then.
+    pub async fn commit(&mut self) -> Result<()> {
+        let (reply, done) = oneshot::channel();
+        let sent = self.commands.send(Command::Commit(reply)).await;
+        // What was not sent holds the reply, and nobody would give it.
+        if sent.is_err() {
+            return Err(self.stopped());
+        }
+        done.await.map_err(|_| self.stopped())
+    }
+
+    /// Commits what was pushed, and ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub async fn close(mut self) -> Result<()> {
+        self.commit().await
+    }
+
+    /// Why nothing more is taken.
+    fn stopped(&self) -> Error {
+        let again = "open it again, and go on behind its position";
+        match self.shared.lock().failed.take() {
+            Some(error) => error,
+            None => Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "the stream into '{}' has stopped: {again}",
+                    self.table.name()
+                ),
+            ),
+        }
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        // A commit that has begun ends by itself.
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Push(RecordBatch, u64),
+    Commit(oneshot::Sender<()>),
+}
+
+/// What the task that commits says.
+#[derive(Debug)]
+struct Shared(Mutex<Said>);
+
+#[derive(Debug)]
+struct Said {
+    committed: Option<u64>,
+    /// Taken by the first who asks.
+    failed: Option<Error>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Batches that are not committed.
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: Vec<RecordBatch>,
+    rows: u64,
+    memory: RecordBatchMemoryCounter,
+    /// When the oldest must be committed.
+    due: Option<Instant>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> u64 {
+        self.memory.memory_usage() as u64
+    }
+}
+
+/// Owns what waits, in a task of its own.
+struct Committer {
+    table: Arc<Table>,
+    base: Arc<Snapshot>,
+    /// The version that was committed on the base.
+    last: Option<Version>,
+    context: Arc<TaskContext>,
+    options: StreamOptions,
+    waiting: Waiting,
+    /// The position behind what waits, and behind what is committed.
+    reached: Option<u64>,
+    committed: Option<u64>,
+}
+
+impl Committer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Command>, shared: Arc<Shared>) {
+        loop {
+            let next = match self.waiting.due {
+                Some(due) => tokio::time::timeout_at(due, queue.recv()).await,
+                None => Ok(queue.recv().await),
+            };
+            let (done, reply) = match next {
+                Ok(None) => return,
+                Ok(Some(Command::Push(batch, position))) => {
+                    (self.push(batch, position).await, None)
+                }
+                Ok(Some(Command::Commit(reply))) => (self.commit().await, Some(reply)),
+                Err(_) => (self.commit().await, None),
+            };
+            let mut said = shared.lock();
+            said.committed = self.committed;
+            if let Err(error) = done {
+                // Before anybody can learn of the error: what is pushed then would be lost.
+                queue.close();
+                said.failed = Some(self.failed(error));
+                return;
+            }
+            if let Some(reply) = reply {
+                // Nobody waits any more: it is committed all the same.
+                reply.send(()).ok();
+            }
+        }
+    }
+
+    async fn push(&mut self, batch: RecordBatch, position: u64) -> Result<()> {
+        let before = self.waiting.bytes();
+        self.waiting.memory.count_batch(&batch);
+        if before > 0 && self.waiting.bytes() > self.options.commit_bytes {
+            self.commit().await?;
+            self.waiting.memory.count_batch(&batch);
+        }
+        let StreamOptions {
+            source,
+            commit_rows,
+            commit_bytes,
+            commit_every,
+            ..
+        } = &self.options;
+        let now = Instant::now();
+        let due = commit_every.and_then(|every| now.checked_add(every));
+        self.waiting.due = self.waiting.due.or(due);
+        self.waiting.rows += batch.num_rows() as u64;
+        self.waiting.batches.push(batch);
+        self.reached = source.is_some().then_some(position);
+        match self.waiting.rows >= *commit_rows || self.waiting.bytes() >= *commit_bytes {
+            true => self.commit().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Commits what waits, if anything does.
+    async fn commit(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.rows == 0 && self.reached == self.committed {
+            return Ok(());
+        }
+        if let Some(version) = self.last.take() {
+            self.base = self.table.go_on(&self.base, version).await?;
+        }
+        let committed = self.append(waiting).await;
+        let name = self.table.name();
+        let what = format!("cannot write to '{name}'");
+        let committed = committed.map_err(|error| Error::from_datafusion(&what, error))?;
+        let (Committed::As(version) | Committed::Before(version)) = committed;
+        self.last = Some(version);
+        self.committed = self.reached;
+        Ok(())
+    }
+
+    async fn append(&self, waiting: Waiting) -> datafusion::error::Result<Committed> {
+        let base = &self.base;
+        let sink = AtioSink::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
+        let rows = in_memory(&base.arrow, waiting.batches);
+        let mut feed = Feed::new(&base.arrow, rows, None);
+        let listener = self.context.session_config().get_extension::<Listener>();
+        let reporter = Reporter::begin(listener, self.table.name(), Some(waiting.rows));
+        let metrics = ExecutionPlanMetricsSet::new();
+        let mut writing = Writing::new(&self.context, &reporter, &metrics);
+        let staged = sink.stage(base, &mut feed, &mut writing).await?;
+        let source = self.options.source.clone();
+        let advance = source.zip(self.reached);
+        let advance = advance.map(|(source, to)| Advance::stream(source, self.committed, to));
+        sink.commit(staged, advance, self.options.of_commit(), &writing)
+            .await
+    }
+
+    /// The error of a stream that stops, and what is committed.
+    fn failed(&self, error: Error) -> Error {
+        let there = match (&self.options.source, self.committed) {
+            (None, _) => "what was pushed after its last commit is".to_owned(),
+            (Some(source), None) => {
+                format!(
+                    "nothing of '{}' is committed, and what was pushed is",
+                    source.escape_debug()
+                )
+            }
+            (Some(source), Some(position)) => format!(
+                "'{}' is committed up to position {position}, and what was pushed behind it is",
+                source.escape_debug()
+            ),
+        };
+        let unknown = matches!(
+            error.kind(),
+            ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable
+        );
+        let fate = match unknown {
+            true => "perhaps, as a whole: open it again to learn its position",
+            false => "not: open it again, and go on behind its position",
+        };
+        error.context(format!(
+            "the stream into '{}' stopped; {there} {fate}",
+            self.table.name()
+        ))
+    }
+}

@@ -1,4 +1,4 @@
-//! The command line: the flags of `datafusion-cli`, and `--warehouse`.
+//! The command line: the flags of `datafusion-cli`, `--warehouse`, and [actions](Action).
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,32 @@ use datafusion_cli::pool_type::PoolType;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::MaxRows;
 
-/// A SQL shell over versioned tables.
+use crate::action::Action;
+use crate::failure::Failure;
+
+/// How rows are printed.
+const OUTPUT: &str = "Output";
+/// Where tables are, and what the engine may use.
+const SESSION: &str = "Session";
+
+const EXAMPLES: &str = "\
+Examples:
+  atio                                      a SQL prompt
+  atio -c \"SELECT * FROM 'june.csv'\"        one statement
+  atio history ./sales                      the versions of that table";
+
+/// A SQL shell over versioned tables, and commands for the same tables without SQL.
 ///
-/// Without -c and -f it prompts, or reads SQL from standard input when that is no terminal.
-/// There and with -c and -f, the first statement that fails ends the run with exit status 1.
+/// Without a command, -c and -f it prompts, or reads SQL from standard input when that is no
+/// terminal. There and with -c and -f, the first statement that fails ends the run with exit
+/// status 1.
 #[derive(Debug, Parser)]
-#[command(name = "atio", version)]
+#[command(name = "atio", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// What to do without SQL; without one it is the SQL shell.
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+
     /// Run these statements, then exit; files go first
     #[arg(short, long, value_name = "SQL", num_args = 1.., value_parser = parse_command)]
     pub(crate) command: Vec<String>,
@@ -29,27 +48,46 @@ pub(crate) struct Args {
     pub(crate) rc: Vec<PathBuf>,
 
     /// Keep tables in this directory (or object store URL): CREATE TABLE makes atio tables there
-    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "DIR",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub(crate) warehouse: Option<String>,
 
-    /// Resolve paths inside statements from this directory [default: the current one]
-    #[arg(short = 'p', long, value_name = "DIR", value_parser = parse_directory)]
+    /// Resolve paths in statements and commands from this directory [default: the current one]
+    #[arg(
+        short = 'p',
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "DIR",
+        value_parser = parse_directory
+    )]
     pub(crate) data_path: Option<PathBuf>,
 
     /// How rows are printed
-    #[arg(long, value_enum, default_value_t = PrintFormat::Automatic)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = OUTPUT,
+        value_enum,
+        default_value_t = PrintFormat::Automatic
+    )]
     pub(crate) format: PrintFormat,
 
     /// Print nothing but results and errors
-    #[arg(short, long)]
+    #[arg(short, long, global = true, help_heading = OUTPUT)]
     pub(crate) quiet: bool,
 
     /// Say on standard error how long each step took: plan, write, sync, commit
-    #[arg(long, conflicts_with = "quiet")]
+    #[arg(long, global = true, help_heading = OUTPUT, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
 
     /// Rows shown by the 'table' format: a number, or 'inf' for all
-    #[arg(long, default_value = "40")]
+    #[arg(long, global = true, help_heading = OUTPUT, default_value = "40")]
     pub(crate) maxrows: MaxRows,
 
     /// Highlight SQL at the prompt
@@ -57,34 +95,85 @@ pub(crate) struct Args {
     pub(crate) color: bool,
 
     /// Rows per batch [default: DataFusion's]
-    #[arg(short, long, value_name = "ROWS", value_parser = parse_batch_size)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "ROWS",
+        value_parser = parse_batch_size
+    )]
     pub(crate) batch_size: Option<usize>,
 
     /// Memory for queries, such as '10g' [default: no limit]
-    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "SIZE",
+        value_parser = parse_size
+    )]
     pub(crate) memory_limit: Option<usize>,
 
     /// How that memory is shared out: 'greedy' or 'fair'
-    #[arg(long, value_name = "TYPE", default_value_t = PoolType::Greedy)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "TYPE",
+        default_value_t = PoolType::Greedy
+    )]
     pub(crate) mem_pool_type: PoolType,
 
     /// Memory consumers named when memory runs out; 0 tracks none
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "COUNT",
+        default_value_t = 3
+    )]
     pub(crate) top_memory_consumers: usize,
 
     /// Disk for spilled queries, such as '10g' [default: 100g]
-    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "SIZE",
+        value_parser = parse_size
+    )]
     pub(crate) disk_limit: Option<usize>,
 
     /// Requests to object stores shown after each statement: 'disabled', 'summary' or 'trace'
-    #[arg(long, value_name = "MODE", default_value = "disabled")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = SESSION,
+        value_name = "MODE",
+        default_value = "disabled"
+    )]
     pub(crate) object_store_profiling: InstrumentedObjectStoreMode,
 }
 
 impl Args {
     /// True if the statements come from the prompt or from standard input.
     pub(crate) fn reads_standard_input(&self) -> bool {
-        self.command.is_empty() && self.file.is_empty()
+        self.action.is_none() && self.command.is_empty() && self.file.is_empty()
+    }
+
+    /// Fails if what is asked for is SQL and a command of its own at once.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let sql = !self.command.is_empty() || !self.file.is_empty() || !self.rc.is_empty();
+        match &self.action {
+            Some(action) if sql => Err(Failure::usage(format!(
+                "'{}' runs no SQL: leave out -c, -f and --rc, or the command",
+                action.name()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

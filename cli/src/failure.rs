@@ -13,6 +13,8 @@ use datafusion::sql::sqlparser::parser::ParserError;
 pub(crate) enum Failure {
     /// Something to tell the user.
     Message(String),
+    /// The command line asks for what makes no sense.
+    Usage(String),
     /// Whoever read the output has gone, as in `atio .. | head`, and wants to hear no more.
     OutputClosed,
 }
@@ -23,21 +25,39 @@ impl Failure {
         Self::Message(message.into())
     }
 
+    /// Makes a failure of the command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
     /// Puts the place where it happened before the message.
     #[must_use]
     pub(crate) fn at(self, place: impl Display) -> Self {
         match self {
             Self::Message(message) => Self::Message(format!("{place}: {message}")),
-            Self::OutputClosed => Self::OutputClosed,
+            other => other,
+        }
+    }
+
+    /// The exit status that says so: 2 for a wrong command line.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Message(_) | Self::OutputClosed => 1,
+            Self::Usage(_) => 2,
         }
     }
 
     /// Writes the message to standard error.
     pub(crate) fn report(&self) {
-        if let Self::Message(message) = self {
-            // A closed standard error leaves nowhere to complain to.
-            let _ = writeln!(io::stderr(), "Error: {message}");
-        }
+        let text = match self {
+            Self::Message(message) => format!("Error: {message}"),
+            Self::Usage(message) => {
+                format!("Error: {message}\n\nFor more information, try '--help'.")
+            }
+            Self::OutputClosed => return,
+        };
+        // A closed standard error leaves nowhere to complain to.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 

@@ -115,6 +115,7 @@ fn all() -> String {
     )
 }
 
-fn literal(text: &str) -> String {
+/// The text as a string of SQL, in every dialect in which a backslash is only a backslash.
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,9 +1,11 @@
 //! `atio`: a SQL shell over versioned tables.
 //!
 //! Reading order: [`args`] (what can be asked for) -> [`shell`] (which input is read) ->
-//! [`script`] (statements one by one, up to the first failure) -> [`session`] (one statement).
+//! [`script`] (statements one by one, up to the first failure) -> [`session`] (one statement);
+//! or from [`shell`] to [`action`] (what can be asked for without SQL).
 //! Everything that shows rows, colours SQL or talks to clouds comes from `datafusion-cli`.
 
+mod action;
 mod args;
 mod catalogs;
 mod commands;
@@ -45,7 +47,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
-            ExitCode::FAILURE
+            ExitCode::from(failure.status())
         }
     }
 }

@@ -3,27 +3,32 @@
 use std::sync::Arc;
 
 use atio::{AtioCatalog, ErrorKind};
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::{CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::common::instant::Instant;
 use datafusion::common::{ResolvedTableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
+use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
-use datafusion::sql::sqlparser::dialect::{Dialect, dialect_from_str};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion_cli::functions::{
     ListFilesCacheFunc, MetadataCacheFunc, ParquetMetadataFunc, StatisticsCacheFunc,
 };
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_cli::object_storage::is_stdin_location;
+use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::args::Args;
 use crate::catalogs;
 use crate::failure::Failure;
+use crate::functions::literal;
 use crate::output;
 use crate::progress::Bars;
 use crate::runtime::{self, DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
@@ -136,6 +141,82 @@ impl Session {
         output::print(&self.ctx, frame, print, start).await
     }
 
+    /// What SQL calls the table that a person names `text` outside SQL: one of the warehouse if
+    /// that is a name, or else a path or URL. Connects to its store.
+    pub(crate) async fn table(&self, text: &str) -> Result<String> {
+        if self.names_table(text) {
+            return Ok(text.to_owned());
+        }
+        self.stores.register(&self.ctx, text).await?;
+        Ok(match is_place(text) {
+            true => text.to_owned(),
+            // Without a slash SQL would take it for a name.
+            false => format!("./{text}"),
+        })
+    }
+
+    /// True if `text` is the name of a table in the warehouse, be it there or not.
+    fn names_table(&self, text: &str) -> bool {
+        self.warehouse.is_some() && !is_place(text)
+    }
+
+    /// Plans a statement of the shell's own.
+    ///
+    /// It is read in the generic dialect, whatever is configured: a backslash in a literal
+    /// must not escape anything.
+    pub(crate) async fn plan(&self, sql: &str) -> Result<DataFrame> {
+        let mut parsed = DFParser::parse_sql_with_dialect(sql, &GenericDialect {})?;
+        let (Some(statement), true) = (parsed.pop_front(), parsed.is_empty()) else {
+            return plan_err!("one statement was expected");
+        };
+        let plan = self.ctx.state().statement_to_plan(statement).await?;
+        self.bars.show(!self.print.quiet);
+        self.ctx.execute_logical_plan(plan).await
+    }
+
+    /// Runs a statement of the shell's own and prints its rows.
+    pub(crate) async fn show(&self, sql: &str) -> Result<(), Failure> {
+        let start = Instant::now();
+        let frame = self.plan(sql).await?;
+        output::print(&self.ctx, frame, self.print_rows(), start).await
+    }
+
+    /// Runs a statement of the shell's own and keeps its rows.
+    pub(crate) async fn rows(&self, sql: &str) -> Result<Rows> {
+        let start = Instant::now();
+        let frame = self.plan(sql).await?;
+        let schema = Arc::clone(frame.schema().inner());
+        let batches = frame.collect().await?;
+        Ok(Rows {
+            schema,
+            batches,
+            start,
+        })
+    }
+
+    /// Prints the rows of a statement.
+    pub(crate) async fn show_rows(&self, rows: Rows) -> Result<(), Failure> {
+        let table = MemTable::try_new(rows.schema, vec![rows.batches])?;
+        let frame = self.ctx.read_table(Arc::new(table))?;
+        output::print(&self.ctx, frame, self.print_rows(), rows.start).await
+    }
+
+    /// Says what the history will tell of the next commit.
+    pub(crate) async fn describe(&self, message: Option<&str>) -> Result<()> {
+        if let Some(message) = message {
+            let set = format!("SET atio.message = {}", literal(message));
+            self.plan(&set).await?;
+        }
+        Ok(())
+    }
+
+    /// Only a person reads how long it took: a program that reads a format reads nothing else.
+    fn print_rows(&self) -> PrintOptions {
+        let mut print = self.print.clone();
+        print.quiet |= !matches!(print.format, PrintFormat::Table | PrintFormat::Automatic);
+        print
+    }
+
     /// The table that a `DROP TABLE` removes from the warehouse, and whether it may be missing.
     fn drops_from_warehouse(
         &self,
@@ -163,6 +244,18 @@ impl Session {
         let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
         (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
     }
+}
+
+/// What a statement gave.
+pub(crate) struct Rows {
+    schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    start: Instant,
+}
+
+/// As atio's functions tell a path or URL from a name.
+fn is_place(text: &str) -> bool {
+    text.contains(['/', '\\'])
 }
 
 /// Fails if a COPY names a format that is not there: DataFusion would go by the ending of the

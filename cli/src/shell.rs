@@ -10,9 +10,10 @@ use crate::prompt;
 use crate::script::Script;
 use crate::session::Session;
 
-/// Runs what the command line asks for: the `--rc` files, then `--file`, then `--command`; if
-/// there is neither of the two, the prompt or standard input.
+/// Runs what the command line asks for: an action; or the `--rc` files, then `--file`, then
+/// `--command`; if there is neither of the two, the prompt or standard input.
 pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
+    args.check()?;
     // A missing file is told before anything has an effect, and files named on the command
     // line are relative to where it was typed, not to --data-path.
     let files = args
@@ -32,6 +33,9 @@ pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
     }
 
     let mut session = Session::open(&args).await?;
+    if let Some(action) = args.action.take() {
+        return action.run(&session).await;
+    }
     for file in files {
         file.run(&session).await?;
     }

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod secrets;
 mod stores;
+mod tables;
 mod warehouse;
 mod workbooks;
 
@@ -72,5 +73,19 @@ fn succeeded(output: &Output) -> String {
 #[track_caller]
 fn failed(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{}", stdout(output));
+    stderr(output)
+}
+
+/// Standard error of a run whose command line must have been refused.
+#[track_caller]
+fn wrong(output: &Output) -> String {
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{}{}",
+        stdout(output),
+        stderr(output)
+    );
+    assert_eq!(stdout(output), "");
     stderr(output)
 }

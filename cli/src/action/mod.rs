@@ -1,0 +1,59 @@
+//! What can be done without SQL.
+//!
+//! Each action runs the statement, or makes the plan, that SQL has for it; so nothing is
+//! possible here alone, and what a person names is a literal there, never a part of the SQL.
+
+mod table;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// What to do without SQL.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    History(table::History),
+    Tag(table::Tag),
+    Tags(table::Tags),
+    Untag(table::Untag),
+    Rollback(table::Rollback),
+    Expire(table::Expire),
+}
+
+impl Action {
+    /// What it is called on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::History(_) => "history",
+            Self::Tag(_) => "tag",
+            Self::Tags(_) => "tags",
+            Self::Untag(_) => "untag",
+            Self::Rollback(_) => "rollback",
+            Self::Expire(_) => "expire",
+        }
+    }
+
+    /// Does it, and prints what there is to see.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::History(history) => history.run(session).await,
+            Self::Tag(tag) => tag.run(session).await,
+            Self::Tags(tags) => tags.run(session).await,
+            Self::Untag(untag) => untag.run(session).await,
+            Self::Rollback(rollback) => rollback.run(session).await,
+            Self::Expire(expire) => expire.run(session).await,
+        }
+    }
+}
+
+/// Tells what was done, apart from the rows on standard output, unless the shell is quiet.
+fn tell(session: &Session, sentence: impl Display) {
+    if !session.print.quiet {
+        // A closed standard error leaves nowhere to tell it.
+        let _ = writeln!(io::stderr(), "{sentence}");
+    }
+}

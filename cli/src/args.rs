@@ -21,7 +21,9 @@ const EXAMPLES: &str = "\
 Examples:
   atio                                      a SQL prompt
   atio -c \"SELECT * FROM 'june.csv'\"        one statement
-  atio history ./sales                      the versions of that table";
+  atio write june.csv ./sales --create      a file into a table, with no SQL
+  atio history ./sales                      the versions of that table
+  atio write ./sales sales.xlsx             a table into a file";
 
 /// A SQL shell over versioned tables, and commands for the same tables without SQL.
 ///

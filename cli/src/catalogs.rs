@@ -154,7 +154,7 @@ fn can_be_file(name: &str) -> bool {
 }
 
 /// The pointer is there once a table has been written, the first records from its creation.
-fn is_atio_table(path: &Path) -> bool {
+pub(crate) fn is_atio_table(path: &Path) -> bool {
     [
         "_current_version.json",
         "metadata/v0.metadata.json",

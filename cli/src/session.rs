@@ -156,8 +156,21 @@ impl Session {
     }
 
     /// True if `text` is the name of a table in the warehouse, be it there or not.
-    fn names_table(&self, text: &str) -> bool {
+    pub(crate) fn names_table(&self, text: &str) -> bool {
         self.warehouse.is_some() && !is_place(text)
+    }
+
+    /// Connects to the store of files that are to be read; returns their location.
+    pub(crate) async fn input(&self, location: &str, file_type: &str) -> Result<String> {
+        let mut location = location.to_owned();
+        let stores = &self.stores;
+        stores.read(&self.ctx, &mut location, file_type).await?;
+        Ok(location)
+    }
+
+    /// Connects to the store that is to be written to.
+    pub(crate) async fn output(&self, location: &str) -> Result<()> {
+        self.stores.register(&self.ctx, location).await
     }
 
     /// Plans a statement of the shell's own.

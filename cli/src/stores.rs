@@ -53,6 +53,18 @@ impl Stores {
         register(ctx, location, Vec::new()).await
     }
 
+    /// [`register`](Self::register) for files of this type that are to be read; `location` may
+    /// be that of standard input, and then becomes its URL.
+    pub(crate) async fn read(
+        &self,
+        ctx: &SessionContext,
+        location: &mut String,
+        file_type: &str,
+    ) -> Result<()> {
+        self.name_stdin(location, file_type)?;
+        register(ctx, location, Vec::new()).await
+    }
+
     /// Connects to the stores that `statement` reads from or writes to.
     pub(crate) async fn connect(
         &self,
@@ -63,9 +75,7 @@ impl Stores {
             Statement::CreateExternalTable(table) => {
                 let options = take_store_options(&mut table.options)?;
                 for location in &mut table.locations {
-                    if is_stdin_location(location) {
-                        *location = self.stdin_as(&table.file_type)?;
-                    }
+                    self.name_stdin(location, &table.file_type)?;
                     register(ctx, location, options.clone()).await?;
                 }
                 Ok(())
@@ -79,6 +89,13 @@ impl Stores {
             }
             Statement::Statement(_) | Statement::Reset(_) => Ok(()),
         }
+    }
+
+    fn name_stdin(&self, location: &mut String, file_type: &str) -> Result<()> {
+        if is_stdin_location(location) {
+            *location = self.stdin_as(file_type)?;
+        }
+        Ok(())
     }
 
     /// The URL of standard input as a file of this type.

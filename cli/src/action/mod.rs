@@ -3,7 +3,11 @@
 //! Each action runs the statement, or makes the plan, that SQL has for it; so nothing is
 //! possible here alone, and what a person names is a literal there, never a part of the SQL.
 
+mod format;
+mod input;
+mod output;
 mod table;
+mod write;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -16,6 +20,7 @@ use crate::session::Session;
 /// What to do without SQL.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    Write(write::Write),
     History(table::History),
     Tag(table::Tag),
     Tags(table::Tags),
@@ -28,6 +33,7 @@ impl Action {
     /// What it is called on the command line.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Write(_) => "write",
             Self::History(_) => "history",
             Self::Tag(_) => "tag",
             Self::Tags(_) => "tags",
@@ -40,6 +46,7 @@ impl Action {
     /// Does it, and prints what there is to see.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
+            Self::Write(write) => write.run(session).await,
             Self::History(history) => history.run(session).await,
             Self::Tag(tag) => tag.run(session).await,
             Self::Tags(tags) => tags.run(session).await,

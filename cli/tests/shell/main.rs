@@ -16,6 +16,7 @@ mod stores;
 mod tables;
 mod warehouse;
 mod workbooks;
+mod writes;
 
 use std::io::Write;
 use std::path::Path;

@@ -338,6 +338,7 @@ fn a_wrong_command_line_has_status_2_and_does_nothing() {
         vec!["expire", "t", "--keep-for", "soon"],
         vec!["expire", "t", "--retain-last", "0"],
         vec!["expire", "t", "--yes=1"],
+        vec!["write", "t"],
         vec!["-c", "SELECT 1", "--", "history", "t"],
     ] {
         let message = wrong(&run(home.path(), &arguments));
@@ -354,7 +355,9 @@ fn every_command_has_help_with_an_example() {
     let home = TempDir::new().unwrap();
     let all = succeeded(&run(home.path(), &["--help"]));
     assert!(all.contains("Examples:\n  atio "), "{all}");
-    for command in ["history", "tag", "tags", "untag", "rollback", "expire"] {
+    for command in [
+        "write", "history", "tag", "tags", "untag", "rollback", "expire",
+    ] {
         assert!(all.contains(&format!("\n  {command} ")), "{all}");
         let help = succeeded(&run(home.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: atio {command} ")), "{help}");

@@ -1,0 +1,203 @@
+//! Where rows come from.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use atio::ErrorKind;
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, TableReference, plan_datafusion_err, plan_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::listing::{ListingTable, ListingTableConfig};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::CreateExternalTable;
+use datafusion::prelude::SessionContext;
+
+use super::format::Format;
+use crate::catalogs::is_atio_table;
+use crate::failure::Failure;
+use crate::functions::literal;
+use crate::session::Session;
+
+/// How standard input is named.
+const STDIN: &str = "-";
+/// Where the engine looks for it.
+const STDIN_LOCATION: &str = "/dev/stdin";
+
+/// Rows to be read, and how.
+pub(super) struct Input {
+    /// As the engine names it.
+    location: String,
+    format: Format,
+}
+
+impl Input {
+    /// Finds out what `text` names. Connects to its store, and reads nothing of it.
+    pub(super) async fn find(
+        session: &Session,
+        text: &str,
+        format: Option<Format>,
+    ) -> std::result::Result<Self, Failure> {
+        if text == STDIN {
+            let format = format
+                .ok_or_else(|| Failure::usage("say what is on standard input, as in --from csv"))?;
+            if format == Format::Table || format.is_database() {
+                return Err(Failure::usage("a table does not come on standard input"));
+            }
+            let location = session.input(STDIN_LOCATION, format.stored_as()).await?;
+            return Ok(Self { location, format });
+        }
+        let format = match format.or_else(|| guess(text)) {
+            Some(format) => format,
+            None if Path::new(text).exists() && !session.names_table(text) => {
+                return Err(Failure::new(format!(
+                    "'{text}' is no atio table, and its name does not tell what is in it: \
+                     say it, as in --from csv"
+                )));
+            }
+            None => Format::Table,
+        };
+        let location = match format {
+            Format::Xlsx => {
+                return Err(Failure::new(
+                    "Excel's files are written and not read: save it as CSV first",
+                ));
+            }
+            Format::Table => session.table(text).await?,
+            format if format.is_database() => text.to_owned(),
+            // The engine would only say that it cannot tell the columns.
+            _ if is_local(text) && !Path::new(text).exists() => {
+                return Err(Failure::new(format!("there is no file '{text}'")));
+            }
+            format => session.input(text, format.stored_as()).await?,
+        };
+        Ok(Self { location, format })
+    }
+
+    /// The rows. Where types are guessed, those of `wanted` with the same name are taken instead.
+    pub(super) async fn rows(
+        &self,
+        session: &Session,
+        wanted: Option<&Schema>,
+    ) -> Result<DataFrame> {
+        let ctx = &session.ctx;
+        if self.format == Format::Table {
+            let table = literal(&self.location);
+            return session
+                .plan(&format!("SELECT * FROM atio_table({table})"))
+                .await;
+        }
+        let options = self.format.options_to_read(&self.location);
+        let found = open(ctx, self.format, &self.location, Schema::empty(), options).await?;
+        if found.schema().fields().is_empty() {
+            return plan_err!("there is nothing to read at '{}'", self.location);
+        }
+        match (wanted, found.as_ref() as &dyn Any) {
+            (Some(wanted), any) if self.format.is_text() => {
+                match any.downcast_ref::<ListingTable>() {
+                    Some(files) => ctx.read_table(Arc::new(with_types(files, wanted)?)),
+                    None => ctx.read_table(found),
+                }
+            }
+            _ => ctx.read_table(found),
+        }
+    }
+}
+
+/// The same files; the types of columns that `wanted` has are those of there.
+fn with_types(files: &ListingTable, wanted: &Schema) -> Result<ListingTable> {
+    let guessed = files.schema();
+    let fields = guessed.fields().iter().map(|field| {
+        let wanted = wanted.field_with_name(field.name());
+        let data_type = wanted.unwrap_or(field).data_type().clone();
+        // Whether a value may be missing is for the table to check.
+        Field::new(field.name(), data_type, true)
+    });
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    ListingTable::try_new(
+        ListingTableConfig::new_with_multi_paths(files.table_paths().clone())
+            .with_listing_options(files.options().clone())
+            .with_schema(Arc::new(schema)),
+    )
+}
+
+/// True for a path of the local disk that is no pattern for several.
+fn is_local(text: &str) -> bool {
+    !text.contains("://") && !text.contains(['*', '?', '['])
+}
+
+/// What a name tells of its place: a table of ours, a database, or the ending of a file.
+pub(super) fn guess(text: &str) -> Option<Format> {
+    if is_atio_table(Path::new(text)) {
+        return Some(Format::Table);
+    }
+    let Some(rest) = text.strip_prefix("env:") else {
+        return Format::of_name(text);
+    };
+    let variable = rest.split('/').next()?;
+    let url = std::env::var(variable).ok()?;
+    match url.split(':').next()? {
+        "postgres" | "postgresql" => Some(Format::Postgres),
+        "mysql" | "mariadb" => Some(Format::Mysql),
+        "sqlite" => Some(Format::Sqlite),
+        _ => None,
+    }
+}
+
+/// The atio table at a location, as [`Session::table`] gives it; None if it is missing. One
+/// that is no table of the warehouse is made then if there are columns.
+pub(super) async fn find_table(
+    session: &Session,
+    location: &str,
+    columns: Schema,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    if session.names_table(location) {
+        let name = TableReference::parse_str(location);
+        let schema = session.ctx.state().schema_for_ref(name.clone())?;
+        return schema.table(name.table()).await;
+    }
+    let opened = open(
+        &session.ctx,
+        Format::Table,
+        location,
+        columns,
+        HashMap::new(),
+    );
+    match opened.await {
+        Ok(table) => Ok(Some(table)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_missing(error: &DataFusionError) -> bool {
+    let DataFusionError::External(error) = error.find_root() else {
+        return false;
+    };
+    error
+        .downcast_ref::<atio::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::TableNotFound)
+}
+
+/// Does what `CREATE EXTERNAL TABLE` does, and gives the table no name.
+async fn open(
+    ctx: &SessionContext,
+    format: Format,
+    location: &str,
+    columns: Schema,
+    options: HashMap<String, String>,
+) -> Result<Arc<dyn TableProvider>> {
+    let state = ctx.state();
+    let stored_as = format.stored_as();
+    let factory = state.table_factories().get(stored_as).cloned();
+    let factory = factory
+        .ok_or_else(|| plan_datafusion_err!("{stored_as} cannot be read in this session"))?;
+    let columns = Arc::new(DFSchema::try_from(columns)?);
+    let name = TableReference::bare(location.to_owned());
+    let statement = CreateExternalTable::builder(name, location, stored_as, columns)
+        .with_options(options)
+        .build();
+    factory.create(&state, &statement).await
+}

@@ -1,0 +1,109 @@
+//! Rows of a file, a table or a database into another.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
+
+use super::format::Format;
+use super::input::Input;
+use super::output::Output;
+use super::tell;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Writes the rows of a file or table to another file or table.
+///
+/// All rows are there afterwards, or none: a file is replaced in one step once it is complete,
+/// and has a marker beside it then ('.<name>._SUCCESS'); a table gets one version more; a
+/// database one transaction. What a name is, its ending tells: csv, tsv, json (an object a
+/// line), parquet, arrow, avro (to read), xlsx (to write), also with .gz, .bz2, .xz or .zst
+/// after the first three. Without an ending it is an atio table: a directory, a URL, or with
+/// --warehouse a name.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atio write june.csv june.parquet                 from one format to another
+  atio write june.csv ./sales --create             into a table, which is made if it is missing
+  atio write ./sales sales.xlsx --if-exists fail   from a table to Excel
+  atio write sales.csv env:SHOP/sales              into a database; SHOP holds its URL
+  curl .. | atio write - june.csv --from json      from standard input")]
+pub(crate) struct Write {
+    /// What to read: a file, a directory of files, a table, or '-' for standard input
+    #[arg(value_name = "IN", value_parser = NonEmptyStringValueParser::new())]
+    input: String,
+
+    /// What to write: a file, an atio table, or a table of a database
+    #[arg(value_name = "OUT", value_parser = NonEmptyStringValueParser::new())]
+    output: String,
+
+    /// What IN is, where its name does not tell: one of the words of --to
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    from: Option<Format>,
+
+    /// What OUT is, where its name does not tell
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    to: Option<Format>,
+
+    /// What to do if OUT is there [default: replace a file, append to an atio table, fail for a
+    /// table of a database]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    if_exists: Option<IfExists>,
+
+    /// Make the atio table OUT if it is missing, with the columns of IN
+    #[arg(long)]
+    create: bool,
+
+    /// Keep the file that is replaced: SELECT * FROM atio_restore('OUT') puts it back
+    #[arg(long)]
+    backup: bool,
+
+    /// What the history of an atio table says of it
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+}
+
+/// What to do with what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum IfExists {
+    /// Put the new rows in the place of the old ones
+    Replace,
+    /// Leave everything as it is, and fail
+    Fail,
+    /// Leave everything as it is, and succeed
+    Skip,
+    /// Add the new rows to those of a table
+    Append,
+}
+
+/// What there is to say about a write.
+pub(super) struct Wishes<'a> {
+    pub(super) if_exists: Option<IfExists>,
+    pub(super) create: bool,
+    pub(super) backup: bool,
+    pub(super) message: Option<&'a str>,
+}
+
+impl Write {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let wishes = Wishes {
+            if_exists: self.if_exists,
+            create: self.create,
+            backup: self.backup,
+            message: self.message.as_deref(),
+        };
+        // Before anything is read: what cannot be written need not be.
+        let output = Output::find(session, &self.output, self.to, &wishes).await?;
+        let input = Input::find(session, &self.input, self.from).await?;
+        match output.write(session, input, &wishes).await? {
+            Some(1) => tell(session, format_args!("Wrote 1 row to {}.", self.output)),
+            Some(rows) => tell(
+                session,
+                format_args!("Wrote {rows} rows to {}.", self.output),
+            ),
+            None => tell(
+                session,
+                format_args!("{} is there already: nothing was written.", self.output),
+            ),
+        }
+        Ok(())
+    }
+}

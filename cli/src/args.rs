@@ -23,6 +23,7 @@ Examples:
   atio -c \"SELECT * FROM 'june.csv'\"        one statement
   atio write june.csv ./sales --create      a file into a table, with no SQL
   atio history ./sales                      the versions of that table
+  .. | atio ingest ./sales --format json    a stream into a table
   atio write ./sales sales.xlsx             a table into a file";
 
 /// A SQL shell over versioned tables, and commands for the same tables without SQL.
@@ -174,7 +175,8 @@ impl Args {
                 "'{}' runs no SQL: leave out -c, -f and --rc, or the command",
                 action.name()
             ))),
-            _ => Ok(()),
+            Some(action) => action.check(self.format),
+            None => Ok(()),
         }
     }
 }

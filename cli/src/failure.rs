@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Message(String),
     /// The command line asks for what makes no sense.
     Usage(String),
+    /// A signal ended the run, as its number tells; all that was read by then is safe.
+    Signal(u8),
     /// Whoever read the output has gone, as in `atio .. | head`, and wants to hear no more.
     OutputClosed,
 }
@@ -39,11 +41,21 @@ impl Failure {
         }
     }
 
-    /// The exit status that says so: 2 for a wrong command line.
+    /// Puts more after the message.
+    #[must_use]
+    pub(crate) fn and(self, more: impl Display) -> Self {
+        match self {
+            Self::Message(message) => Self::Message(format!("{message}{more}")),
+            other => other,
+        }
+    }
+
+    /// The exit status that says so: 2 for a wrong command line, 128 and its number for a signal.
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Message(_) | Self::OutputClosed => 1,
             Self::Usage(_) => 2,
+            Self::Signal(number) => 128 + number,
         }
     }
 
@@ -54,7 +66,7 @@ impl Failure {
             Self::Usage(message) => {
                 format!("Error: {message}\n\nFor more information, try '--help'.")
             }
-            Self::OutputClosed => return,
+            Self::Signal(_) | Self::OutputClosed => return,
         };
         // A closed standard error leaves nowhere to complain to.
         let _ = writeln!(io::stderr(), "{text}");

@@ -4,6 +4,7 @@
 //! possible here alone, and what a person names is a literal there, never a part of the SQL.
 
 mod format;
+mod ingest;
 mod input;
 mod output;
 mod table;
@@ -13,6 +14,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use clap::Subcommand;
+use datafusion_cli::print_format::PrintFormat;
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -27,6 +29,7 @@ pub(crate) enum Action {
     Untag(table::Untag),
     Rollback(table::Rollback),
     Expire(table::Expire),
+    Ingest(ingest::Ingest),
 }
 
 impl Action {
@@ -40,6 +43,15 @@ impl Action {
             Self::Untag(_) => "untag",
             Self::Rollback(_) => "rollback",
             Self::Expire(_) => "expire",
+            Self::Ingest(_) => "ingest",
+        }
+    }
+
+    /// Fails if its arguments make no sense together; `format` is that of the command line.
+    pub(crate) fn check(&self, format: PrintFormat) -> Result<(), Failure> {
+        match self {
+            Self::Ingest(ingest) => ingest.check(format),
+            _ => Ok(()),
         }
     }
 
@@ -53,6 +65,7 @@ impl Action {
             Self::Untag(untag) => untag.run(session).await,
             Self::Rollback(rollback) => rollback.run(session).await,
             Self::Expire(expire) => expire.run(session).await,
+            Self::Ingest(ingest) => Box::pin(ingest.run(session)).await,
         }
     }
 }

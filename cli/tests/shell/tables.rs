@@ -339,6 +339,10 @@ fn a_wrong_command_line_has_status_2_and_does_nothing() {
         vec!["expire", "t", "--retain-last", "0"],
         vec!["expire", "t", "--yes=1"],
         vec!["write", "t"],
+        vec!["ingest", "t"],
+        vec!["ingest", "t", "--format", "table"],
+        vec!["ingest", "t", "--format", "json", "--every", "0s"],
+        vec!["--format", "tsv", "ingest", "t"],
         vec!["-c", "SELECT 1", "--", "history", "t"],
     ] {
         let message = wrong(&run(home.path(), &arguments));
@@ -356,11 +360,12 @@ fn every_command_has_help_with_an_example() {
     let all = succeeded(&run(home.path(), &["--help"]));
     assert!(all.contains("Examples:\n  atio "), "{all}");
     for command in [
-        "write", "history", "tag", "tags", "untag", "rollback", "expire",
+        "write", "history", "tag", "tags", "untag", "rollback", "expire", "ingest",
     ] {
         assert!(all.contains(&format!("\n  {command} ")), "{all}");
         let help = succeeded(&run(home.path(), &[command, "--help"]));
         assert!(help.contains(&format!("Usage: atio {command} ")), "{help}");
-        assert!(help.contains("Example") && help.contains(&format!("\n  atio {command} ")));
+        let (_, examples) = help.split_once("\nExample").unwrap_or_default();
+        assert!(examples.contains(&format!(" atio {command} ")), "{help}");
     }
 }

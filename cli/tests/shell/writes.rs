@@ -337,7 +337,11 @@ fn a_secret_in_a_name_is_not_repeated() {
         ["s3://me:CANARY@bucket/t.csv", "out.csv"],
         ["s3://me:CANARY@bucket/t", "out.csv"],
     ] {
-        let output = run(home.path(), &[&["write"], &arguments[..]].concat());
+        let output = atio(home.path())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .args([&["write"], &arguments[..]].concat())
+            .output()
+            .unwrap();
         assert_ne!(output.status.code(), Some(0), "{arguments:?}");
         let said = stdout(&output) + &stderr(&output);
         assert!(!said.contains("CANARY"), "{said}");

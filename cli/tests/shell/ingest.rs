@@ -1,0 +1,320 @@
+//! `atio ingest`: a stream on standard input into a table.
+
+// Its own tests, where those of a binary have no harness.
+#[path = "../../src/action/ingest/records.rs"]
+mod records;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{atio, failed, run, run_with_input, stderr, stdout, succeeded};
+
+fn home() -> TempDir {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE EXTERNAL TABLE t (id BIGINT NOT NULL, name TEXT, at TIMESTAMP) \
+               STORED AS ATIO LOCATION './t'";
+    succeeded(&run(home.path(), &["-q", "-c", sql]));
+    home
+}
+
+fn rows(directory: &Path, columns: &str) -> String {
+    let sql = format!("SELECT {columns} FROM atio_table('./t')");
+    succeeded(&run(directory, &["-q", "--format", "csv", "-c", &sql]))
+}
+
+/// What an ingest of all of `input` said.
+#[track_caller]
+fn ingest(directory: &Path, arguments: &[&str], input: &str) -> String {
+    let output = run_with_input(directory, &[&["ingest", "t"], arguments].concat(), input);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    stderr(&output)
+}
+
+/// An ingest whose input goes on.
+fn begin(directory: &Path, arguments: &[&str]) -> Child {
+    atio(directory)
+        .args(["ingest", "t"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn json(ids: std::ops::Range<u32>) -> String {
+    ids.map(|id| format!("{{\"id\":{id},\"name\":\"n{id}\"}}\n"))
+        .collect()
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn json_and_csv_are_added_by_the_names_of_columns() {
+    let home = home();
+    let input = "{\"name\":\"Ada\",\"id\":1}\n\n{\"id\":2,\"at\":\"2026-01-31T12:00:00\"}";
+    let said = ingest(
+        home.path(),
+        &["--format", "json", "--message", "it's me"],
+        input,
+    );
+    assert_eq!(said, "Added 2 rows to t.\n");
+    let csv = "name,id\n\"Grace\nH\",3\n,4\n";
+    assert_eq!(
+        ingest(home.path(), &["--format", "csv"], csv),
+        "Added 2 rows to t.\n"
+    );
+    assert_eq!(ingest(home.path(), &["--format", "csv", "-q"], "id\n5"), "");
+    assert_eq!(
+        rows(
+            home.path(),
+            "id, name, at FROM atio_table('./t') ORDER BY id --"
+        ),
+        "id,name,at\n1,Ada,\n2,,2026-01-31T12:00:00\n3,\"Grace\nH\",\n4,,\n5,,\n"
+    );
+    let history = run(home.path(), &["history", "t", "--format", "csv"]);
+    let history = succeeded(&history);
+    assert!(history.contains(",append,2,0,2,,it's me,"), "{history}");
+    assert_eq!(
+        ingest(home.path(), &["--format", "json"], ""),
+        "Added 0 rows to t.\n"
+    );
+    assert_eq!(
+        ingest(home.path(), &["--format", "csv"], "id,name\n"),
+        "Added 0 rows to t.\n"
+    );
+}
+
+#[test]
+fn the_same_source_again_adds_only_what_is_new() {
+    let home = home();
+    let json_of_x = ["--format", "json", "--source", "x"];
+    let said = ingest(home.path(), &json_of_x, &json(0..3));
+    assert_eq!(said, "Added 3 rows to t.\n");
+    let said = ingest(home.path(), &json_of_x, &json(0..3));
+    assert_eq!(said, "Added 0 rows to t, after 3 that it had.\n");
+    let said = ingest(home.path(), &json_of_x, &json(0..5));
+    assert_eq!(said, "Added 2 rows to t, after 3 that it had.\n");
+    // Another source, and none at all, are counted from their own beginning.
+    ingest(
+        home.path(),
+        &["--format", "json", "--source", "y"],
+        &json(0..1),
+    );
+    ingest(home.path(), &["--format", "json"], &json(0..1));
+    let csv = "id\n0\n1\n";
+    ingest(home.path(), &["--format", "csv", "--source", "z"], csv);
+    let said = ingest(
+        home.path(),
+        &["--format", "csv", "--source", "z"],
+        &(csv.to_owned() + "2\n"),
+    );
+    assert_eq!(said, "Added 1 row to t, after 2 that it had.\n");
+    assert_eq!(
+        rows(home.path(), "count(*) AS n, sum(id) AS s"),
+        "n,s\n10,13\n"
+    );
+}
+
+#[test]
+fn a_killed_run_goes_on_without_a_gap_or_a_double() {
+    let home = home();
+    let all = json(0..4000);
+    let arguments = [
+        "--format", "json", "--source", "x", "--rows", "50", "--every", "100ms",
+    ];
+    let mut before = 0;
+    for round in 0..4 {
+        let mut child = begin(home.path(), &arguments);
+        let mut stdin = child.stdin.take().unwrap();
+        // Lines come one after another, so that it is killed between and within commits.
+        let text = all.clone();
+        let feed = std::thread::spawn(move || {
+            for line in text.split_inclusive('\n') {
+                if stdin.write_all(line.as_bytes()).is_err() {
+                    return;
+                }
+                sleep(Duration::from_micros(200));
+            }
+            sleep(Duration::from_secs(60));
+        });
+        let count = || -> u64 {
+            let counted = rows(home.path(), "count(*) AS n");
+            counted.trim_start_matches("n\n").trim().parse().unwrap()
+        };
+        wait_for("a commit", || count() > before);
+        sleep(Duration::from_millis(37 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        before = count();
+        drop(feed);
+        if before == 4000 {
+            break;
+        }
+    }
+    assert!(before > 0);
+    let said = ingest(home.path(), &arguments, &all);
+    assert_eq!(
+        said,
+        format!(
+            "Added {} rows to t, after {before} that it had.\n",
+            4000 - before
+        )
+        .replace("Added 1 rows", "Added 1 row")
+    );
+    assert_eq!(
+        rows(
+            home.path(),
+            "count(*) AS n, count(DISTINCT id) AS d, max(id) AS m"
+        ),
+        "n,d,m\n4000,4000,3999\n"
+    );
+}
+
+#[test]
+fn rows_are_there_after_a_while_though_the_input_stays_open() {
+    let home = home();
+    let mut child = begin(home.path(), &["--format", "json", "--every", "300ms"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(json(0..2).as_bytes()).unwrap();
+    wait_for("two rows", || {
+        rows(home.path(), "count(*) AS n") == "n\n2\n"
+    });
+    // Half a record is none.
+    stdin.write_all(b"{\"id\":2}\n{\"id\":").unwrap();
+    wait_for("three rows", || {
+        rows(home.path(), "count(*) AS n") == "n\n3\n"
+    });
+    assert!(child.try_wait().unwrap().is_none());
+    stdin.write_all(b"3}").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(stderr(&output), "Added 4 rows to t.\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(rows(home.path(), "sum(id) AS s"), "s\n6\n");
+}
+
+#[test]
+fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
+    let home = home();
+    let json_of_x = ["ingest", "t", "--format", "json", "--source", "x"];
+    for (wrong, why) in [
+        ("{\"id\":\"many\"}", "many"),
+        ("{\"id\":2,\"color\":\"red\"}", "color"),
+        ("{\"name\":\"no id\"}", "id"),
+        ("{\"id\":2", ""),
+        ("{\"id\":2}{\"id\":3}", "each line must hold one object"),
+        ("[1]", ""),
+        ("nonsense", ""),
+    ] {
+        let input = format!("{}\n{wrong}\n{}", json(0..2), json(3..5));
+        let message = failed(&run_with_input(home.path(), &json_of_x, &input));
+        assert!(message.starts_with("Error: line 4: "), "{wrong}: {message}");
+        assert!(message.contains(why), "{message}");
+        assert!(message.contains("before it were added") || message.contains("nothing was added"));
+        assert_eq!(
+            rows(home.path(), "count(*) AS n, sum(id) AS s"),
+            "n,s\n2,1\n",
+            "{wrong}"
+        );
+    }
+    // Put right, it goes on where it stopped.
+    let said = ingest(home.path(), &json_of_x[2..], &json(0..5));
+    assert_eq!(said, "Added 3 rows to t, after 2 that it had.\n");
+
+    let csv = ["ingest", "t", "--format", "csv"];
+    for (input, line, why) in [
+        ("id,name\n6,\"a\nb\"\n7,c\nx,d\n8,e\n", 5, "'x'"),
+        ("id,name\n6,a\n7\n", 3, ""),
+        ("id,name\n6,a\n,b\n", 3, "id"),
+    ] {
+        let message = failed(&run_with_input(home.path(), &csv, input));
+        assert!(
+            message.starts_with(&format!("Error: line {line}: ")),
+            "{message}"
+        );
+        assert!(message.contains(why), "{message}");
+    }
+    for (input, why) in [
+        (
+            "id,color\n1,red\n",
+            "a column 'color', which the table does not have",
+        ),
+        ("id,id\n1,1\n", "the column 'id' twice"),
+        (
+            "name\nx\n",
+            "does not name the column 'id', which is NOT NULL",
+        ),
+    ] {
+        let message = failed(&run_with_input(home.path(), &csv, input));
+        assert!(
+            message.contains(why) && message.contains("nothing was added"),
+            "{message}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_commits_what_was_read() {
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+        let home = home();
+        let mut child = begin(home.path(), &["--format", "json", "--every", "1h"]);
+        let mut stdin = child.stdin.take().unwrap();
+        // More than a pipe holds: once it is written, some of it was read.
+        stdin.write_all(json(0..20_000).as_bytes()).unwrap();
+        sleep(Duration::from_millis(500));
+        let kill = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        let counted = rows(home.path(), "count(*), sum(id), max(id)");
+        let counted = counted.lines().nth(1).unwrap().to_owned();
+        let count: u64 = counted.split(',').next().unwrap().parse().unwrap();
+        assert!(count > 0, "{counted}");
+        let (sum, last) = (count * (count - 1) / 2, count - 1);
+        assert_eq!(counted, format!("{count},{sum},{last}"));
+        assert_eq!(stderr(&output), format!("Added {count} rows to t.\n"));
+        drop(stdin);
+    }
+}
+
+#[test]
+fn a_table_in_the_warehouse_is_found_and_a_missing_one_is_not_made() {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE TABLE \"s 1\" (a INT)";
+    succeeded(&run(home.path(), &["--warehouse", "wh", "-q", "-c", sql]));
+    let arguments = ["--warehouse", "wh", "--format", "json", "ingest", "no"];
+    let missing = failed(&run_with_input(home.path(), &arguments, "{\"a\":1}\n"));
+    assert!(
+        missing.contains("there is no table no: make it first"),
+        "{missing}"
+    );
+    let missing = ["ingest", "no", "--format", "json"];
+    let missing = failed(&run_with_input(home.path(), &missing, "{\"a\":1}\n"));
+    assert!(
+        missing.contains("there is no table ./no: make it first"),
+        "{missing}"
+    );
+    assert!(!home.path().join("no").exists());
+    assert_eq!(
+        fs::read_dir(home.path().join("wh/public")).unwrap().count(),
+        1
+    );
+}

@@ -11,6 +11,7 @@
 
 mod directory;
 mod load;
+#[path = "../story/mod.rs"]
 mod story;
 
 use std::process::ExitCode;

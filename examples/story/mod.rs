@@ -1,4 +1,4 @@
-//! How the quickstart talks: every step prints the SQL it runs and the answer it got.
+//! How the examples talk: every step prints the SQL it runs and the answer it got.
 
 use std::fmt::Display;
 

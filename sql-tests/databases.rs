@@ -15,7 +15,7 @@ mod programs;
 mod proxy;
 mod refused;
 mod scans;
-mod site;
+pub(crate) mod site;
 mod slow;
 mod turns;
 mod types;
@@ -47,4 +47,4 @@ macro_rules! on_every_database {
         }
     )+ };
 }
-use on_every_database;
+pub(crate) use on_every_database;

@@ -4,6 +4,6 @@
 
 #![cfg(test)]
 
-mod mount;
+pub(crate) mod mount;
 mod power;
-mod small;
+pub(crate) mod small;

@@ -25,6 +25,8 @@ mod python;
 mod racing;
 mod randomly;
 mod readme;
+#[cfg(target_os = "linux")]
+mod scenarios;
 mod servers;
 mod session;
 mod slt;

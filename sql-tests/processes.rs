@@ -9,7 +9,7 @@ pub(crate) mod case;
 pub(crate) mod child;
 mod crash;
 mod errors;
-mod leftovers;
+pub(crate) mod leftovers;
 mod limits;
 mod loads;
 mod many;

@@ -13,11 +13,11 @@ use tokio_postgres::SimpleQueryMessage;
 use super::programs::{self, PASSWORD, USER};
 
 /// A database of a test's own.
-pub(super) struct Site {
-    pub(super) kind: Kind,
+pub(crate) struct Site {
+    pub(crate) kind: Kind,
 }
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Sqlite(tempfile::TempDir),
     Postgres(SocketAddr, String),
     MariaDb(SocketAddr, String),
@@ -26,13 +26,13 @@ pub(super) enum Kind {
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Site {
-    pub(super) fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         Self {
             kind: Kind::Sqlite(tempfile::tempdir().unwrap()),
         }
     }
 
-    pub(super) async fn postgres() -> Option<Self> {
+    pub(crate) async fn postgres() -> Option<Self> {
         let address = tokio::task::spawn_blocking(programs::postgres)
             .await
             .unwrap()?;
@@ -51,7 +51,7 @@ impl Site {
         })
     }
 
-    pub(super) async fn mariadb() -> Option<Self> {
+    pub(crate) async fn mariadb() -> Option<Self> {
         let address = tokio::task::spawn_blocking(programs::mariadb)
             .await
             .unwrap()?;
@@ -70,7 +70,7 @@ impl Site {
         })
     }
 
-    pub(super) fn stored_as(&self) -> &'static str {
+    pub(crate) fn stored_as(&self) -> &'static str {
         match &self.kind {
             Kind::Sqlite(_) => "SQLITE",
             Kind::Postgres(_, _) => "POSTGRES",
@@ -115,15 +115,30 @@ impl Site {
     }
 
     /// The file of SQLite.
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         match &self.kind {
             Kind::Sqlite(directory) => directory.path().join("a.db"),
             _ => panic!("a server has no file"),
         }
     }
 
+    /// As [`Connection::url`] takes it.
+    pub(crate) fn url(&self) -> String {
+        let of_server = |scheme: &str, address: &SocketAddr, name: &str| {
+            let mut url = url::Url::parse(&format!("{scheme}://{address}/{name}")).unwrap();
+            url.set_username(USER).unwrap();
+            url.set_password(Some(PASSWORD)).unwrap();
+            url.to_string()
+        };
+        match &self.kind {
+            Kind::Sqlite(_) => format!("sqlite:{}", self.file().display()),
+            Kind::Postgres(address, name) => of_server("postgres", address, name),
+            Kind::MariaDb(address, name) => of_server("mysql", address, name),
+        }
+    }
+
     /// A session with the connection `db`.
-    pub(super) fn session(&self) -> SessionContext {
+    pub(crate) fn session(&self) -> SessionContext {
         let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
         atio::register(&ctx).unwrap();
         atio::register_connection(&ctx, "db", self.connection()).unwrap();
@@ -131,13 +146,13 @@ impl Site {
     }
 
     /// Runs a statement without atio, and returns the first column.
-    pub(super) async fn ask(&self, sql: &str) -> Vec<String> {
+    pub(crate) async fn ask(&self, sql: &str) -> Vec<String> {
         self.try_ask(sql)
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    pub(super) async fn try_ask(&self, sql: &str) -> Result<Vec<String>, String> {
+    pub(crate) async fn try_ask(&self, sql: &str) -> Result<Vec<String>, String> {
         match &self.kind {
             Kind::Sqlite(_) => {
                 let connection =
@@ -214,8 +229,8 @@ impl Site {
         self.ask(sql).await
     }
 
-    /// Waits until the server has no connection but that of the question.
-    pub(super) async fn alone(&self) {
+    /// Waits until the database has no connection but that of the question.
+    pub(crate) async fn alone(&self) {
         let sql = match self.kind {
             Kind::Sqlite(_) => return,
             Kind::Postgres(_, _) => {
@@ -225,13 +240,14 @@ impl Site {
                 "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
             }
         };
-        for _ in 0..500 {
-            if self.ask(sql).await == ["0"] {
-                return;
-            }
+        let begun = Instant::now();
+        while self.ask(sql).await != ["0"] {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "a connection stays"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("a connection stays");
     }
 
     /// A connection of MariaDB that lasts.
@@ -243,7 +259,7 @@ impl Site {
     }
 
     /// Ends every other connection to this database.
-    pub(super) async fn end_connections(&self) {
+    pub(crate) async fn end_connections(&self) {
         match &self.kind {
             Kind::Sqlite(_) => {}
             Kind::Postgres(_, _) => {

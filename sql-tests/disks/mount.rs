@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// A mounted file system; dropping it unmounts it.
-pub(super) struct Mount {
+pub(crate) struct Mount {
     directory: tempfile::TempDir,
     /// What is mounted: the words between `mount` and the place.
     what: Vec<String>,
@@ -85,7 +85,7 @@ impl Mount {
         Ok(mount)
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("on")
     }
 

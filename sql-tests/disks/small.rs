@@ -9,7 +9,7 @@ use crate::content::{assert_same, files, row, rows};
 use crate::processes::case::{EXPIRE, EXPIRY, INSERT, named};
 use crate::session::session_at;
 
-fn memory(options: &str) -> Option<Mount> {
+pub(crate) fn memory(options: &str) -> Option<Mount> {
     if !may_mount() {
         return None;
     }
@@ -17,7 +17,7 @@ fn memory(options: &str) -> Option<Mount> {
 }
 
 /// A foreign file that takes all the space there is but for `free` bytes.
-fn fill_space(at: &Path, free: u64) {
+pub(crate) fn fill_space(at: &Path, free: u64) {
     let path = at.join("filler");
     let mut file = OpenOptions::new()
         .create(true)

@@ -1,7 +1,8 @@
 //! A child: this test binary once more, with a job to do.
 //!
 //! It says on standard output what it does, one line at a time: `begin 2`, then `done 2` or
-//! `failed 2 Storage: ..` for its third statement, and at the end the steps that it took.
+//! `failed 2 Storage: ..` for its third statement, and at the end the steps that it took and
+//! the most memory that it had.
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
@@ -69,6 +70,8 @@ pub(crate) struct Job {
     pub(crate) pool: Option<usize>,
     /// Behind the statements, and told as one more of them: a stream.
     pub(crate) pushes: Option<super::loads::Pushes>,
+    /// What the environment says, beside what it says to the parent.
+    pub(crate) environment: Vec<(String, String)>,
     /// Instead of the statements: see [`super::errors`].
     pub(crate) errors: Option<super::errors::Sweep>,
 }
@@ -228,11 +231,16 @@ async fn work(job: &Job) {
     if let Some((When::AtTheEnd, act)) = &job.act {
         act.run();
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.unwrap().trim().trim_end_matches(" kB");
-    say(format_args!("peak {peak}"));
     say(format_args!("steps {}", taken.lock().unwrap().join(" ")));
+    say(format_args!("peak {}", peak_memory()));
+}
+
+/// The most memory that this process has had, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.unwrap().split_whitespace().nth(1).unwrap();
+    number.parse().unwrap()
 }
 
 /// Counts every step from here on, and acts when it is time.
@@ -308,6 +316,7 @@ impl Job {
         let mut process = Command::new(&words[0])
             .args(&words[1..])
             .env(JOB, serde_json::to_string(self).unwrap())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -403,6 +412,12 @@ impl Ended {
     /// True if the statement with this number was acknowledged.
     pub(crate) fn done(&self, number: usize) -> bool {
         self.said.contains(&format!("done {number}"))
+    }
+
+    /// The most memory that it had, in KiB; it must have come to its end.
+    pub(crate) fn peak(&self) -> u64 {
+        let said = self.said.iter().find_map(|line| line.strip_prefix("peak "));
+        said.unwrap().parse().unwrap()
     }
 
     /// How the statement with this number failed, beginning with the kind of the error.

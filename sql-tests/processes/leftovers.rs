@@ -84,7 +84,7 @@ pub(super) fn leftovers(root: &Path) -> Vec<String> {
 }
 
 /// The same files and directories in another place.
-pub(super) fn copy_all(from: &Path, to: &Path) {
+pub(crate) fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -11,7 +11,7 @@ mod crash;
 mod errors;
 pub(crate) mod leftovers;
 mod limits;
-mod loads;
+pub(crate) mod loads;
 mod many;
 mod memory;
 mod stopped;

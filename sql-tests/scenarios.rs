@@ -14,6 +14,7 @@ mod killed;
 mod memory;
 mod model;
 mod pipeline;
+mod stream;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

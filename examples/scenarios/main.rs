@@ -27,6 +27,8 @@ mod larger_than_memory;
 #[path = "03_pipeline.rs"]
 mod pipeline;
 mod process;
+#[path = "08_sensor.rs"]
+mod sensor;
 mod session;
 #[path = "../story/mod.rs"]
 mod story;
@@ -40,7 +42,7 @@ use datafusion::error::Result;
 
 use story::{chapter, unexpected};
 
-const TITLES: [&str; 9] = [
+const TITLES: [&str; 10] = [
     "A process that writes a CSV file is killed",
     "Eight processes write one file and one table at once",
     "A pipeline step waits for the result of the step before",
@@ -48,6 +50,7 @@ const TITLES: [&str; 9] = [
     "The disk is full",
     "The connection to a database is lost during a write",
     "Many experiments, each a table of its own",
+    "The process that records a sensor is restarted",
     "Data many times larger than memory",
     "A backup copies files while they are written",
 ];
@@ -67,6 +70,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [role, statements @ ..] if role == process::RUN_SQL => process::run_sql(statements).await,
+        [role] if role == sensor::RECORD => sensor::record().await,
         [all] if all == "all" => {
             for number in 1..=TITLES.len() {
                 scenario(number).await?;
@@ -100,7 +104,8 @@ async fn scenario(number: usize) -> Result<()> {
         5 => disk_full::run().await,
         6 => database_lost::run().await,
         7 => experiments::run().await,
-        8 => larger_than_memory::run().await,
+        8 => sensor::run().await,
+        9 => larger_than_memory::run().await,
         _ => backup::run().await,
     };
     // A directory that a process is in cannot be removed everywhere.

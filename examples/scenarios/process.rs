@@ -1,4 +1,4 @@
-//! Other processes: this program once more, which runs SQL in a session of its own.
+//! Other processes: this program once more, mostly to run SQL in a session of its own.
 
 use std::env;
 use std::io::read_to_string;
@@ -58,18 +58,24 @@ impl Process {
 
     /// The same by another program, such as one that sets limits.
     pub(crate) fn sql_by<S: AsRef<str>>(by: &[&str], statements: &[S]) -> Result<Self> {
+        let statements = statements.iter().map(AsRef::as_ref);
+        let arguments: Vec<_> = [RUN_SQL].into_iter().chain(statements).collect();
+        Self::start(by, &arguments)
+    }
+
+    /// Starts this program once more, by another one if that is named.
+    pub(crate) fn start(by: &[&str], arguments: &[&str]) -> Result<Self> {
         let this = env::current_exe()?;
         let mut command = match by {
             [] => Command::new(this),
-            [program, arguments @ ..] => {
+            [program, rest @ ..] => {
                 let mut command = Command::new(program);
-                command.args(arguments).arg(this);
+                command.args(rest).arg(this);
                 command
             }
         };
         let child = command
-            .arg(RUN_SQL)
-            .args(statements.iter().map(AsRef::as_ref))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

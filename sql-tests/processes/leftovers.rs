@@ -51,7 +51,7 @@ fn named(json: &Value, found: &mut Vec<String>) {
 }
 
 /// What lies in the directory of a table, and no record leads to it.
-pub(super) fn leftovers(root: &Path) -> Vec<String> {
+pub(crate) fn leftovers(root: &Path) -> Vec<String> {
     let all = names(root);
     let kept = |name: &&String| {
         let record = name.starts_with("metadata/v") && name.ends_with(".metadata.json");

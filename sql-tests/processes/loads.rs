@@ -28,8 +28,9 @@ const CHUNK: u64 = 10;
 /// What a child pushes: a row for each position that is missing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Pushes {
-    table: String,
-    until: u64,
+    /// Where the table is.
+    pub(crate) table: String,
+    pub(crate) until: u64,
 }
 
 impl Pushes {

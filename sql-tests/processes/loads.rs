@@ -161,7 +161,10 @@ where
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load_in_chunks_that_is_killed_at_any_step_goes_on_and_writes_each_row_once() {
     kill_and_run_again(load, 5, async |at: &Path, there: u64, what: &str| {
-        assert!(there % CHUNK == 0 || there == ROWS, "{what}: {there} rows");
+        assert!(
+            there.is_multiple_of(CHUNK) || there == ROWS,
+            "{what}: {there} rows"
+        );
         let expected = (there > 0 && there < ROWS).then_some(there);
         assert_eq!(position(at).await, expected, "{what}: rows of the load");
     })

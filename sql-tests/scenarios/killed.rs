@@ -22,7 +22,7 @@ async fn file_whose_new_writer_is_killed_in_the_middle_is_intact() {
             let (at, name) = (directory.path(), format!("a.{format}"));
             let to = text(at, &name);
             let old = copy(&numbers(3000), &to, format, "");
-            succeed(at, &[old.clone()]).await;
+            succeed(at, std::slice::from_ref(&old)).await;
             let before = (std::fs::read(&to).unwrap(), Marker::read(&to).unwrap());
             assert!(before.1.is_some());
 

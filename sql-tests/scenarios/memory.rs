@@ -9,6 +9,9 @@ use crate::session::session_at;
 const LIMIT: u64 = 20_000_000;
 const WIDE: u64 = 970;
 
+/// A statement that writes so many rows.
+type Statement = fn(&Path, u64) -> String;
+
 fn wide(rows: u64) -> String {
     format!(
         "SELECT value AS id, repeat(md5(CAST(value AS TEXT)), 30) AS text FROM generate_series(1, {rows})"
@@ -29,7 +32,7 @@ async fn peak(at: &Path, sql: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_many_times_larger_than_memory_is_written_in_memory_that_does_not_grow() {
     let much = if long() { 800_000 } else { 200_000 };
-    let statements: [(&str, fn(&Path, u64) -> String); 4] = [
+    let statements: [(&str, Statement); 4] = [
         ("csv", |at, rows| {
             format!("COPY ({}) TO '{}'", wide(rows), text(at, "a.csv"))
         }),

@@ -1,4 +1,4 @@
-//! The table of faults in the documentation names tests that exist.
+//! The tables of faults and of formats in the documentation name tests that exist.
 
 #![cfg(test)]
 
@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: usize = 58;
+const ROWS: usize = 61;
+const FEATURES: usize = 18;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,13 +47,30 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// Fails if the document names a test that does not exist.
+fn assert_names_tests(document: &str) {
+    let tests = tests();
+    let named = quoted(document).filter(|name| name.len() > 25 && name.contains('_'));
+    let missing: Vec<_> = named.filter(|name| !tests.contains(*name)).collect();
+    assert!(missing.is_empty(), "no such tests: {}", missing.join(", "));
+}
+
+#[test]
+fn every_format_does_what_its_tests_show() {
+    let document = fs::read_to_string(root().join("src/docs/formats.md")).unwrap();
+    assert_names_tests(&document);
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    // Behind the heading, and with three kinds of targets.
+    let mut cells = rows.skip(1).flat_map(|row| row.split(" | ").skip(1));
+    assert_eq!(cells.clone().count(), 3 * FEATURES);
+    assert!(cells.all(|cell| !cell.trim_matches(['|', ' ']).is_empty()));
+}
+
 #[test]
 fn every_fault_has_a_test_or_a_reason() {
     let document = fs::read_to_string(root().join("src/docs/faults.md")).unwrap();
-    let tests = tests();
     let mut rows = 0;
     let (mut tested, mut reasoned) = (0, 0);
-    let mut missing = Vec::new();
     for line in document.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let Ok(number) = cells[0].parse::<usize>() else {
@@ -72,12 +90,7 @@ fn every_fault_has_a_test_or_a_reason() {
             }
         }
     }
-    for name in quoted(&document).filter(|name| name.len() > 25 && name.contains('_')) {
-        if !tests.contains(name) {
-            missing.push(name.to_owned());
-        }
-    }
     assert_eq!(rows, ROWS);
-    assert!(missing.is_empty(), "no such tests: {}", missing.join(", "));
+    assert_names_tests(&document);
     println!("{tested} faults are tested, {reasoned} have a reason");
 }

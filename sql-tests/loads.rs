@@ -12,6 +12,7 @@ on_every_place!(
     load_that_stops_anywhere_goes_on_and_writes_each_row_once,
     loads_with_one_key_at_once_write_each_row_once,
     load_that_others_ended_meanwhile_writes_nothing,
+    load_that_was_taken_back_begins_where_its_rows_end,
     load_goes_on_between_appends_tags_and_an_expiry,
 );
 
@@ -59,12 +60,14 @@ async fn check_each_row_once(ctx: &SessionContext, what: &str) {
     assert_eq!(sources, [""; 0], "{what}");
 }
 
-/// The rows that are there are the first of the load, and a multiple of its chunks.
-async fn check_beginning(ctx: &SessionContext, every: &[u64]) {
+/// The rows that are there are the first of the load, and what was added to those `before` are
+/// whole chunks.
+async fn check_beginning(ctx: &SessionContext, before: u64, every: u64) {
     let found = row(ctx, "SELECT count(*), coalesce(sum(a), 0) FROM t").await;
     let (count, sum) = found.split_once('|').unwrap();
     let (count, sum): (u64, u64) = (count.parse().unwrap(), sum.parse().unwrap());
-    assert_eq!(sum, count * (count + 1) / 2, "{every:?}: {found}");
+    assert_eq!(sum, count * (count + 1) / 2, "{every}: {found}");
+    assert!((count - before).is_multiple_of(every), "{every}: {found}");
 }
 
 async fn load_that_stops_anywhere_goes_on_and_writes_each_row_once(place: Place) {
@@ -94,8 +97,8 @@ async fn load_that_stops_anywhere_goes_on_and_writes_each_row_once(place: Place)
             );
             let kept = format!("the load into 't' stopped; {} row", count - written);
             assert_eq!(error.contains(&kept), count > written, "{error}");
+            check_beginning(&ctx, written, *every).await;
             written = count;
-            check_beginning(&ctx, &[*every]).await;
         }
         let ended = row(&load(&ctx, 40), &insert(None)).await;
         assert_eq!(ended, (100 - written).to_string());
@@ -144,8 +147,12 @@ async fn loads_with_one_key_at_once_write_each_row_once(place: Place) {
 
 /// The whole load fits between the look at the key and the first commit.
 async fn load_that_others_ended_meanwhile_writes_nothing(place: Place) {
-    let (ctx, other) = (opened(&place).await, opened(&place).await);
     for every in [10, 100] {
+        let place = match place {
+            Place::Memory(_) => Place::memory(),
+            Place::Disk(_) => Place::disk(),
+        };
+        let (ctx, other) = (opened(&place).await, opened(&place).await);
         let plan = load(&ctx, every).sql(&insert(None)).await.unwrap();
         let plan = plan.create_physical_plan().await.unwrap();
         // Its base is the version of the planning; what follows is met by the commit alone.
@@ -156,6 +163,30 @@ async fn load_that_others_ended_meanwhile_writes_nothing(place: Place) {
         assert_eq!(written, ["0"]);
         check_each_row_once(&ctx, "ended meanwhile").await;
     }
+}
+
+/// What went with a rollback or an overwrite is written again; what stayed is not.
+async fn load_that_was_taken_back_begins_where_its_rows_end(place: Place) {
+    let (ctx, other) = (opened(&place).await, opened(&place).await);
+    run(&load(&ctx, 10), &insert(Some(45))).await.unwrap_err();
+    rows(&other, "SELECT * FROM atio_rollback('t', version => 2)").await;
+    assert_eq!(row(&load(&ctx, 10), &insert(None)).await, "80");
+    let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
+    assert_eq!(found, "100|100|5050");
+
+    let again = |session: &SessionContext| {
+        let options = CommitOptions {
+            idempotency_key: Some("again".to_owned()),
+            commit_every_rows: Some(10),
+            ..CommitOptions::default()
+        };
+        with_commit(session, options).unwrap()
+    };
+    run(&again(&ctx), &insert(Some(45))).await.unwrap_err();
+    rows(&other, "INSERT OVERWRITE t SELECT 0").await;
+    assert_eq!(row(&again(&ctx), &insert(None)).await, "100");
+    let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
+    assert_eq!(found, "101|101|5050");
 }
 
 async fn load_goes_on_between_appends_tags_and_an_expiry(place: Place) {
@@ -173,6 +204,38 @@ async fn load_goes_on_between_appends_tags_and_an_expiry(place: Place) {
     assert_eq!(found, "101|101");
 }
 
+/// Its own first chunks would be among the rows of the query when it goes on.
+#[tokio::test]
+async fn load_that_reads_its_own_table_can_only_go_on_if_it_reads_a_fixed_version() {
+    let place = Place::memory();
+    let ctx = opened(&place).await;
+    run(&ctx, &insert(None)).await.unwrap();
+    for query in [
+        "SELECT a + 100 FROM t",
+        "SELECT value FROM generate_series(1, 9) WHERE value IN (SELECT a FROM t)",
+    ] {
+        let error = run(&load(&ctx, 10), &format!("INSERT INTO t {query}")).await;
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("cannot read the newest version of 't'"),
+            "{error}"
+        );
+    }
+    assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "100");
+    let fixed = "INSERT INTO t SELECT a + 100 FROM atio_table('t', version => 1)";
+    assert_eq!(row(&load(&ctx, 10), fixed).await, "100");
+    // In one piece it is as atomic as ever.
+    let options = CommitOptions {
+        idempotency_key: Some("one".to_owned()),
+        ..CommitOptions::default()
+    };
+    let one = with_commit(&ctx, options).unwrap();
+    assert_eq!(
+        row(&one, "INSERT INTO t SELECT a + 200 FROM t").await,
+        "200"
+    );
+}
+
 #[tokio::test]
 async fn load_without_a_key_says_what_is_kept_and_that_it_would_come_twice() {
     let place = Place::memory();
@@ -185,7 +248,7 @@ async fn load_without_a_key_says_what_is_kept_and_that_it_would_come_twice() {
     let error = run(&session, &insert(Some(25))).await.unwrap_err();
     assert_eq!(Error::find(&error).unwrap().kind(), ErrorKind::InvalidInput);
     let said = "the load into 't' stopped; 20 rows in versions 1 to 2 are kept: run again it would \
-                write them twice, for it has no idempotency key (atio_rollback takes them back)";
+                write them twice, for it has no idempotency key (atio_rollback takes them back); of the rows behind them: ";
     assert!(error.to_string().contains(said), "{error}");
     assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "20");
 }

@@ -117,7 +117,7 @@ fn statement_without_memory_leaves_no_version_and_no_object() {
         .await
         .unwrap();
         for sql in [
-            "INSERT INTO t SELECT value FROM generate_series(1, 50000) GROUP BY value",
+            "INSERT INTO t SELECT max(value) FROM generate_series(1, 50000) GROUP BY value % 45000",
             "INSERT OVERWRITE t SELECT max(value) FROM generate_series(1, 50000) GROUP BY value % 40000",
         ] {
             let error = run(&ctx, sql).await.unwrap_err().to_string();

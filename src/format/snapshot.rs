@@ -38,6 +38,13 @@ struct ManifestInfo {
     schema: u32,
 }
 
+/// What the source of a load begins with; its key follows (C7).
+pub(crate) const LOAD_SOURCE: &str = "atio.load:";
+
+fn is_load(source: &str) -> bool {
+    source.starts_with(LOAD_SOURCE)
+}
+
 /// Names the schema file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SchemaRef {
@@ -102,11 +109,20 @@ impl State {
         })
     }
 
-    /// This state as one that follows `base`: what only ever grows is that of `base`.
+    /// This state as one that follows `base`: what only ever grows is that of `base`. How far a
+    /// load came is told by the rows that are there, so it is that of this state (C7).
     pub(crate) fn after(mut self, base: &State) -> State {
         self.next_field_id = self.next_field_id.max(base.next_field_id);
-        self.apps = base.apps.clone();
+        let streams = base.apps.iter().filter(|(source, _)| !is_load(source));
+        let streams = streams.map(|(source, position)| (source.clone(), position.clone()));
+        self.apps.retain(|source, _| is_load(source));
+        self.apps.extend(streams);
         self
+    }
+
+    /// Forgets how far loads came: their rows are not there any more.
+    pub(crate) fn end_loads(&mut self) {
+        self.apps.retain(|source, _| !is_load(source));
     }
 
     fn check(&self) -> Result<()> {
@@ -296,17 +312,26 @@ mod tests {
 
     #[test]
     fn state_that_follows_another_keeps_what_only_ever_grows() {
+        let apps = |apps: &[(&str, i32)]| -> BTreeMap<String, serde_json::Value> {
+            let apps = apps
+                .iter()
+                .map(|(name, at)| ((*name).to_owned(), (*at).into()));
+            apps.collect()
+        };
         let old = State {
-            apps: BTreeMap::from([("loader".to_owned(), 1.into())]),
+            apps: apps(&[("loader", 1), ("atio.load:a", 4)]),
             ..state(&[1])
         };
         let base = State {
             next_field_id: 9,
-            apps: BTreeMap::from([("loader".to_owned(), 7.into())]),
+            apps: apps(&[("loader", 7), ("atio.load:a", 8), ("atio.load:b", 2)]),
             ..state(&[1, 1])
         };
-        let back = old.clone().after(&base);
-        assert_eq!((back.next_field_id, &back.apps), (9, &base.apps));
+        let mut back = old.clone().after(&base);
+        assert_eq!(back.next_field_id, 9);
+        assert_eq!(back.apps, apps(&[("loader", 7), ("atio.load:a", 4)]));
+        back.end_loads();
+        assert_eq!(back.apps, apps(&[("loader", 7)]));
         assert_eq!((back.manifests, back.totals), (old.manifests, old.totals));
     }
 

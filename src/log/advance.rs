@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 use super::table::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::limits::{APPS, NAME_BYTES, refused};
-use crate::format::snapshot::State;
+use crate::format::snapshot::{LOAD_SOURCE, State};
 use crate::format::{Checksum, Version};
 
-/// The sources that are loads of atio's own; what follows is their key.
-const LOAD: &str = "atio.load:";
 /// No source of others begins so.
 const RESERVED: &str = "atio.";
 /// Counts are read as signed numbers.
@@ -134,22 +132,26 @@ pub(crate) fn check_load_key(key: &str) -> Result<()> {
 }
 
 fn load_source(key: &str) -> String {
-    format!("{LOAD}{key}")
+    format!("{LOAD_SOURCE}{key}")
 }
 
 impl Table {
     /// How far `state` has taken `source` over; None if it knows nothing of it.
-    pub(crate) fn position(&self, state: &State, source: &str) -> Result<Option<Position>> {
-        let parsed = state.apps.get(source).map(|value| {
-            Position::parse(value).ok_or_else(|| {
-                Error::unsupported(format!(
-                    "'{}' knows the source '{}', but by a position of another program: choose another name",
-                    self.name(),
-                    source.escape_debug()
-                ))
-            })
-        });
+    fn position(&self, state: &State, source: &str) -> Result<Option<Position>> {
+        let parsed = state
+            .apps
+            .get(source)
+            .map(|value| Position::parse(value).ok_or_else(|| self.of_another_program(source)));
         parsed.transpose()
+    }
+
+    /// How far `state` has taken the stream `source` over; None if it knows nothing of it.
+    pub(crate) fn stream_position(&self, state: &State, source: &str) -> Result<Option<u64>> {
+        match self.position(state, source)? {
+            None => Ok(None),
+            Some(Position::At(position)) => Ok(Some(position)),
+            Some(Position::Rows { .. }) => Err(self.of_another_program(source)),
+        }
     }
 
     /// How far `state` has taken the load with `key` over; None if it has not begun, or ended.
@@ -177,7 +179,7 @@ impl Table {
         };
         if found.is_none() && state.apps.len() >= APPS.most {
             return Err(Error::invalid(format!(
-                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end the loads that have not ended, or write to another table; nothing was written",
+                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end loads that have not ended (INSERT OVERWRITE ends all), or write to another table; nothing was written",
                 self.name(),
                 state.apps.len()
             )));
@@ -186,13 +188,21 @@ impl Table {
         Ok(())
     }
 
+    fn of_another_program(&self, source: &str) -> Error {
+        Error::unsupported(format!(
+            "'{}' knows the source '{}', but by a position of another program: choose another name",
+            self.name(),
+            source.escape_debug()
+        ))
+    }
+
     fn taken_by_another(&self, by: &Advance, found: Option<Position>, base: Version) -> Error {
         let message = match &by.key {
             Some(key) => format!(
-                "cannot commit to '{}': another writer has taken the load with the key '{}' to {}, by version {base}, and this one goes on from {}; nothing more was written: run it again, and it goes on from there",
+                "cannot commit to '{}': others have taken the load with the key '{}' to {}, by version {base}, and this one goes on from {}; nothing more was written: run it again, and it goes on from where it is",
                 self.name(),
                 key.escape_debug(),
-                words(found, "its end"),
+                words(found, "its end, or back to its beginning"),
                 words(by.from, "its beginning"),
             ),
             None => format!(

@@ -360,6 +360,7 @@ impl Table {
         let mut removed_totals = Totals::default();
         if let Change::Overwrite(_) = change {
             state.manifests.clear();
+            state.end_loads();
             removed_totals = std::mem::take(&mut state.totals);
         }
         let unused = merge::apply(&staged.merges, &mut state.manifests);

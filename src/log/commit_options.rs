@@ -38,13 +38,15 @@ pub struct CommitOptions {
     /// Compared with the keys of the last 1,000 versions, and of every version that others
     /// commit meanwhile.
     ///
-    /// An `INSERT INTO` that ended after some of its chunks goes on behind them.
+    /// An `INSERT INTO` that ended after some of its chunks goes on behind them, if its query
+    /// gives the same rows in the same order.
     pub idempotency_key: Option<String>,
     /// `INSERT INTO` commits a version whenever so many rows are written: it is not atomic
-    /// then, and keeps what it has committed if it fails later.
+    /// then, and keeps what it has committed if it fails later. A chunk is committed once the
+    /// batch behind it has come.
     pub commit_every_rows: Option<u64>,
-    /// The same whenever so many bytes have reached the storage, which is told about every
-    /// 10 MB.
+    /// The same whenever so many bytes have reached the storage. The encoder holds some row
+    /// groups and parts of 10 MB, so chunks are larger by as much.
     pub commit_every_bytes: Option<u64>,
 }
 

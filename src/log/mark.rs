@@ -15,6 +15,7 @@ use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{ErrorKind, Result};
+use crate::format::refs::RefsFile;
 use crate::format::{CommitRecord, Operation, Txn, Version, layout};
 
 /// A version, as people name one.
@@ -131,6 +132,7 @@ impl Table {
             needs_same_state: matches!(mark, Mark::Rollback { .. }),
         };
         let mut base = base;
+        let asked = mark.version();
         let mark = mark.meaning(&base);
         let mut repeats = match pending.key {
             Some(key) => self.committed_with(&base, key).await?,
@@ -140,7 +142,9 @@ impl Table {
         let mut unused = Vec::new();
         loop {
             if let Some(version) = repeats {
-                let about = self.repeated(&mark, version, pending.key, &base).await?;
+                let about = self
+                    .repeated((&mark, asked), version, pending.key, &base)
+                    .await?;
                 return Ok(Ended::repeated(about, version));
             }
             let plan = self.plan(txn, &base, &mark, options, attempt);
@@ -166,41 +170,60 @@ impl Table {
         }
     }
 
-    /// The version that a mark was about which was committed as `version` under the same key.
+    /// The version that a mark was about which was committed as `version` under the same key;
+    /// `asked` is the one that it names itself.
     ///
     /// Fails if that was another mark.
     async fn repeated(
         &self,
-        mark: &Mark,
+        (mark, asked): (&Mark, Option<Version>),
         version: Version,
         key: Option<&str>,
         newest: &Snapshot,
     ) -> Result<Version> {
         let record = self.repeats(version, key, &mark.operation()).await?;
-        let (name, with_name) = match mark {
-            Mark::Rollback { .. } => return Ok(record.parent().unwrap_or(version)),
-            Mark::Tag { name, .. } => (name, record.clone()),
-            // Below it the name was still there.
-            Mark::Untag { name } => match version.previous() {
-                Some(below) => (name, self.record(below).await?),
-                None => (name, record.clone()),
-            },
+        let other = |what: String| {
+            let word = record.operation().word().to_owned();
+            let did = match mark {
+                Mark::Rollback { .. } => "roll back",
+                _ => &word,
+            };
+            let why = format!("which did not {did} {what}: give this {word} a key of its own");
+            Err(self.of_other_work(&record, key, &why))
         };
-        let refs = self.refs_of(&with_name).await?;
-        match refs.tags.get(name) {
-            Some(tag) => Ok(tag.version),
-            None if !with_name.is_tombstone() => {
-                let word = record.operation().word().to_owned();
-                let shown: String = name.escape_debug().take(64).collect();
-                let why =
-                    format!("which did not {word} '{shown}': give this {word} a key of its own");
-                Err(self.of_other_work(&record, key, &why))
+        let name = match mark {
+            Mark::Rollback { .. } => {
+                let about = record.parent().unwrap_or(version);
+                return match asked.filter(|asked| *asked != about) {
+                    Some(asked) => other(format!("to version {asked}")),
+                    None => Ok(about),
+                };
             }
+            Mark::Tag { name, .. } | Mark::Untag { name } => name,
+        };
+        let below = match version.previous() {
+            Some(below) => self.record(below).await?,
+            None => record.clone(),
+        };
+        if record.is_tombstone() || below.is_tombstone() {
             // What an expired version named is forgotten.
-            None => {
-                let refs = self.refs(newest).await?;
-                let tag = refs.tags.get(name).map(|tag| tag.version);
-                Ok(tag.or(mark.version()).unwrap_or(version))
+            let refs = self.refs(newest).await?;
+            let tag = refs.tags.get(name).map(|tag| tag.version);
+            return Ok(tag.or(asked).unwrap_or(version));
+        }
+        let (before, after) = (self.refs_of(&below).await?, self.refs_of(&record).await?);
+        let version_of = |refs: &RefsFile| refs.tags.get(name).map(|tag| tag.version);
+        let (was, is) = (version_of(&before), version_of(&after));
+        let changed = before.tags.get(name) != after.tags.get(name);
+        match (mark, was, is) {
+            (Mark::Untag { .. }, Some(was), None) => Ok(was),
+            // Without a version it was the newest of then.
+            (Mark::Tag { .. }, _, Some(is)) if changed && asked.is_none_or(|asked| asked == is) => {
+                Ok(is)
+            }
+            _ => {
+                let shown: String = name.escape_debug().take(64).collect();
+                other(format!("'{shown}'"))
             }
         }
     }

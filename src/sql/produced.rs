@@ -27,7 +27,8 @@ struct Produced {
     name: &'static str,
     schema: SchemaRef,
     produce: Arc<Produce>,
-    /// The rows of the plan that ran last, and the context that it runs in.
+    /// The rows of the plan that ran last, and the context that it runs in: kept until it runs
+    /// again or goes, so that every place of the plan gives the same ones.
     running: Mutex<Option<(Weak<TaskContext>, Rows)>>,
 }
 

@@ -13,7 +13,7 @@ use crate::log::{Advance, CommitOptions, Committed, Position};
 use crate::progress::Step;
 
 /// The property of each version of a load that has a key and several versions: the key.
-const LOAD: &str = "atio.load";
+const LOAD_KEY: &str = "atio.load";
 /// The property of each version of a load that has several: its rows so far.
 const LOAD_ROWS: &str = "atio.load_rows";
 
@@ -82,7 +82,10 @@ impl<'a> Load<'a> {
         let schema = &self.sink.target.base.arrow;
         let goes_on = self.position.is_some();
         let sum = match self.key().is_some() && (goes_on || self.options.has_chunks()) {
-            true => Some(RowSum::new(schema)?),
+            true => {
+                self.check_reads_others()?;
+                Some(RowSum::new(schema)?)
+            }
             false => None,
         };
         let mut feed = Feed::new(schema, data, sum);
@@ -93,7 +96,8 @@ impl<'a> Load<'a> {
         }
         match self.append(&mut feed, writing).await {
             Ok(()) => Ok(self.rows),
-            Err(error) => Err(self.stopped(error)),
+            Err(error) if self.is_there().await => Err(self.stopped(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -156,12 +160,33 @@ impl<'a> Load<'a> {
             let properties = &mut options.properties;
             properties.insert(LOAD_ROWS.to_owned(), reached.rows.to_string());
             if let Some(key) = &self.options.idempotency_key {
-                properties.insert(LOAD.to_owned(), key.clone());
+                properties.insert(LOAD_KEY.to_owned(), key.clone());
             }
         }
         // With its key the load has ended.
         options.idempotency_key.take_if(|_| reached.more);
         options
+    }
+
+    /// Fails if it reads what it writes: run again, it would read the rows that it has written.
+    fn check_reads_others(&self) -> AtioResult<()> {
+        match self.sink.target.reads_itself {
+            false => Ok(()),
+            true => Err(Error::invalid(format!(
+                "a load in chunks that can go on by its key cannot read the newest version of '{}', which it writes to: read a fixed one, as in atio_table('..', version => {}), or leave out the chunks or the key; nothing was written",
+                self.sink.target.table.name(),
+                self.sink.target.base.version
+            ))),
+        }
+    }
+
+    /// False if the table was dropped meanwhile, and what was committed with it.
+    async fn is_there(&self) -> bool {
+        let base = &self.sink.target.base;
+        match self.sink.target.table.newest().await {
+            Ok(newest) => newest.table == base.table || base.python.is_some(),
+            Err(error) => error.kind() != ErrorKind::TableNotFound,
+        }
     }
 
     /// Fails if the rows that were passed over are not those that were written before.
@@ -174,7 +199,7 @@ impl<'a> Load<'a> {
             false => "gives other rows than when it began, or in another order".to_owned(),
         };
         Err(Error::invalid(format!(
-            "cannot go on with the load with the key '{}' into '{}': {} were written, and the query {what}; nothing was added. Let it give the same rows in the same order, by ORDER BY or SET datafusion.execution.target_partitions = 1; or look at what is there (atio_history shows the versions by their property {LOAD}) and go on under another key",
+            "cannot go on with the load with the key '{}' into '{}': {} were written, and the query {what}; nothing was added. Let it give the same rows in the same order, by ORDER BY or SET datafusion.execution.target_partitions = 1; or look at what is there (atio_history shows the versions by their property {LOAD_KEY}) and go on under another key",
             self.key().unwrap_or_default().escape_debug(),
             self.sink.target.table.name(),
             count(position.number(), "row"),
@@ -183,15 +208,24 @@ impl<'a> Load<'a> {
 
     /// The error of a load of which some versions stay.
     fn stopped(&self, error: DataFusionError) -> DataFusionError {
+        let unknown =
+            Error::find(&error).is_some_and(|error| error.kind() == ErrorKind::CommitUnknown);
         let Some((first, last)) = self.versions else {
-            return error;
+            return match (unknown, self.key()) {
+                (true, Some(key)) => {
+                    let said = format!(
+                        "run it again with its key '{}', and it writes each row once",
+                        key.escape_debug()
+                    );
+                    Error::of_datafusion_in(&said, error).into()
+                }
+                _ => error,
+            };
         };
         let versions = match first == last {
             true => format!("version {first}"),
             false => format!("versions {first} to {last}"),
         };
-        let unknown =
-            Error::find(&error).is_some_and(|error| error.kind() == ErrorKind::CommitUnknown);
         let perhaps = match unknown {
             true => ", and perhaps the next rows,",
             false => "",
@@ -204,7 +238,7 @@ impl<'a> Load<'a> {
             None => "run again it would write them twice, for it has no idempotency key (atio_rollback takes them back)".to_owned(),
         };
         let said = format!(
-            "the load into '{}' stopped; {} in {versions}{perhaps} are kept: {next}",
+            "the load into '{}' stopped; {} in {versions}{perhaps} are kept: {next}; of the rows behind them",
             self.sink.target.table.name(),
             count(self.rows, "row"),
         );

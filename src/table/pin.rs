@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
@@ -22,12 +23,29 @@ use crate::log::{Snapshot, Table};
 
 /// The version of a table that one statement reads, and on which it writes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pin(Arc<OnceCell<Arc<Snapshot>>>);
+pub(super) struct Pin(Arc<Cell>);
+
+#[derive(Debug, Default)]
+struct Cell {
+    version: OnceCell<Arc<Snapshot>>,
+    is_read: AtomicBool,
+}
 
 impl Pin {
     /// The pinned version; the newest one if this is the first to ask.
     pub(super) async fn get(&self, table: &Table) -> AtioResult<Arc<Snapshot>> {
-        self.0.get_or_try_init(|| table.newest()).await.cloned()
+        let version = self.0.version.get_or_try_init(|| table.newest());
+        version.await.cloned()
+    }
+
+    /// Says that a scan of the statement reads it.
+    pub(super) fn read(&self) {
+        self.0.is_read.store(true, Ordering::Relaxed);
+    }
+
+    /// True if a scan of the statement that is planned already reads it.
+    pub(super) fn is_read(&self) -> bool {
+        self.0.is_read.load(Ordering::Relaxed)
     }
 }
 

@@ -259,6 +259,9 @@ impl TableProvider for AtioTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let snapshot = self.snapshot().await?;
+        if let At::Pinned { pin, .. } = &self.at {
+            pin.read();
+        }
         let request = scan::Request {
             projection,
             filters,
@@ -306,6 +309,8 @@ impl TableProvider for AtioTable {
             overwrite,
             options,
             rows: expected_rows(input.as_ref()),
+            // Its scans are planned before it is.
+            reads_itself: matches!(&self.at, At::Pinned { pin, .. } if pin.is_read()),
         })?;
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
     }

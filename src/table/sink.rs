@@ -54,6 +54,8 @@ pub(super) struct Target {
     pub(super) options: TableOptions,
     /// How many rows there will be, as far as that is known.
     pub(super) rows: Option<u64>,
+    /// Whether it reads the table's newest version too.
+    pub(super) reads_itself: bool,
 }
 
 /// Appends rows that are in memory as one version, which carries `options`.
@@ -116,6 +118,7 @@ impl AtioSink {
             overwrite: false,
             options,
             rows,
+            reads_itself: false,
         })
     }
 
@@ -264,6 +267,8 @@ impl AtioSink {
                 reporter: writing.reporter,
             };
             files.push(self.write_file(txn, rows, &context).await?);
+            // How large a file is in the end shows only by now.
+            feed.wrote(files.iter().filter_map(|file| file.size).sum());
         }
         Ok(files)
     }

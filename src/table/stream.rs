@@ -21,7 +21,7 @@ use super::sink::{AtioSink, Writing, in_memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Version;
 use crate::log::{
-    Advance, CommitOptions, Committed, Position, Snapshot, Table, check_position, check_source,
+    Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
 };
 use crate::progress::{Listener, Reporter};
 
@@ -159,14 +159,14 @@ impl StreamWriter {
         let table = Arc::clone(table.table());
         let base = table.newest().await?;
         let position = match &options.source {
-            Some(source) => table.position(&base.state, source)?,
+            Some(source) => table.stream_position(&base.state, source)?,
             None => None,
         };
-        let position = position.map(Position::number);
         let schema = Arc::clone(&base.arrow);
         let shared = Arc::new(Shared(Mutex::new(Said {
             committed: position,
             failed: None,
+            told: false,
         })));
         let has_source = options.source.is_some();
         let (commands, queue) = mpsc::channel(WAITING);
@@ -261,14 +261,21 @@ impl StreamWriter {
 
     /// Why nothing more is taken.
     fn stopped(&self) -> Error {
-        let again = "open it again, and go on behind its position";
-        match self.shared.lock().failed.take() {
-            Some(error) => error,
-            None => Error::new(
-                ErrorKind::InvalidInput,
+        let mut said = self.shared.lock();
+        if let Some(error) = said.failed.take() {
+            said.told = true;
+            return error;
+        }
+        let name = self.table.name();
+        match said.told {
+            true => Error::invalid(format!(
+                "the stream into '{name}' has stopped, as an earlier error says: open it again"
+            )),
+            // By a panic, or by the end of its runtime.
+            false => Error::new(
+                ErrorKind::CommitUnknown,
                 format!(
-                    "the stream into '{}' has stopped: {again}",
-                    self.table.name()
+                    "the stream into '{name}' was cut off; what was pushed last is committed as a whole or not at all: open it again, and ask for its position"
                 ),
             ),
         }
@@ -297,6 +304,7 @@ struct Said {
     committed: Option<u64>,
     /// Taken by the first who asks.
     failed: Option<Error>,
+    told: bool,
 }
 
 impl Shared {
@@ -383,7 +391,9 @@ impl Committer {
         let due = commit_every.and_then(|every| now.checked_add(every));
         self.waiting.due = self.waiting.due.or(due);
         self.waiting.rows += batch.num_rows() as u64;
-        self.waiting.batches.push(batch);
+        if batch.num_rows() > 0 {
+            self.waiting.batches.push(batch);
+        }
         self.reached = source.is_some().then_some(position);
         match self.waiting.rows >= *commit_rows || self.waiting.bytes() >= *commit_bytes {
             true => self.commit().await,
@@ -429,29 +439,33 @@ impl Committer {
 
     /// The error of a stream that stops, and what is committed.
     fn failed(&self, error: Error) -> Error {
-        let there = match (&self.options.source, self.committed) {
-            (None, _) => "what was pushed after its last commit is".to_owned(),
-            (Some(source), None) => {
-                format!(
-                    "nothing of '{}' is committed, and what was pushed is",
-                    source.escape_debug()
-                )
-            }
-            (Some(source), Some(position)) => format!(
-                "'{}' is committed up to position {position}, and what was pushed behind it is",
-                source.escape_debug()
-            ),
-        };
         let unknown = matches!(
             error.kind(),
             ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable
         );
-        let fate = match unknown {
-            true => "perhaps, as a whole: open it again to learn its position",
-            false => "not: open it again, and go on behind its position",
+        let said = match (&self.options.source, unknown) {
+            (None, true) => "what its last commit held is there as a whole or not at all, which the table tells, and what was pushed after that is not: open it again, and push what is missing".to_owned(),
+            (None, false) => "what was pushed after its last commit is not committed: open it again, and push it again".to_owned(),
+            (Some(source), _) => {
+                let source = source.escape_debug();
+                let (there, pushed) = match self.committed {
+                    None => (
+                        format!("nothing of '{source}' is committed"),
+                        "what was pushed",
+                    ),
+                    Some(position) => (
+                        format!("'{source}' is committed up to position {position}"),
+                        "what was pushed behind it",
+                    ),
+                };
+                match unknown {
+                    true => format!("{there}, and perhaps the next commit is, as a whole: open it again, and go on behind its position"),
+                    false => format!("{there}, and {pushed} is not: open it again, and go on behind its position"),
+                }
+            }
         };
         error.context(format!(
-            "the stream into '{}' stopped; {there} {fate}",
+            "the stream into '{}' stopped; {said}",
             self.table.name()
         ))
     }

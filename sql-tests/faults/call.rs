@@ -47,6 +47,8 @@ pub(super) enum Fault {
     Refused,
     /// It was done, and then an error.
     After,
+    /// It was done and its answer lost; the client did it again, and gets that answer.
+    Again,
     /// An error at once; it is done when so many later calls have come, or at
     /// `FaultStore::land`.
     Late(u64),

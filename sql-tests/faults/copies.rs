@@ -35,18 +35,22 @@ struct Copies {
 impl Copies {
     /// With a target of [`OLD`] rows.
     async fn new(buffer: usize) -> Self {
+        let copies = Self::without_target(buffer).await;
+        copies.copy(OLD, "").await.unwrap();
+        copies
+    }
+
+    async fn without_target(buffer: usize) -> Self {
         let objects = Arc::new(InMemory::new());
         let store = FaultStore::new(Arc::clone(&objects) as _);
         let ctx = session(Arc::new(store.clone()));
         let set = "SET datafusion.execution.objectstore_writer_buffer_size";
         run(&ctx, &format!("{set} = {buffer}")).await.unwrap();
-        let copies = Self {
+        Self {
             objects,
             store,
             ctx,
-        };
-        copies.copy(OLD, "").await.unwrap();
-        copies
+        }
     }
 
     async fn copy(&self, rows: usize, options: &str) -> Result<(), DataFusionError> {
@@ -103,6 +107,94 @@ async fn copy_whose_last_answer_is_lost_is_done() {
 }
 
 #[tokio::test]
+async fn copy_that_finds_its_own_object_there_is_done() {
+    for existing in ["fail", "skip"] {
+        let copies = Copies::without_target(WAYS[0].0).await;
+        let options = format!(", 'atio.if_exists' '{existing}'");
+        copies.fail(Operation::Create, TARGET, Fault::Again);
+        copies.copy(NEW, &options).await.unwrap();
+        assert_eq!(copies.rows(TARGET).await, Some(NEW), "{existing}");
+        assert_eq!(copies.marked(MARKER).await, Some(NEW), "{existing}");
+    }
+}
+
+#[tokio::test]
+async fn copy_that_finds_the_object_of_another_there_leaves_it() {
+    for existing in ["fail", "skip"] {
+        let copies = Copies::without_target(WAYS[0].0).await;
+        let objects = Arc::clone(&copies.objects);
+        copies.store.direct(move |call: &Call| {
+            let (objects, meant) = (Arc::clone(&objects), call.operation == Operation::Create);
+            Box::pin(async move {
+                if meant {
+                    let key = Path::from(TARGET);
+                    objects.put(&key, "a\n1\n".into()).await.unwrap();
+                }
+                Fault::None
+            })
+        });
+        let options = format!(", 'atio.if_exists' '{existing}'");
+        let error = copies.copy(NEW, &options).await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+        assert_eq!(copies.rows(TARGET).await, Some(1), "{existing}");
+        assert_eq!(copies.marked(MARKER).await, None, "{existing}");
+    }
+}
+
+#[tokio::test]
+async fn copy_whose_publishing_panics_is_told_as_unknown() {
+    let copies = Copies::new(WAYS[0].0).await;
+    copies.store.script(|call: &Call| {
+        let last = call.operation == Operation::Put && call.key == TARGET;
+        assert!(!last, "as the test wants it");
+        Fault::None
+    });
+    let error = copies.copy(NEW, "").await.unwrap_err();
+    assert_eq!(kind(&error), Some(ErrorKind::CommitUnknown), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("memory://test/x/a.csv"), "{text}");
+}
+
+#[tokio::test]
+async fn marker_that_cannot_be_read_is_not_deleted() {
+    let copies = Copies::new(WAYS[0].0).await;
+    copies.fail(Operation::Get, MARKER, Fault::Before);
+    let error = copies.copy(NEW, "").await.unwrap_err();
+    assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+    assert_eq!(copies.rows(TARGET).await, Some(OLD));
+    assert_eq!(copies.marked(MARKER).await, Some(OLD));
+}
+
+#[tokio::test]
+async fn folder_whose_new_files_cannot_be_taken_back_keeps_the_kind_of_the_failure() {
+    for (fault, expected) in [
+        (Fault::Late(1000), ErrorKind::CommitUnknown),
+        (Fault::Refused, ErrorKind::Storage),
+    ] {
+        let copies = Copies::without_target(WAYS[0].0).await;
+        let puts = std::sync::atomic::AtomicUsize::new(0);
+        copies
+            .store
+            .script(move |call: &Call| match call.operation {
+                Operation::Put if call.key.starts_with("x/f/") => {
+                    match puts.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                        1 => fault,
+                        _ => Fault::None,
+                    }
+                }
+                Operation::Delete if call.key.starts_with("x/f/") => Fault::Before,
+                _ => Fault::None,
+            });
+        let sql = "COPY (SELECT value % 3 AS p, value AS i FROM generate_series(1, 9)) \
+                   TO 'memory://test/x/f/' STORED AS CSV PARTITIONED BY (p)";
+        let error = run(&copies.ctx, sql).await.unwrap_err();
+        assert_eq!(kind(&error), Some(expected), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("holds some of the new files"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn copy_that_may_still_be_done_is_told_as_unknown() {
     for (buffer, operation) in WAYS {
         let copies = Copies::new(buffer).await;
@@ -132,6 +224,22 @@ async fn copy_that_the_store_refuses_leaves_the_old_object_and_its_marker() {
         assert!(error.to_string().contains("permission denied"), "{error}");
         assert_eq!(copies.rows(TARGET).await, Some(OLD), "{operation:?}");
         assert_eq!(copies.marked(MARKER).await, Some(OLD), "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn copy_of_a_new_object_that_the_store_refuses_has_failed() {
+    for (buffer, operation) in WAYS {
+        let copies = Copies::without_target(buffer).await;
+        copies.fail(operation, TARGET, Fault::Refused);
+        let error = copies.copy(NEW, "").await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+        assert!(error.to_string().contains("permission denied"), "{error}");
+        assert_eq!(copies.rows(TARGET).await, None, "{operation:?}");
+        // Without a refusal it may still come.
+        copies.fail(operation, TARGET, Fault::Late(1000));
+        let error = copies.copy(NEW, "").await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::CommitUnknown), "{error}");
     }
 }
 

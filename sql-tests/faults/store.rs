@@ -246,6 +246,8 @@ impl ObjectStore for FaultStore {
         let (inner, key) = (Arc::clone(&self.0.inner), location.clone());
         let archive = self.0.archive.clone();
         let put = |opts| {
+            let (inner, key, archive) = (Arc::clone(&inner), key.clone(), archive.clone());
+            let payload = payload.clone();
             async move {
                 let bytes = payload.clone();
                 let done = inner.put_opts(&key, payload, opts).await?;
@@ -263,6 +265,10 @@ impl ObjectStore for FaultStore {
             Fault::After => {
                 drop(put(opts).await);
                 Err(broken(operation, location.as_ref()))
+            }
+            Fault::Again => {
+                put(opts.clone()).await?;
+                put(opts).await
             }
             Fault::Late(after) => {
                 self.later(after, put(opts));

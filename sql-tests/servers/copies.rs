@@ -108,6 +108,35 @@ async fn is_whole_or_not_there(server: Server) {
     assert_nothing_but(&server, &whole, "replaced").await;
 }
 
+/// The client asks again by itself, and is told that its own object is there.
+async fn is_done_although_it_was_asked_for_twice(server: Server) {
+    let ctx = session(&server);
+    for existing in ["fail", "skip"] {
+        let name = format!("{existing}.csv");
+        let fault = Fault::on(&[Kind::Create], &name).times(1);
+        server.fault(fault.reply(Reply::Status(500, "InternalError")));
+        let sql = format!(
+            "{} OPTIONS ('atio.if_exists' '{existing}')",
+            copy(&server, &name, 7, 0)
+        );
+        assert_eq!(row(&ctx, &sql).await, "7");
+        server.script().clear();
+        assert_eq!(server.seen(Kind::Create, &name), 2);
+    }
+    let whole = [
+        ".fail.csv._SUCCESS",
+        ".skip.csv._SUCCESS",
+        "fail.csv",
+        "skip.csv",
+    ];
+    assert_nothing_but(&server, &whole, "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_to_s3_is_done_although_it_was_asked_for_twice() {
+    is_done_although_it_was_asked_for_twice(Server::s3().with_retries(1)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_to_s3_is_whole_or_not_there_and_leaves_no_upload() {
     is_whole_or_not_there(Server::s3().with_retries(1)).await;

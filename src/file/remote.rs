@@ -86,8 +86,11 @@ impl Remote {
         // Where nothing is to be replaced it can only be that of one who came first.
         if options.existing() == Existing::Replace {
             if !self.old.is_empty() {
-                // One that cannot be read cannot be put back.
-                old_marker = objects.get(&marked).await.unwrap_or_default();
+                old_marker = match objects.get(&marked).await {
+                    // What is too large for a marker is none, and is not put back.
+                    Err(error) if error.kind() == ErrorKind::Damaged => None,
+                    found => found?,
+                };
             }
             objects.delete(&marked).await?;
         }
@@ -103,23 +106,25 @@ impl Remote {
                 shown_already.push(format!("{name}/{below}"));
             }
             let content = expected.get(below.as_str()).copied();
-            if let Err(error) = self.complete(&below, last, content, options).await {
+            if let Err(mut error) = self.complete(&below, last, content, options).await {
                 for (_, left) in held {
                     give_up(left).await;
                 }
                 // Beside the old rows there must not be some of the new ones.
                 shown_already.retain(|new| !self.old.contains(new));
-                for deleted in objects.delete_all(&shown_already).await {
-                    deleted.map_err(|left| {
-                        left.context(format!("{shown} holds some of the new files: {error}"))
-                    })?;
-                }
-                // The old rows are there still, and are complete.
-                if error.kind() != ErrorKind::CommitUnknown
+                let deleted = objects.delete_all(&shown_already).await;
+                let left = deleted.into_iter().find_map(Result::err);
+                // Where the old rows are there still, alone, they are complete.
+                if left.is_none()
+                    && error.kind() != ErrorKind::CommitUnknown
                     && let Some(bytes) = old_marker
-                    && let Err(left) = self.mark(bytes).await
+                    && let Err(unmarked) = self.mark(bytes).await
                 {
-                    ::log::warn!("{shown} lost its marker: {left}");
+                    ::log::warn!("{shown} lost its marker: {unmarked}");
+                }
+                if let Some(left) = left {
+                    let what = format!("{shown} holds some of the new files ({left})");
+                    error = error.context(what);
                 }
                 return Err(error);
             }
@@ -137,7 +142,12 @@ impl Remote {
             }
         }
         if let Some(marker) = marker {
-            self.mark(marker.to_bytes()?.into()).await?;
+            let marked = self.mark(marker.to_bytes()?.into()).await;
+            marked.map_err(|error| {
+                error.context(format!(
+                    "{shown} is written and complete, but its marker is not"
+                ))
+            })?;
         }
         Ok(Published::Yes)
     }
@@ -159,8 +169,10 @@ impl Remote {
         {
             return Ok(());
         }
-        let what = format!("{shown} is written and complete, but its marker is not");
-        Err(explain(what, error))
+        Err(explain(
+            format!("cannot write the marker of {shown}"),
+            error,
+        ))
     }
 
     /// Makes one object visible. An upload that cannot be completed is given up.
@@ -201,17 +213,19 @@ impl Remote {
             "" => self.target.shown.clone(),
             below => format!("{}/{below}", self.target.shown),
         };
-        if is_taken(&error) {
-            return Err(explain(format!("cannot write {shown}"), error));
-        }
+        // Also where another object is said to be there: clients ask again by themselves when
+        // an answer is lost, and then it may be ours.
         let is_there = match content {
-            Some(content) => self.is_there(&key, content, options.hash).await,
+            Some(content) => self.is_there(below, &key, content, options.hash).await,
             None => Ok(false),
         };
         let refused = is_refused(&error);
         match is_there {
             Ok(true) => Ok(()),
-            Ok(false) if refused => Err(explain(format!("cannot write {shown}"), error)),
+            Ok(false) if refused || is_taken(&error) => {
+                Err(explain(format!("cannot write {shown}"), error))
+            }
+            Err(_) if refused => Err(explain(format!("cannot write {shown}"), error)),
             _ => {
                 let hash = content.map(Content::hash).unwrap_or_default();
                 let what = format!(
@@ -224,10 +238,23 @@ impl Remote {
     }
 
     /// True if the object holds exactly what was written.
-    async fn is_there(&self, key: &Path, content: &Content, hash: Hash) -> Result<bool> {
+    async fn is_there(
+        &self,
+        below: &str,
+        key: &Path,
+        content: &Content,
+        hash: Hash,
+    ) -> Result<bool> {
+        let (objects, name) = (&self.target.objects, &self.target.name);
+        let found = match below {
+            "" => objects.exists(name).await?,
+            below => objects.exists(&format!("{name}/{below}")).await?,
+        };
+        if !found {
+            return Ok(false);
+        }
         let unread = |error| explain(format!("cannot read {key} back"), error);
-        let store = self.target.objects.store();
-        let found = store.get(key).await.map_err(unread)?;
+        let found = objects.store().get(key).await.map_err(unread)?;
         if found.meta.size != content.size {
             return Ok(false);
         }

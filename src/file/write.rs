@@ -152,7 +152,8 @@ impl FileWrite {
                     }
                     published
                 });
-                done.await.unwrap_or_else(|error| Err(cut_off(error)))?
+                done.await
+                    .unwrap_or_else(|error| Err(unknown(&self.target, error)))?
             }
             Stage::Disk(staged) => {
                 let (Target::Disk(target), Some(staged)) = (&self.target, staged.take()) else {
@@ -160,13 +161,16 @@ impl FileWrite {
                 };
                 let (target, shape) = (target.clone(), self.shape);
                 let (options, intake) = (self.options.clone(), self.intake.clone());
-                on_disk(move || {
-                    intake
+                let done = blocking(move || {
+                    let synced = intake
                         .sync_folders()
-                        .map_err(|error| target.cannot("write", error))?;
-                    publish::publish(&target, shape, staged, marker.as_ref(), &options)
-                })
-                .await?
+                        .map_err(|error| target.cannot("write", error));
+                    Ok(synced.and_then(|()| {
+                        publish::publish(&target, shape, staged, marker.as_ref(), &options)
+                    }))
+                });
+                done.await
+                    .unwrap_or_else(|error| Err(unknown(&self.target, error)))?
             }
         };
         Ok(match published {
@@ -258,4 +262,13 @@ async fn on_disk<T: Send + 'static>(
 
 fn cut_off(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Storage, "a write was cut off").with_source(error)
+}
+
+/// The error of a task that ended while it published.
+fn unknown(target: &Target, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let what = format!(
+        "it is not known whether {} was written: publishing it was cut off; look before you write it again",
+        target.shown()
+    );
+    Error::new(ErrorKind::CommitUnknown, what).with_source(error)
 }

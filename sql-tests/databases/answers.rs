@@ -68,6 +68,29 @@ async fn commit_that_postgres_never_gets_is_known_to_have_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_that_waits_for_a_replica_is_not_ended() {
+    let Some(site) = Site::postgres().await else {
+        return;
+    };
+    site.ask("CREATE TABLE t (a BIGINT)").await;
+    let name = site.ask("SELECT current_database()").await.remove(0);
+    let set = format!("ALTER DATABASE {name} SET synchronous_commit = on");
+    site.ask(&set).await;
+    let connection = site.impatient_at(site.address().unwrap());
+    let written = write_database(query(&site).await, &connection, "t", IfExists::Append).await;
+    let error = written.expect_err("no replica has it");
+    let kind = atio::Error::find(&error).map(atio::Error::kind);
+    assert_eq!(kind, Some(ErrorKind::CommitUnknown), "{error}");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'";
+    assert_eq!(site.ask(waits).await, ["1"]);
+    assert_eq!(site.count().await, Some(0));
+    // As an administrator would who gives the replica up.
+    site.end_connections().await;
+    site.alone().await;
+    assert_eq!(site.count().await, Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_that_mariadb_never_answers_is_looked_for_or_unknown() {
     let Some(site) = Site::mariadb().await else {
         return;

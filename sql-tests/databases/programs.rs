@@ -66,6 +66,9 @@ pub(super) fn postgres() -> Option<SocketAddr> {
                 "listen_addresses=127.0.0.1".to_owned(),
                 "unix_socket_directories=".to_owned(),
                 "fsync=off".to_owned(),
+                // A replica that never comes, and that only commits wait for that say so.
+                "synchronous_standby_names=nobody".to_owned(),
+                "synchronous_commit=local".to_owned(),
                 "max_connections=300".to_owned(),
             ] {
                 command.extend(["-c".into(), setting.into()]);

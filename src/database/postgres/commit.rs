@@ -20,9 +20,12 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 const STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
 
 /// Ends the process that still has the transaction: it may wait for a request that never comes.
+///
+/// Not one that waits for a replica: its transaction would commit on this server alone, and be
+/// lost if the replica took over.
 const END: &str = "
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE pid = $1 AND backend_xid = $2::text::xid8::xid";
+WHERE pid = $1 AND backend_xid = $2::text::xid8::xid AND wait_event IS DISTINCT FROM 'SyncRep'";
 
 /// A transaction that is to be committed.
 pub(super) struct Sent {

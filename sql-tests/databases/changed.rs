@@ -7,7 +7,10 @@ use super::site::{Kind, Site};
 use crate::content::{failure, row, rows};
 use crate::session::run;
 
-on_every_database!(times_finer_than_the_column_are_refused);
+on_every_database!(
+    times_finer_than_the_column_are_refused,
+    times_finer_than_microseconds_are_refused,
+);
 
 fn append(site: &Site, value: &str, column: &str) -> String {
     format!(
@@ -86,6 +89,121 @@ async fn times_finer_than_the_column_are_refused(site: Site) {
         row(&ctx, "SELECT a FROM t").await,
         "2024-01-01T10:00:00.000001"
     );
+}
+
+async fn times_finer_than_microseconds_are_refused(site: Site) {
+    let ctx = site.session();
+    let nanos = |text: &str, data_type: &str| format!("arrow_cast('{text}', '{data_type}')");
+    let finer = "2024-01-01 10:00:00.123456789";
+    let early = "1969-12-31 23:59:59.999999999";
+    let micros = "1969-12-31 23:59:59.123456";
+    let mut cases = vec![
+        (
+            nanos(finer, "Timestamp(Nanosecond, None)"),
+            nanos(micros, "Timestamp(Nanosecond, None)"),
+        ),
+        (
+            nanos(early, "Timestamp(Nanosecond, Some(\"UTC\"))"),
+            nanos(
+                "2024-01-01 10:00:00.123456",
+                "Timestamp(Nanosecond, Some(\"UTC\"))",
+            ),
+        ),
+        (
+            format!(
+                "arrow_cast({}, 'Dictionary(Int32, Timestamp(Nanosecond, None))')",
+                nanos(finer, "Timestamp(Nanosecond, None)")
+            ),
+            format!(
+                "arrow_cast({}, 'Dictionary(Int32, Timestamp(Nanosecond, None))')",
+                nanos(micros, "Timestamp(Nanosecond, None)")
+            ),
+        ),
+        (
+            nanos("10:00:00.000000001", "Time64(Nanosecond)"),
+            nanos("10:00:00.000001", "Time64(Nanosecond)"),
+        ),
+    ];
+    if matches!(site.kind, Kind::Postgres(_, _)) {
+        let (list, fitting) = (&cases[0].0, &cases[0].1);
+        cases.push((format!("[{list}]"), format!("[{fitting}, NULL]")));
+    }
+    for (finer, fitting) in &cases {
+        site.try_ask("DROP TABLE t").await.ok();
+        let error = failure(&ctx, &append(&site, finer, "a")).await;
+        assert!(error.contains("column 'a': it is "), "{finer}: {error}");
+        assert!(error.contains("and would change "), "{finer}: {error}");
+        let sql = append(&site, &format!("{fitting} AS a UNION ALL SELECT NULL"), "a");
+        assert_eq!(rows(&ctx, &sql).await, ["2"], "{fitting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_mariadb_would_round_are_refused() {
+    let Some(site) = Site::mariadb().await else {
+        return;
+    };
+    let ctx = site.session();
+    site.ask("CREATE TABLE t (a INT, d DOUBLE(10,2), f FLOAT(7,1) UNSIGNED, p DOUBLE, q FLOAT)")
+        .await;
+    for (column, value) in [("d", "CAST(1.239 AS DOUBLE)"), ("f", "CAST(1.25 AS REAL)")] {
+        let error = failure(&ctx, &append(&site, value, column)).await;
+        assert!(error.contains(&format!("column '{column}' is ")), "{error}");
+        assert!(error.contains("rounds"), "{error}");
+        assert_eq!(site.count().await, Some(0));
+    }
+    // The other columns are written to.
+    let sql = append(
+        &site,
+        "1 AS a, CAST(1.239 AS DOUBLE) AS p, CAST(1.25 AS REAL)",
+        "q",
+    );
+    assert_eq!(rows(&ctx, &sql).await, ["1"]);
+}
+
+#[tokio::test]
+async fn rows_that_sqlite_leaves_out_are_an_error() {
+    let site = Site::sqlite();
+    let ctx = site.session();
+    let database = rusqlite::Connection::open(site.file()).unwrap();
+    for (case, tables) in [
+        (
+            "a constraint",
+            "CREATE TABLE t (a INTEGER UNIQUE ON CONFLICT IGNORE, s STRING)",
+        ),
+        (
+            "a trigger that does something else first",
+            "CREATE TABLE t (a INTEGER, s STRING); CREATE TABLE log (a INTEGER);
+             CREATE TRIGGER ignore BEFORE INSERT ON t WHEN NEW.a = 2 BEGIN
+             INSERT INTO log VALUES (NEW.a); SELECT RAISE(IGNORE); END",
+        ),
+    ] {
+        database
+            .execute_batch(&format!("DROP TABLE IF EXISTS t; {tables}"))
+            .unwrap();
+        for columns in ["column1 AS a", "column1 AS a, column2 AS s"] {
+            let sql = format!(
+                "COPY (SELECT {columns} FROM (VALUES (1, 'x'), (2, 'y'), (2, 'z'), (3, 'v'))) \
+                 TO 'db/t' STORED AS SQLITE OPTIONS (if_exists 'append')"
+            );
+            let error = failure(&ctx, &sql).await;
+            assert!(
+                error.contains("the table leaves out a row"),
+                "{case}: {error}"
+            );
+            assert_eq!(site.count().await, Some(0), "{case}");
+        }
+    }
+    // What a view gets is where its trigger puts it.
+    database
+        .execute_batch(
+            "CREATE VIEW v AS SELECT a FROM log;
+             CREATE TRIGGER put INSTEAD OF INSERT ON v BEGIN INSERT INTO log VALUES (NEW.a); END",
+        )
+        .unwrap();
+    let sql = "COPY (SELECT 7 AS a) TO 'db/v' STORED AS SQLITE OPTIONS (if_exists 'append')";
+    assert_eq!(rows(&ctx, sql).await, ["1"]);
+    assert_eq!(site.ask("SELECT a FROM log").await, ["7"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

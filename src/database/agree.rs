@@ -80,8 +80,8 @@ pub(super) fn names(columns: &[Column]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a column of type `column` holds values of type `value` without loss, finer than
-/// microseconds apart.
+/// Whether a column of type `column` holds values of type `value` without loss, but for times
+/// finer than microseconds and values out of range, which are errors when they come.
 fn holds(column: &DataType, value: &DataType) -> bool {
     use DataType::*;
     match (column, value) {

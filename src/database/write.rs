@@ -32,7 +32,8 @@ pub enum IfExists {
 /// `table` is `name` or `schema.name`, letter by letter as the database has it; a part with a
 /// dot in it goes in double quotes. A table that does not exist is made, with columns that
 /// take NULL. A value that the database would change, as a time finer than its column, is an
-/// error. SQLite keeps what is written in memory until the commit if the database has no
+/// error; but PostgreSQL and MySQL drop blanks at the end of a text that are too many for a
+/// `varchar(n)`, as the standard says. SQLite keeps what is written in memory until the commit if the database has no
 /// write-ahead log.
 ///
 /// # Errors

@@ -75,6 +75,13 @@ pub(super) fn is_foreign(sql_type: &str) -> bool {
         .contains(&name)
 }
 
+/// Whether the server rounds values to so many digits after the point, without a word.
+pub(super) fn rounds(sql_type: &str) -> bool {
+    ["float(", "double("]
+        .iter()
+        .any(|name| sql_type.starts_with(name) && sql_type.contains(','))
+}
+
 fn decimal(arguments: &str) -> DataType {
     let arguments = arguments.split(')').next().unwrap_or_default();
     let mut numbers = arguments.trim_start_matches('(').split(',');

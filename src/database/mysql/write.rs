@@ -8,7 +8,7 @@ use mysql_async::{Conn, Params, Value};
 
 use super::commit::commit;
 use super::encode::cell;
-use super::types::{column_for, is_foreign};
+use super::types::{column_for, is_foreign, rounds};
 use super::{beside, columns, connect, failed};
 use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
@@ -74,6 +74,13 @@ async fn prepare(connection: &mut Conn, write: &Write) -> Result<Target> {
             if let Some(column) = columns.iter().find(|column| is_foreign(&column.sql_type)) {
                 return Err(Error::unsupported(format!(
                     "column '{}' is {}, which is read but not written",
+                    column.name.escape_debug(),
+                    column.sql_type
+                )));
+            }
+            if let Some(column) = columns.iter().find(|column| rounds(&column.sql_type)) {
+                return Err(Error::unsupported(format!(
+                    "column '{}' is {}, which rounds what it gets; make it decimal, or float or double without digits",
                     column.name.escape_debug(),
                     column.sql_type
                 )));

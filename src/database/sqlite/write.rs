@@ -22,7 +22,7 @@ use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
 use crate::database::column::Column;
 use crate::database::connection::{Failed, Write, no_such_table, table_exists};
-use crate::database::name::quoted;
+use crate::database::name::{TableName, quoted};
 use crate::database::write::IfExists;
 use crate::error::{Error, ErrorKind};
 
@@ -86,6 +86,7 @@ fn write_received(
         .map_err(failed)?;
     let columns = prepare(&transaction, write)?;
     let kept = Kept::of(&columns);
+    let counts = !is_view(&transaction, &write.table).map_err(failed)?;
     let mut written = 0;
     {
         let names: Vec<_> = columns.iter().map(|c| quoted(&c.name, '"')).collect();
@@ -115,6 +116,10 @@ fn write_received(
                             for (at, values) in found.iter_mut().enumerate() {
                                 values.push(row.get(at).map_err(failed)?);
                             }
+                        }
+                        drop(rows);
+                        if counts && transaction.changes() == 0 {
+                            return Err(left_out().into());
                         }
                     }
                     kept.check(found, &columns, &cells)?;
@@ -219,6 +224,22 @@ fn prepare(transaction: &Transaction<'_>, write: &Write) -> Result<Vec<Column>, 
             Ok(columns)
         }
     }
+}
+
+/// A view has what its triggers do, and no rows of its own that are counted.
+fn is_view(transaction: &Transaction<'_>, table: &TableName) -> rusqlite::Result<bool> {
+    let schema = table.schema.as_deref().unwrap_or("main");
+    let sql = format!(
+        "SELECT count(*) FROM {}.sqlite_master WHERE type = 'view' AND name = ?1",
+        quoted(schema, '"')
+    );
+    transaction.query_row(&sql, [&table.table], |row| row.get(0))
+}
+
+fn left_out() -> Error {
+    Error::invalid(
+        "the table leaves out a row (ON CONFLICT IGNORE, or a trigger); nothing was written",
+    )
 }
 
 fn create(

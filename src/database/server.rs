@@ -26,7 +26,9 @@ pub struct Server {
     /// How the connection is protected.
     pub tls: Tls,
     /// How long the server may take to answer a commit. After that a write looks, on another
-    /// connection, what became of it.
+    /// connection, what became of it; but of rows that went into a table of MySQL that was
+    /// there before nothing tells, and that is
+    /// [`CommitUnknown`](crate::ErrorKind::CommitUnknown) at once.
     pub commit_timeout: Duration,
 }
 

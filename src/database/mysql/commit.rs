@@ -17,6 +17,10 @@ use crate::error::{Error, Result};
 const ASK_FOR: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
+/// What a server says that ends a statement from without, which it may have done by then: it
+/// shuts down, somebody ended the statement, or the connection.
+const INTERRUPTED: [u16; 3] = [1053, 1317, 1927];
+
 /// How a statement ended.
 enum Answer {
     Done,
@@ -68,7 +72,14 @@ async fn answer(
 ) -> Answer {
     match timeout(server.commit_timeout, statement).await {
         Ok(Ok(())) => Answer::Done,
-        Ok(Err(error @ mysql_async::Error::Server(_))) => Answer::Refused(failed(error)),
+        Ok(Err(mysql_async::Error::Server(said))) => {
+            let lost = INTERRUPTED.contains(&said.code);
+            let error = failed(mysql_async::Error::Server(said));
+            match lost {
+                true => Answer::Lost(error),
+                false => Answer::Refused(error),
+            }
+        }
         Ok(Err(error)) => Answer::Lost(failed(error)),
         Err(_) => Answer::Lost(unanswered(server.commit_timeout)),
     }
@@ -139,4 +150,31 @@ async fn look(server: &Server, table: &TableName, side: &TableName) -> Result<Fo
     // The answer is there, however the farewell goes.
     connection.disconnect().await.ok();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn statement_that_is_ended_from_without_may_have_been_done() {
+        let said = |code| {
+            let error = mysql_async::ServerError {
+                code,
+                message: "no".to_owned(),
+                state: "HY000".to_owned(),
+            };
+            Err(mysql_async::Error::Server(error))
+        };
+        let server = Server::default();
+        for code in [1053, 1317, 1927] {
+            let answer = answer(&server, async { said(code) }).await;
+            assert!(matches!(answer, Answer::Lost(_)), "{code}");
+        }
+        // A deadlock, and a table that is there.
+        for code in [1213, 1050] {
+            let answer = answer(&server, async { said(code) }).await;
+            assert!(matches!(answer, Answer::Refused(_)), "{code}");
+        }
+    }
 }

@@ -94,7 +94,11 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Lef
     if !is_at(&file, path)? {
         return Ok(None);
     }
-    let bytes = size(path, &meta)?;
+    let bytes = match size(path, &meta) {
+        Ok(bytes) => bytes,
+        // A writer that has exchanged two directories removes the old one, in its own time.
+        Err(error) => return gone(error),
+    };
     if !dry_run {
         match temporary.swap {
             // Exchanged already: the writer was to make this the backup.
@@ -134,4 +138,35 @@ fn size(path: &Path, meta: &fs::Metadata) -> io::Result<u64> {
         let entry = entry?;
         Ok(sum + size(&entry.path(), &entry.metadata()?)?)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn directory_that_its_writer_removes_meanwhile_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let old = at.join(names::temporary("a"));
+                    fs::create_dir(&old).unwrap();
+                    for file in 0..50 {
+                        fs::write(old.join(file.to_string()), "x").unwrap();
+                    }
+                    remove(&old).unwrap();
+                }
+            });
+            let cleaned: Vec<_> = (0..300).map(|_| clean(at, true)).collect();
+            done.store(true, Ordering::Relaxed);
+            for found in cleaned {
+                found.unwrap();
+            }
+        });
+    }
 }

@@ -240,7 +240,8 @@ fn watched(rows: SendableRecordBatchStream, watch: Arc<Watch>) -> SendableRecord
     let schema = rows.schema();
     let state = (rows, watch, false);
     let checked = futures::stream::unfold(state, |(mut rows, watch, any)| async move {
-        if watch.ended.load(Ordering::Relaxed) == COMPLETE {
+        // Whatever comes after an error is not the end of all rows.
+        if watch.ended.load(Ordering::Relaxed) != GOING_ON {
             return None;
         }
         let next = match rows.next().await {
@@ -376,5 +377,35 @@ impl ExecutionPlan for PublishExec {
             all.push(Arc::clone(metric));
         }
         Some(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_that_end_after_an_error_are_not_complete() {
+        let schema = Arc::new(Schema::empty());
+        let lost = DataFusionError::Execution("lost".to_owned());
+        let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Err(lost)]));
+        let watch = Arc::new(Watch {
+            job: Arc::new(Job {
+                format: "csv".to_owned(),
+                target: CopyTarget::Local("a.csv".into()),
+                shape: Shape::File,
+                options: FileOptions::default(),
+                values: Values::default(),
+            }),
+            ended: AtomicU8::new(GOING_ON),
+            reporter: Weak::new(),
+            bytes: Arc::default(),
+        });
+        let mut rows = watched(Box::pin(rows), Arc::clone(&watch));
+        assert!(rows.next().await.is_some_and(|row| row.is_err()));
+        assert!(rows.next().await.is_none());
+        assert_eq!(watch.ended.load(Ordering::Acquire), FAILED);
     }
 }

@@ -33,7 +33,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Exit status 0: every statement succeeded. 1: one failed, and nothing after it was run.
-/// 2: the command line is wrong. 130, 143: a signal ended it, and what was read is committed.
+/// 2: the command line is wrong. 130, 143: a signal ended it; what was read is committed, unless a
+/// second one came.
 #[tokio::main]
 async fn main() -> ExitCode {
     env_logger::init();

@@ -250,6 +250,12 @@ impl StreamWriter {
         done.await.map_err(|_| self.stopped())
     }
 
+    /// Waits until it has stopped because a commit failed, which the next call tells of. It may
+    /// be given up at any time.
+    pub async fn until_stopped(&self) {
+        self.commands.closed().await;
+    }
+
     /// Commits what was pushed, and ends.
     ///
     /// # Errors

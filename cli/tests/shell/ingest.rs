@@ -131,24 +131,93 @@ fn the_same_source_again_adds_only_what_is_new() {
 }
 
 #[test]
+fn a_last_row_that_may_be_unfinished_is_not_taken_for_a_record() {
+    let home = home();
+    let csv_of_x = ["ingest", "t", "--format", "csv", "--source", "x"];
+    let cut = failed(&run_with_input(home.path(), &csv_of_x, "id,name\n1,a\n2,b"));
+    assert_eq!(
+        cut,
+        "Error: line 3: the last row has no line end and may be unfinished; it is not added; \
+         the record before it was added\n"
+    );
+    let said = ingest(home.path(), &csv_of_x[2..], "id,name\n1,a\n2,bcd\n");
+    assert_eq!(said, "Added 1 row to t, after 1 that it had.\n");
+    // A quote that is not closed is none in either case.
+    for arguments in [&csv_of_x[..], &csv_of_x[..4]] {
+        let input = "id,name\n1,a\n2,bcd\n3,\"e\nf";
+        let endless = failed(&run_with_input(home.path(), arguments, input));
+        assert!(
+            endless.starts_with("Error: line 4: what begins here has no end; a quote may be"),
+            "{endless}"
+        );
+    }
+    assert_eq!(
+        rows(
+            home.path(),
+            "id, name FROM atio_table('./t') ORDER BY id, name --"
+        ),
+        "id,name\n1,a\n1,a\n2,bcd\n2,bcd\n"
+    );
+}
+
+#[test]
+fn an_input_that_is_shorter_than_what_the_table_has_of_it_is_an_error() {
+    let home = home();
+    let json_of_x = ["ingest", "t", "--format", "json", "--source", "x"];
+    ingest(home.path(), &json_of_x[2..], &json(0..3));
+    for (records, count) in [(0..2, 2), (0..0, 0)] {
+        let other = failed(&run_with_input(home.path(), &json_of_x, &json(records)));
+        assert_eq!(
+            other,
+            format!(
+                "Error: the table has 3 records of 'x', and this input only {count}: it is \
+                 another input, or was cut; nothing was added\n"
+            )
+        );
+    }
+    assert_eq!(rows(home.path(), "count(*) AS n"), "n\n3\n");
+}
+
+#[test]
+fn a_commit_that_fails_is_told_while_the_input_waits() {
+    let home = home();
+    let arguments = ["--format", "json", "--source", "x", "--every", "200ms"];
+    let mut child = begin(home.path(), &arguments);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(json(0..1).as_bytes()).unwrap();
+    wait_for("a row", || rows(home.path(), "count(*) AS n") == "n\n1\n");
+    // Another run of the same source goes on, and the first cannot.
+    ingest(home.path(), &arguments, &json(0..2));
+    stdin.write_all(json(1..2).as_bytes()).unwrap();
+    wait_for("its end", || child.try_wait().unwrap().is_some());
+    drop(stdin);
+    let message = failed(&child.wait_with_output().unwrap());
+    assert!(message.contains("'x'"), "{message}");
+    assert_eq!(rows(home.path(), "count(*) AS n"), "n\n2\n");
+}
+
+#[test]
 fn a_killed_run_goes_on_without_a_gap_or_a_double() {
     let home = home();
-    let all = json(0..4000);
+    const ALL: u64 = 20_000;
+    let all = json(0..20_000);
     let arguments = [
         "--format", "json", "--source", "x", "--rows", "50", "--every", "100ms",
     ];
     let mut before = 0;
+    let mut killed = 0;
     for round in 0..4 {
         let mut child = begin(home.path(), &arguments);
         let mut stdin = child.stdin.take().unwrap();
-        // Lines come one after another, so that it is killed between and within commits.
+        // Lines come one after another, for longer than it lives: it is killed between and
+        // within commits.
         let text = all.clone();
         let feed = std::thread::spawn(move || {
             for line in text.split_inclusive('\n') {
                 if stdin.write_all(line.as_bytes()).is_err() {
                     return;
                 }
-                sleep(Duration::from_micros(200));
+                sleep(Duration::from_micros(300));
             }
             sleep(Duration::from_secs(60));
         });
@@ -162,17 +231,18 @@ fn a_killed_run_goes_on_without_a_gap_or_a_double() {
         child.wait().unwrap();
         before = count();
         drop(feed);
-        if before == 4000 {
+        if before == ALL {
             break;
         }
+        killed += 1;
     }
-    assert!(before > 0);
+    assert!(killed > 0 && before > 0, "killed {killed} times");
     let said = ingest(home.path(), &arguments, &all);
     assert_eq!(
         said,
         format!(
             "Added {} rows to t, after {before} that it had.\n",
-            4000 - before
+            ALL - before
         )
         .replace("Added 1 rows", "Added 1 row")
     );
@@ -181,7 +251,7 @@ fn a_killed_run_goes_on_without_a_gap_or_a_double() {
             home.path(),
             "count(*) AS n, count(DISTINCT id) AS d, max(id) AS m"
         ),
-        "n,d,m\n4000,4000,3999\n"
+        "n,d,m\n20000,20000,19999\n"
     );
 }
 
@@ -218,6 +288,10 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
         ("{\"name\":\"no id\"}", "id"),
         ("{\"id\":2", ""),
         ("{\"id\":2}{\"id\":3}", "each line must hold one object"),
+        (
+            "{\"id\":2}{\"id\":3}\n{\"id\":\n4}",
+            "each line must hold one object",
+        ),
         ("[1]", ""),
         ("nonsense", ""),
     ] {
@@ -269,19 +343,87 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
 }
 
 #[cfg(unix)]
+#[track_caller]
+fn signal(child: &Child, signal: &str) {
+    let kill = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_run_whose_input_does_not_pause() {
+    let home = home();
+    const ALL: usize = 4_000_000;
+    let input = home.path().join("in.json");
+    fs::write(&input, "{\"id\":0}\n".repeat(ALL)).unwrap();
+    let child = atio(home.path())
+        .args(["ingest", "t", "--format", "json", "--rows", "10000"])
+        .stdin(fs::File::open(input).unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("a commit", || {
+        rows(home.path(), "count(*) AS n") != "n\n0\n"
+    });
+    signal(&child, "-TERM");
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(143), "{said}");
+    let count = rows(home.path(), "count(*) AS n");
+    let count = count.trim_start_matches("n\n").trim();
+    assert_eq!(said, format!("Added {count} rows to t.\n"));
+    let count: usize = count.parse().unwrap();
+    assert!(count < ALL, "it went on to the end");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_at_once_a_run_that_hangs() {
+    let home = TempDir::new().unwrap();
+    // It takes connections, and answers none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = atio(home.path())
+        .args(["ingest", "s3://bucket/t", "--format", "json"])
+        .env(
+            "AWS_ENDPOINT",
+            format!("http://{}", silent.local_addr().unwrap()),
+        )
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_ACCESS_KEY_ID", "someone")
+        .env("AWS_SECRET_ACCESS_KEY", "HUSH")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let connection = silent.accept().unwrap();
+    signal(&child, "-TERM");
+    sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none());
+    signal(&child, "-INT");
+    let told = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if told.elapsed() > Duration::from_secs(15) {
+            child.kill().unwrap();
+            panic!("it hangs");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(connection);
+}
+
+#[cfg(unix)]
 #[test]
 fn a_signal_commits_what_was_read() {
-    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+    for (name, status) in [("-INT", 130), ("-TERM", 143)] {
         let home = home();
         let mut child = begin(home.path(), &["--format", "json", "--every", "1h"]);
         let mut stdin = child.stdin.take().unwrap();
         // More than a pipe holds: once it is written, some of it was read.
         stdin.write_all(json(0..20_000).as_bytes()).unwrap();
         sleep(Duration::from_millis(500));
-        let kill = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        signal(&child, name);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
         let counted = rows(home.path(), "count(*), sum(id), max(id)");

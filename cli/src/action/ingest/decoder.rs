@@ -44,6 +44,10 @@ impl Decoder {
         Self { table, text }
     }
 
+    pub(super) fn is_csv(&self) -> bool {
+        matches!(self.text, Text::Csv(_))
+    }
+
     /// True if the next record holds the names of columns.
     pub(super) fn needs_header(&self) -> bool {
         matches!(self.text, Text::Csv(None))
@@ -107,11 +111,11 @@ impl Decoder {
         if range.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.table)));
         }
-        let all = self.rows(records.bytes(range.clone()), range.len());
+        let all = self.rows(records, range.clone());
         let first = range.start;
         all.map_err(|error| {
             for record in range {
-                if let Err(error) = self.rows(records.bytes(record..record + 1), 1) {
+                if let Err(error) = self.rows(records, record..record + 1) {
                     let why = reason(&error);
                     return Wrong { record, why };
                 }
@@ -122,14 +126,22 @@ impl Decoder {
         })
     }
 
-    fn rows(&self, bytes: &[u8], count: usize) -> Result<RecordBatch, ArrowError> {
+    fn rows(&self, records: &Records, range: Range<usize>) -> Result<RecordBatch, ArrowError> {
+        let count = range.len();
         let rows = match &self.text {
             Text::Json => {
                 let mut decoder = json::ReaderBuilder::new(Arc::clone(&self.table))
                     .with_strict_mode(true)
                     .with_batch_size(count + 1)
                     .build_decoder()?;
-                decoder.decode(bytes)?;
+                for (before, record) in range.enumerate() {
+                    decoder.decode(records.bytes(record..record + 1))?;
+                    if decoder.has_partial_record() || decoder.len() != before + 1 {
+                        return Err(ArrowError::JsonError(
+                            "each line must hold one object".to_owned(),
+                        ));
+                    }
+                }
                 decoder.flush()?
             }
             Text::Csv(columns) => {
@@ -137,7 +149,7 @@ impl Decoder {
                 let mut decoder = csv::ReaderBuilder::new(Arc::clone(columns))
                     .with_batch_size(count + 1)
                     .build_decoder();
-                let mut rest = bytes;
+                let mut rest = records.bytes(range);
                 while decoder.capacity() > 0 && !rest.is_empty() {
                     let read = decoder.decode(rest)?;
                     rest = &rest[read..];
@@ -152,7 +164,7 @@ impl Decoder {
         match rows {
             Some(rows) if found == count => Ok(rows),
             _ => Err(ArrowError::JsonError(format!(
-                "there are {found} rows in {count} lines: each line must hold one object"
+                "there are {found} rows in {count} records"
             ))),
         }
     }

@@ -17,8 +17,8 @@ use datafusion::error::DataFusionError;
 use datafusion_cli::print_format::PrintFormat;
 
 use self::decoder::Decoder;
-use self::records::{Records, Splitter};
-use self::signals::Signals;
+use self::records::{Endless, Records, Splitter};
+use self::signals::Signal;
 use super::input::find_table;
 use super::tell;
 use crate::failure::Failure;
@@ -29,16 +29,19 @@ use crate::session::Session;
 /// Each line of JSON is one object; CSV has the names of columns in its first line. Their
 /// columns and types are those of the table: a name that it does not have is an error, and one
 /// that is missing is NULL. Rows are committed every few seconds, and at the end, also that
-/// which SIGINT (Ctrl-C) or SIGTERM makes. A line that is wrong ends the run; what came before
-/// it is committed.
+/// which SIGINT (Ctrl-C) or SIGTERM makes; a second one ends the run at once, and so does
+/// SIGHUP, which a terminal sends that is closed. A line that is wrong ends the run; what came
+/// before it is committed.
 ///
 /// With --source the table remembers how many records of that input it has. Give the input
 /// again from its beginning, after whatever happened, and it goes on after the last one that
-/// was committed: none is missing, and none is there twice.
+/// was committed: none is missing, and none is there twice. It counts them and does not compare
+/// them: another input, such as the file that a log goes on in once it is rotated, needs a name
+/// of its own. Its last row of CSV needs a line end, without which it may be half a row.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tail -F -n +1 sensor.json | atio ingest ./sensor --format json --source sensor.json
+  tail -n +1 -f sensor.json | atio ingest ./sensor --format json --source sensor.json
   cat june.csv | atio ingest ./sales --format csv --source june")]
 pub(crate) struct Ingest {
     /// The table, which must be there: a name in the warehouse, a path, or a URL
@@ -87,7 +90,7 @@ impl Ingest {
 
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         // Before anything is waited for: a signal that comes early must not be lost.
-        let signals = Signals::catch()?;
+        let signal = Signal::catch()?;
         let table = session.table(&self.table).await?;
         let Some(found) = find_table(session, &table, Schema::empty()).await? else {
             return Err(Failure::new(format!(
@@ -106,14 +109,15 @@ impl Ingest {
         };
         let writer = StreamWriter::open(&session.ctx, &table, options).await;
         let writer = writer.map_err(DataFusionError::from)?;
-        let stream = Stream::new(writer, session.print.format, found.schema());
-        stream.run(session, &self.table, signals).await
+        let stream = Stream::new(writer, self.source, session.print.format, found.schema());
+        stream.run(session, &self.table, signal).await
     }
 }
 
 /// What has come, and where it goes.
 struct Stream {
     writer: StreamWriter,
+    source: Option<String>,
     splitter: Splitter,
     decoder: Decoder,
     /// Records that were committed before this run.
@@ -133,7 +137,12 @@ enum End {
 }
 
 impl Stream {
-    fn new(writer: StreamWriter, format: PrintFormat, table: SchemaRef) -> Self {
+    fn new(
+        writer: StreamWriter,
+        source: Option<String>,
+        format: PrintFormat,
+        table: SchemaRef,
+    ) -> Self {
         let (splitter, decoder) = match format {
             PrintFormat::Csv => (Splitter::rows(), Decoder::csv(table)),
             _ => (Splitter::lines(), Decoder::json(table)),
@@ -141,6 +150,7 @@ impl Stream {
         let done = writer.position().unwrap_or(0);
         Self {
             writer,
+            source,
             splitter,
             decoder,
             done,
@@ -149,17 +159,9 @@ impl Stream {
     }
 
     /// Takes what comes until it ends, and commits all that was complete.
-    async fn run(
-        mut self,
-        session: &Session,
-        table: &str,
-        signals: Signals,
-    ) -> Result<(), Failure> {
-        let end = self.take_all(signals).await;
-        let (skipped, added) = (
-            self.seen.min(self.done),
-            self.seen.saturating_sub(self.done),
-        );
+    async fn run(mut self, session: &Session, table: &str, signal: Signal) -> Result<(), Failure> {
+        let end = self.take_all(signal).await;
+        let (done, added) = (self.done, self.seen.saturating_sub(self.done));
         if let End::Table(error) = end {
             return Err(DataFusionError::from(error).into());
         }
@@ -181,17 +183,17 @@ impl Stream {
                 added => format!("; the {added} records before it were added"),
             })),
             (End::Signal(number), Ok(_)) => {
-                say(session, added, skipped, table);
+                say(session, added, done, table);
                 Err(Failure::Signal(number))
             }
             (_, Ok(_)) => {
-                say(session, added, skipped, table);
+                say(session, added, done, table);
                 Ok(())
             }
         }
     }
 
-    async fn take_all(&mut self, mut signals: Signals) -> End {
+    async fn take_all(&mut self, mut signal: Signal) -> End {
         let mut parts = match stdin::parts() {
             Ok(parts) => parts,
             Err(error) => return unreadable(&error),
@@ -199,14 +201,19 @@ impl Stream {
         loop {
             let taken = tokio::select! {
                 biased;
-                number = signals.next() => {
-                    // What was read ahead came before it.
-                    while let Ok(Ok(part)) = parts.try_recv() {
+                number = signal.number() => {
+                    // What was read ahead came before it, and what comes behind it does not count.
+                    parts.close();
+                    while let Some(Ok(part)) = parts.recv().await {
                         if let Err(end) = self.take(&part).await {
                             return end;
                         }
                     }
                     return End::Signal(number);
+                }
+                // It says why.
+                () = self.writer.until_stopped() => {
+                    self.writer.commit().await.map_err(End::Table)
                 }
                 part = parts.recv() => match part {
                     Some(Ok(part)) => self.take(&part).await,
@@ -221,19 +228,33 @@ impl Stream {
     }
 
     async fn take(&mut self, part: &[u8]) -> Result<(), End> {
-        let records = self.splitter.push(part).map_err(|endless| {
-            End::Wrong(Failure::new(format!(
-                "line {}: what begins here has no end; a quote may be missing",
-                endless.line
-            )))
-        })?;
+        let records = self.splitter.push(part).map_err(endless)?;
         self.add(&records).await
     }
 
     /// The last record may have no line end.
     async fn finish(&mut self) -> Result<(), End> {
-        let records = self.splitter.finish();
-        self.add(&records).await
+        let last = self.splitter.finish().map_err(endless)?;
+        let Some(source) = &self.source else {
+            return self.add(&last).await;
+        };
+        // Half an object is none; half a row can be one, and would stay for ever.
+        if last.len() > 0 && self.decoder.is_csv() {
+            return Err(End::Wrong(Failure::new(format!(
+                "line {}: the last row has no line end and may be unfinished; it is not added",
+                last.line(0)
+            ))));
+        }
+        let source = source.escape_debug().to_string();
+        self.add(&last).await?;
+        match (self.done, self.seen) {
+            (done, seen) if seen < done => Err(End::Wrong(Failure::new(format!(
+                "the table has {} of '{source}', and this input only {seen}: it is another \
+                 input, or was cut",
+                records(done)
+            )))),
+            _ => Ok(()),
+        }
     }
 
     async fn add(&mut self, records: &Records) -> Result<(), End> {
@@ -272,16 +293,30 @@ impl Stream {
     }
 }
 
-fn say(session: &Session, added: u64, skipped: u64, table: &str) {
+fn endless(at: Endless) -> End {
+    End::Wrong(Failure::new(format!(
+        "line {}: what begins here has no end; a quote may be missing",
+        at.line
+    )))
+}
+
+fn records(count: u64) -> String {
+    match count {
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
+    }
+}
+
+fn say(session: &Session, added: u64, done: u64, table: &str) {
     let rows = match added {
         1 => "1 row".to_owned(),
         added => format!("{added} rows"),
     };
-    match skipped {
+    match done {
         0 => tell(session, format_args!("Added {rows} to {table}.")),
-        skipped => tell(
+        done => tell(
             session,
-            format_args!("Added {rows} to {table}, after {skipped} that it had."),
+            format_args!("Added {rows} to {table}, after {done} that it had."),
         ),
     }
 }

@@ -65,6 +65,14 @@ enum Ends {
     Rows(Box<Reader>),
 }
 
+/// What is behind the last line end.
+enum Last {
+    Nothing,
+    Record,
+    /// It begins, and a quote in it has no end.
+    Endless,
+}
+
 impl Splitter {
     /// Every line is a record, unless it is empty.
     pub(super) fn lines() -> Self {
@@ -98,14 +106,20 @@ impl Splitter {
         Ok(self.records(bytes, ends))
     }
 
-    /// Returns the record that ends where the bytes do, if there is one.
-    pub(super) fn finish(&mut self) -> Records {
+    /// Returns the record that ends where the bytes do, and has no line end, if there is one.
+    pub(super) fn finish(&mut self) -> Result<Records, Endless> {
         let bytes = mem::take(&mut self.unfinished);
+        let line = self.line;
         let ends = match self.ends.at_the_end(&bytes) {
-            true => vec![bytes.len()],
-            false => Vec::new(),
+            Last::Record => vec![bytes.len()],
+            Last::Nothing => Vec::new(),
+            Last::Endless => {
+                let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
+                let line = line + blank.filter(|byte| **byte == b'\n').count() as u64;
+                return Err(Endless { line });
+            }
         };
-        self.records(bytes, ends)
+        Ok(self.records(bytes, ends))
     }
 
     fn records(&mut self, mut bytes: Vec<u8>, mut ends: Vec<usize>) -> Records {
@@ -153,17 +167,28 @@ impl Ends {
         (ends, cut)
     }
 
-    /// True if a record ends where there is no more.
-    fn at_the_end(&mut self, bytes: &[u8]) -> bool {
+    fn at_the_end(&mut self, bytes: &[u8]) -> Last {
         match self {
-            Self::Lines => !bytes.trim_ascii().is_empty(),
-            Self::Rows(reader) => loop {
-                match read(reader, &[]).0 {
-                    ReadRecordResult::Record => return true,
-                    ReadRecordResult::End | ReadRecordResult::InputEmpty => return false,
-                    ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
+            Self::Lines if bytes.trim_ascii().is_empty() => Last::Nothing,
+            Self::Lines => Last::Record,
+            Self::Rows(reader) => {
+                // A line end ends every record that is not in the middle of a quote; the end of
+                // the bytes would end that, too.
+                let mut rest: &[u8] = b"\n";
+                loop {
+                    let (result, read) = read(reader, rest);
+                    let ended = rest.is_empty();
+                    rest = &rest[read..];
+                    match result {
+                        ReadRecordResult::Record if ended => return Last::Endless,
+                        ReadRecordResult::Record => return Last::Record,
+                        ReadRecordResult::End => return Last::Nothing,
+                        ReadRecordResult::InputEmpty
+                        | ReadRecordResult::OutputFull
+                        | ReadRecordResult::OutputEndsFull => {}
+                    }
                 }
-            },
+            }
         }
     }
 }
@@ -216,7 +241,7 @@ mod tests {
         for part in text.as_bytes().chunks(size) {
             take(splitter.push(part).unwrap());
         }
-        take(splitter.finish());
+        take(splitter.finish().unwrap());
         found
     }
 
@@ -264,6 +289,24 @@ mod tests {
         assert_eq!(fields(b"\na,\"b \"\"c\"\"\",\n"), ["a", "b \"c\"", ""]);
         assert_eq!(fields(b"a,b"), ["a", "b"]);
         assert_eq!(fields(b"a"), ["a"]);
+    }
+
+    #[test]
+    fn a_quote_that_the_end_of_the_input_leaves_open_makes_no_record() {
+        let text = "a\n\n1,\"x\ny";
+        for size in 1..=text.len() {
+            let mut splitter = Splitter::rows();
+            for part in text.as_bytes().chunks(size) {
+                splitter.push(part).unwrap();
+            }
+            let endless = splitter.finish().map(drop).unwrap_err();
+            assert_eq!(endless.line, 3, "in parts of {size}");
+        }
+        for text in ["", "\n\n", "\u{feff}", "a,\"b\"\n"] {
+            let mut splitter = Splitter::rows();
+            splitter.push(text.as_bytes()).unwrap();
+            assert_eq!(splitter.finish().unwrap().len(), 0, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,40 @@
 //! Signals that ask the process to end.
 
+use std::process;
+
+use tokio::sync::oneshot;
+
 use crate::failure::Failure;
 
-/// The signals that are to be answered by committing what has come.
-pub(super) struct Signals {
+/// The first signal, which is to be answered by committing what has come. A second one ends
+/// the process at once.
+pub(super) struct Signal(oneshot::Receiver<u8>);
+
+impl Signal {
+    /// From here on it does not end the process.
+    pub(super) fn catch() -> Result<Self, Failure> {
+        let mut signals = Signals::catch()?;
+        let (sender, first) = oneshot::channel();
+        tokio::spawn(async move {
+            // Where nobody waits any more, the run is about to end.
+            sender.send(signals.next().await).ok();
+            let number = signals.next().await;
+            // What hangs in a system call would hold up an orderly end as well.
+            process::exit(128 + i32::from(number));
+        });
+        Ok(Self(first))
+    }
+
+    /// Waits for it; returns its number.
+    pub(super) async fn number(&mut self) -> u8 {
+        match (&mut self.0).await {
+            Ok(number) => number,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -14,9 +45,8 @@ pub(super) struct Signals {
 const SIGINT: u8 = 2;
 
 impl Signals {
-    /// From here on they do not end the process.
     #[cfg(unix)]
-    pub(super) fn catch() -> Result<Self, Failure> {
+    fn catch() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let catch = |kind| {
             signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
@@ -28,13 +58,13 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn catch() -> Result<Self, Failure> {
+    fn catch() -> Result<Self, Failure> {
         Ok(Self {})
     }
 
     /// The number of the next one.
     #[cfg(unix)]
-    pub(super) async fn next(&mut self) -> u8 {
+    async fn next(&mut self) -> u8 {
         const SIGTERM: u8 = 15;
         tokio::select! {
             _ = self.interrupt.recv() => SIGINT,
@@ -43,7 +73,7 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    pub(super) async fn next(&mut self) -> u8 {
+    async fn next(&mut self) -> u8 {
         // It fails only where there are none, and then none comes.
         match tokio::signal::ctrl_c().await {
             Ok(()) => SIGINT,

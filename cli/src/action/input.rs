@@ -15,6 +15,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::CreateExternalTable;
 use datafusion::prelude::SessionContext;
 
+use super::exact::{self, Text};
 use super::format::Format;
 use crate::catalogs::is_atio_table;
 use crate::failure::Failure;
@@ -76,7 +77,8 @@ impl Input {
         Ok(Self { location, format })
     }
 
-    /// The rows. Where types are guessed, those of `wanted` with the same name are taken instead.
+    /// The rows. Where types are guessed, those of `wanted` with the same name are taken instead;
+    /// numbers have digits enough to tell those that they have no room for.
     pub(super) async fn rows(
         &self,
         session: &Session,
@@ -97,7 +99,13 @@ impl Input {
         match (wanted, found.as_ref() as &dyn Any) {
             (Some(wanted), any) if self.format.is_text() => {
                 match any.downcast_ref::<ListingTable>() {
-                    Some(files) => ctx.read_table(Arc::new(with_types(files, wanted)?)),
+                    Some(files) => {
+                        let text = match self.format {
+                            Format::Json => Text::Json,
+                            _ => Text::Csv,
+                        };
+                        ctx.read_table(Arc::new(with_types(files, wanted, text)?))
+                    }
                     None => ctx.read_table(found),
                 }
             }
@@ -107,11 +115,18 @@ impl Input {
 }
 
 /// The same files; the types of columns that `wanted` has are those of there.
-fn with_types(files: &ListingTable, wanted: &Schema) -> Result<ListingTable> {
+fn with_types(files: &ListingTable, wanted: &Schema, text: Text) -> Result<ListingTable> {
     let guessed = files.schema();
-    let fields = guessed.fields().iter().map(|field| {
-        let wanted = wanted.field_with_name(field.name());
-        let data_type = wanted.unwrap_or(field).data_type().clone();
+    let of_folders = &files.options().table_partition_cols;
+    let of_files = guessed.fields().iter().filter(|field| {
+        let mut names = of_folders.iter().map(|(name, _)| name);
+        !names.any(|name| name == field.name())
+    });
+    let fields = of_files.map(|field| {
+        let data_type = match wanted.field_with_name(field.name()) {
+            Ok(wanted) => exact::type_to_read(wanted.data_type(), text),
+            Err(_) => field.data_type().clone(),
+        };
         // Whether a value may be missing is for the table to check.
         Field::new(field.name(), data_type, true)
     });

@@ -3,6 +3,7 @@
 //! Each action runs the statement, or makes the plan, that SQL has for it; so nothing is
 //! possible here alone, and what a person names is a literal there, never a part of the SQL.
 
+mod exact;
 mod format;
 mod ingest;
 mod input;

@@ -15,6 +15,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::dml::{CopyTo, InsertOp};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
+use super::exact::{self, Text};
 use super::format::Format;
 use super::input::{self, Input, find_table};
 use super::write::{IfExists, Wishes};
@@ -197,6 +198,25 @@ impl Output {
                 )));
             }
         };
+        let written = self.fill(session, input, wishes, table).await;
+        match written {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if made => Err(error.at(format_args!(
+                "the table {} was made and is empty",
+                self.location
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the rows into the table, which is there.
+    async fn fill(
+        &self,
+        session: &Session,
+        input: &Input,
+        wishes: &Wishes<'_>,
+        table: Arc<dyn TableProvider>,
+    ) -> std::result::Result<u64, Failure> {
         let rows = input.rows(session, Some(&table.schema())).await?;
         let rows = by_name(rows, &table.schema())?;
         let operation = match wishes.if_exists {
@@ -208,15 +228,7 @@ impl Output {
         let name = TableReference::bare(self.location.clone());
         let plan =
             LogicalPlanBuilder::insert_into(plan, name, provider_as_source(table), operation)?;
-        let written = count(DataFrame::new(state, plan.build()?)).await;
-        match written {
-            Ok(rows) => Ok(Some(rows)),
-            Err(error) if made => Err(Failure::from(error).at(format_args!(
-                "the table {} was made and is empty",
-                self.location
-            ))),
-            Err(error) => Err(error.into()),
-        }
+        Ok(count(DataFrame::new(state, plan.build()?)).await?)
     }
 
     /// Makes the table, which has no rows then.
@@ -265,7 +277,20 @@ fn by_name(rows: DataFrame, table: &Schema) -> Result<DataFrame> {
                 );
             }
         };
-        Ok(cast(value, field.data_type().clone()).alias(field.name()))
+        let wanted = field.data_type();
+        let exactly = found
+            .field_with_unqualified_name(field.name())
+            .is_ok_and(|found| {
+                [Text::Json, Text::Csv].iter().any(|text| {
+                    let read = exact::type_to_read(wanted, *text);
+                    read != *wanted && read == *found.data_type()
+                })
+            });
+        let value = match exactly {
+            true => exact::expression(value, field),
+            false => cast(value, wanted.clone()),
+        };
+        Ok(value.alias(field.name()))
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     rows.select(columns)

@@ -292,6 +292,8 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
             "{\"id\":2}{\"id\":3}\n{\"id\":\n4}",
             "each line must hold one object",
         ),
+        ("{\"id\":2.5}", "'id'"),
+        ("{\"id\":1e30}", "1e30"),
         ("[1]", ""),
         ("nonsense", ""),
     ] {
@@ -340,6 +342,61 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn a_number_is_added_as_it_is_or_not_at_all() {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE EXTERNAL TABLE t (i BIGINT, s SMALLINT, u BIGINT UNSIGNED, d DECIMAL(10,2), \
+               l BIGINT[], r STRUCT<n INT>) STORED AS ATIO LOCATION './t'";
+    succeeded(&run(home.path(), &["-q", "-c", sql]));
+    let input = "{\"i\":-9223372036854775808,\"s\":-32768,\"u\":18446744073709551615,\
+                 \"d\":99999999.99,\"l\":[1,null,2.0],\"r\":{\"n\":3}}\n\
+                 {\"i\":1.0,\"s\":1.2e3,\"u\":\"7\",\"d\":1.230}\n";
+    ingest(home.path(), &["--format", "json"], input);
+    ingest(home.path(), &["--format", "csv"], "d,i\n-0.05,2\n,3\n");
+    assert_eq!(
+        rows(
+            home.path(),
+            "i, s, u, d, array_to_string(l, ' ') AS l, r['n'] AS r \
+                           FROM atio_table('./t') ORDER BY i --"
+        ),
+        "i,s,u,d,l,r\n\
+         -9223372036854775808,-32768,18446744073709551615,99999999.99,1 2,3\n\
+         1,1200,7,1.23,,\n2,,,-0.05,,\n3,,,,,\n"
+    );
+    for (wrong, why) in [
+        ("{\"i\":1.7}", "column 'i': 1.7 is not a whole number"),
+        (
+            "{\"i\":9223372036854775808}",
+            "column 'i': 9223372036854775808 is too large",
+        ),
+        ("{\"s\":32768}", "column 's': 32768 is too large"),
+        ("{\"u\":-1}", "column 'u'"),
+        (
+            "{\"d\":1.239}",
+            "column 'd': 1.239 has more than 2 digits after the point",
+        ),
+        ("{\"d\":100000000}", "100000000"),
+        ("{\"l\":[1,2.5]}", "column 'l': 2.5 is not a whole number"),
+        (
+            "{\"r\":{\"n\":0.5}}",
+            "column 'r': 0.5 is not a whole number",
+        ),
+        ("{\"i\":true}", ""),
+    ] {
+        let json = ["ingest", "t", "--format", "json"];
+        let message = failed(&run_with_input(home.path(), &json, wrong));
+        assert!(message.starts_with("Error: line 1: "), "{message}");
+        assert!(message.contains(why), "{wrong}: {message}");
+    }
+    let csv = ["ingest", "t", "--format", "csv"];
+    let message = failed(&run_with_input(home.path(), &csv, "i,d\n1,1.239\n"));
+    assert!(
+        message.contains("line 2: column 'd': 1.239 has more"),
+        "{message}"
+    );
+    assert_eq!(rows(home.path(), "count(*) AS n"), "n\n4\n");
 }
 
 #[cfg(unix)]

@@ -349,3 +349,60 @@ fn a_secret_in_a_name_is_not_repeated() {
     let output = run(home.path(), &["history", "s3://me:CANARY@bucket/t"]);
     assert!(!(failed(&output)).contains("CANARY"));
 }
+
+#[test]
+fn a_number_is_written_into_a_table_as_it_is_or_not_at_all() {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE EXTERNAL TABLE t (i BIGINT, d DECIMAL(10,2)) STORED AS ATIO LOCATION './t'";
+    query(home.path(), sql);
+    for (name, text, why) in [
+        (
+            "a.json",
+            "{\"i\":1}\n{\"i\":1.7}\n",
+            "column 'i': 1.7 is not a whole number",
+        ),
+        (
+            "b.json",
+            "{\"d\":1.239}\n",
+            "column 'd': 1.239 has more than 2 digits",
+        ),
+        ("c.json", "{\"d\":100000000}\n", "decimal"),
+        (
+            "d.csv",
+            "d\n1.239\n",
+            "column 'd': 1.239 has more than 2 digits",
+        ),
+        ("e.csv", "i\n1.7\n", "1.7"),
+    ] {
+        fs::write(home.path().join(name), text).unwrap();
+        let message = failed(&run(home.path(), &["write", name, "t"]));
+        assert!(message.contains(why), "{name}: {message}");
+    }
+    let json = "{\"i\":9223372036854775807,\"d\":-1.5}\n{\"i\":2.0,\"d\":3}\n{}\n";
+    fs::write(home.path().join("in.json"), json).unwrap();
+    fs::write(home.path().join("in.csv"), "d,i\n0.25,-9\n").unwrap();
+    wrote(home.path(), &["in.json", "t"]);
+    wrote(home.path(), &["in.csv", "t"]);
+    assert_eq!(
+        query(home.path(), "SELECT i, d FROM atio_table('./t') ORDER BY i"),
+        "i,d\n-9,0.25\n2,3.00\n9223372036854775807,-1.50\n,\n"
+    );
+}
+
+#[test]
+fn a_directory_whose_folders_hold_a_column_is_written_into_a_table() {
+    let home = TempDir::new().unwrap();
+    for (folder, text) in [("in/year=2025", "id\n1\n"), ("in/year=2026", "id\n2\n")] {
+        fs::create_dir_all(home.path().join(folder)).unwrap();
+        fs::write(home.path().join(folder).join("a.csv"), text).unwrap();
+    }
+    let arguments = ["in/", "t", "--from", "csv", "--create"];
+    assert_eq!(wrote(home.path(), &arguments), "Wrote 2 rows to t.\n");
+    assert_eq!(
+        query(
+            home.path(),
+            "SELECT id, year FROM atio_table('./t') ORDER BY id"
+        ),
+        "id,year\n1,2025\n2,2026\n"
+    );
+}

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::new_null_array;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::{csv, json};
 
+use super::super::exact;
 use super::records::{Records, fields};
 use crate::failure::Failure;
 
@@ -130,7 +131,8 @@ impl Decoder {
         let count = range.len();
         let rows = match &self.text {
             Text::Json => {
-                let mut decoder = json::ReaderBuilder::new(Arc::clone(&self.table))
+                let columns = to_read(&self.table, exact::Text::Json);
+                let mut decoder = json::ReaderBuilder::new(columns)
                     .with_strict_mode(true)
                     .with_batch_size(count + 1)
                     .build_decoder()?;
@@ -146,7 +148,8 @@ impl Decoder {
             }
             Text::Csv(columns) => {
                 let columns = columns.as_ref().unwrap_or(&self.table);
-                let mut decoder = csv::ReaderBuilder::new(Arc::clone(columns))
+                let columns = to_read(columns, exact::Text::Csv);
+                let mut decoder = csv::ReaderBuilder::new(columns)
                     .with_batch_size(count + 1)
                     .build_decoder();
                 let mut rest = records.bytes(range);
@@ -156,13 +159,12 @@ impl Decoder {
                 }
                 // The last record may have no line end.
                 decoder.decode(&[])?;
-                let rows = decoder.flush()?;
-                rows.map(|rows| self.in_order(&rows)).transpose()?
+                decoder.flush()?
             }
         };
         let found = rows.as_ref().map_or(0, RecordBatch::num_rows);
         match rows {
-            Some(rows) if found == count => Ok(rows),
+            Some(rows) if found == count => self.of_table(&rows),
             _ => Err(ArrowError::JsonError(format!(
                 "there are {found} rows in {count} records"
             ))),
@@ -170,13 +172,26 @@ impl Decoder {
     }
 
     /// The rows with the columns of the table in its order.
-    fn in_order(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let columns = self.table.fields().iter().map(|field| {
-            let found = rows.column_by_name(field.name()).cloned();
-            found.unwrap_or_else(|| new_null_array(field.data_type(), rows.num_rows()))
-        });
-        RecordBatch::try_new(Arc::clone(&self.table), columns.collect())
+    fn of_table(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let columns =
+            self.table
+                .fields()
+                .iter()
+                .map(|field| match rows.column_by_name(field.name()) {
+                    Some(values) => exact::to_column(values, field),
+                    None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+                });
+        let columns = columns.collect::<Result<_, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.table), columns)
     }
+}
+
+fn to_read(columns: &Schema, text: exact::Text) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| {
+        let data_type = exact::type_to_read(field.data_type(), text);
+        Field::clone(field).with_data_type(data_type)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The message of an error without its kind, and without the line where it counted from the
@@ -186,6 +201,7 @@ fn reason(error: &ArrowError) -> String {
         ArrowError::JsonError(text)
         | ArrowError::CsvError(text)
         | ArrowError::ParseError(text)
+        | ArrowError::CastError(text)
         | ArrowError::InvalidArgumentError(text) => text.clone(),
         error => error.to_string(),
     };

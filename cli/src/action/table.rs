@@ -211,7 +211,11 @@ impl Expire {
         let interval = |time: &Duration| {
             format!(
                 "INTERVAL {}",
-                literal(&format!("{} seconds", time.as_secs()))
+                literal(&format!(
+                    "{} seconds {} microseconds",
+                    time.as_secs(),
+                    time.subsec_micros()
+                ))
             )
         };
         let files = session
@@ -224,8 +228,11 @@ impl Expire {
                 !self.yes
             ))
             .await?;
-        let found = Found::of(&files.batches).unwrap_or_default();
+        let found = Found::of(&files.batches);
         session.show_rows(files).await?;
+        let found = found.ok_or_else(|| {
+            Failure::new("what an expiry found cannot be counted: the rows above are all of it")
+        })?;
         found.tell(session, !self.yes);
         match found.files - found.deleted {
             left if self.yes && left > 0 => Err(Failure::new(format!(

@@ -10,10 +10,13 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::{Column, ScalarValue, TableReference, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::{CopyTo, InsertOp};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::object_store::ObjectStoreExt;
+use futures::StreamExt;
 
 use super::exact::{self, Text};
 use super::format::Format;
@@ -103,7 +106,7 @@ impl Output {
         match self.kind {
             Kind::File(format) => {
                 let rows = input.rows(session, None).await?;
-                self.write_file(rows, format, wishes).await
+                self.write_file(session, rows, format, wishes).await
             }
             Kind::Table => self.write_table(session, &input, wishes).await,
             Kind::Database(format) => {
@@ -115,6 +118,7 @@ impl Output {
 
     async fn write_file(
         &self,
+        session: &Session,
         rows: DataFrame,
         format: Format,
         wishes: &Wishes<'_>,
@@ -133,14 +137,25 @@ impl Output {
             single_file: Some(!self.location.ends_with('/')),
             ..WriteOptions::default()
         };
-        // Of an object store it is not known.
-        let local = !self.location.contains("://");
-        let may_stay = wishes.if_exists == Some(IfExists::Skip)
-            && (!local || Path::new(&self.location).exists());
+        let may_stay = wishes.if_exists == Some(IfExists::Skip) && self.is_there(session).await?;
         match atio::write(rows, &self.location, options).await? {
             0 if may_stay => Ok(None),
             rows => Ok(Some(rows)),
         }
+    }
+
+    /// True if there is a file, or a directory with one. What cannot be asked fails to be
+    /// written, too, and says why.
+    async fn is_there(&self, session: &Session) -> Result<bool> {
+        if !self.location.contains("://") {
+            return Ok(Path::new(&self.location).exists());
+        }
+        let url = ListingTableUrl::parse(&self.location)?;
+        let store = session.ctx.runtime_env().object_store(&url)?;
+        Ok(match url.is_collection() {
+            true => store.list(Some(url.prefix())).next().await.is_some(),
+            false => store.head(url.prefix()).await.is_ok(),
+        })
     }
 
     async fn write_database(

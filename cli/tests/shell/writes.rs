@@ -406,3 +406,18 @@ fn a_directory_whose_folders_hold_a_column_is_written_into_a_table() {
         "id,year\n1,2025\n2,2026\n"
     );
 }
+
+#[test]
+fn a_file_without_rows_that_was_not_there_is_written_and_not_skipped() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("in.csv"), "id\n").unwrap();
+    let directory = home.path().canonicalize().unwrap();
+    let url = format!("file://{}/out.csv", directory.display());
+    for out in ["out2.csv", &url] {
+        let arguments = ["in.csv", out, "--if-exists", "skip"];
+        let said = format!("Wrote 0 rows to {out}.\n");
+        assert_eq!(wrote(home.path(), &arguments), said);
+        let said = format!("{out} is there already: nothing was written.\n");
+        assert_eq!(wrote(home.path(), &arguments), said);
+    }
+}

@@ -23,7 +23,7 @@ use crate::functions::literal;
 use crate::session::Session;
 
 /// How standard input is named.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 /// Where the engine looks for it.
 const STDIN_LOCATION: &str = "/dev/stdin";
 
@@ -50,7 +50,11 @@ impl Input {
             let location = session.input(STDIN_LOCATION, format.stored_as()).await?;
             return Ok(Self { location, format });
         }
-        let format = match format.or_else(|| guess(text)) {
+        let guessed = match format {
+            Some(format) => Some(format),
+            None => guess(text)?,
+        };
+        let format = match guessed {
             Some(format) => format,
             None if Path::new(text).exists() && !session.names_table(text) => {
                 return Err(Failure::new(format!(
@@ -144,21 +148,40 @@ fn is_local(text: &str) -> bool {
 }
 
 /// What a name tells of its place: a table of ours, a database, or the ending of a file.
-pub(super) fn guess(text: &str) -> Option<Format> {
+///
+/// Fails where it can only be a database, and which one cannot be told: it must not become a
+/// directory of that name.
+pub(super) fn guess(text: &str) -> std::result::Result<Option<Format>, Failure> {
     if is_atio_table(Path::new(text)) {
-        return Some(Format::Table);
+        return Ok(Some(Format::Table));
     }
     let Some(rest) = text.strip_prefix("env:") else {
-        return Format::of_name(text);
+        let by_place = is_in_sqlite(text).then_some(Format::Sqlite);
+        return Ok(by_place.or_else(|| Format::of_name(text)));
     };
-    let variable = rest.split('/').next()?;
-    let url = std::env::var(variable).ok()?;
-    match url.split(':').next()? {
-        "postgres" | "postgresql" => Some(Format::Postgres),
-        "mysql" | "mariadb" => Some(Format::Mysql),
-        "sqlite" => Some(Format::Sqlite),
-        _ => None,
+    let variable = rest.split('/').next().unwrap_or_default();
+    let url = std::env::var(variable).unwrap_or_default();
+    match url.split(':').next() {
+        Some("postgres" | "postgresql") => Ok(Some(Format::Postgres)),
+        Some("mysql" | "mariadb") => Ok(Some(Format::Mysql)),
+        Some("sqlite") => Ok(Some(Format::Sqlite)),
+        Some("") | None => Err(Failure::new(format!(
+            "the environment variable {variable} is not set: it is to hold the URL of the database"
+        ))),
+        Some(_) => Err(Failure::new(format!(
+            "the environment variable {variable} holds no URL of PostgreSQL, MySQL or SQLite"
+        ))),
     }
+}
+
+/// True for a table in what is called like a file of SQLite.
+fn is_in_sqlite(text: &str) -> bool {
+    let Some((file, table)) = text.rsplit_once('/') else {
+        return false;
+    };
+    let endings = [".db", ".db3", ".sqlite", ".sqlite3"];
+    let ends = endings.iter().any(|ending| file.ends_with(ending));
+    ends && is_local(text) && !table.is_empty() && !Path::new(file).is_dir()
 }
 
 /// The atio table at a location, as [`Session::table`] gives it; None if it is missing. One

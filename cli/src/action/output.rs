@@ -45,7 +45,16 @@ impl Output {
         format: Option<Format>,
         wishes: &Wishes<'_>,
     ) -> std::result::Result<Self, Failure> {
-        let (kind, location) = match format.or_else(|| input::guess(text)) {
+        if text == input::STDIN {
+            return Err(Failure::usage(
+                "rows are written to a file or a table, which is there completely or not at all; for standard output there is SQL: atio -q --format csv -c \"SELECT ..\"",
+            ));
+        }
+        let guessed = match format {
+            Some(format) => Some(format),
+            None => input::guess(text)?,
+        };
+        let (kind, location) = match guessed {
             None | Some(Format::Table) => (Kind::Table, session.table(text).await?),
             Some(Format::Avro) => {
                 return Err(Failure::usage(

@@ -25,6 +25,7 @@ Examples:
   atio write june.csv ./sales --create             into a table, which is made if it is missing
   atio write ./sales sales.xlsx --if-exists fail   from a table to Excel
   atio write sales.csv env:SHOP/sales              into a database; SHOP holds its URL
+  atio write sales.csv shop.db/sales               into a table of a file of SQLite
   curl .. | atio write - june.csv --from json      from standard input")]
 pub(crate) struct Write {
     /// What to read: a file, a directory of files, a table, or '-' for standard input

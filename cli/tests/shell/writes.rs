@@ -268,12 +268,42 @@ fn a_table_of_a_database_is_written_and_read() {
     assert!(again.contains("sales"), "{again}");
     let more = write(&["in.csv", "env:SHOP/sales", "--if-exists", "append"]);
     assert_eq!(more.status.code(), Some(0), "{}", stderr(&more));
-    let out = write(&["shop.db/sales", "out.csv", "--from", "sqlite"]);
+    let out = write(&["shop.db/sales", "out.csv"]);
     assert_eq!(stderr(&out), "Wrote 6 rows to out.csv.\n");
     let other = write(&["in.csv", "env:SHOP/sales", "--if-exists", "replace"]);
     assert_eq!(other.status.code(), Some(0), "{}", stderr(&other));
     let out = write(&["env:SHOP/sales", "out.csv"]);
     assert_eq!(stderr(&out), "Wrote 3 rows to out.csv.\n");
+}
+
+#[test]
+fn what_must_be_a_database_never_becomes_a_directory() {
+    let home = home();
+    for (out, expected) in [
+        ("env:NOPE/sales", "NOPE is not set"),
+        ("env:WEB/sales", "WEB holds no URL of PostgreSQL"),
+    ] {
+        let write = ["write", "in.csv", out, "--create"];
+        let mut shell = atio(home.path());
+        let output = shell.env("WEB", "https://h/d").args(write).output();
+        let message = failed(&output.unwrap());
+        assert!(message.contains(expected), "{message}");
+        assert!(!message.contains("https"), "{message}");
+    }
+    assert_eq!(
+        wrote(home.path(), &["in.csv", "new.sqlite/sales"]),
+        "Wrote 3 rows to new.sqlite/sales.\n"
+    );
+    assert!(home.path().join("new.sqlite").is_file());
+    let message = wrong(&run(home.path(), &["write", "in.csv", "-", "--to", "csv"]));
+    assert!(message.contains("standard output"), "{message}");
+    let mut names: Vec<_> = fs::read_dir(home.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("new.sqlite-"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["in.csv", "new.sqlite"]);
 }
 
 #[test]

@@ -164,7 +164,7 @@ async fn second_writer_of_a_source_is_a_conflict_and_adds_nothing(place: Place) 
     let error = second.push(batch(3..4), 4).await.unwrap_err();
     assert_eq!(
         error.message(),
-        "the stream into 't' has stopped: open it again, and go on behind its position"
+        "the stream into 't' has stopped, as an earlier error says: open it again"
     );
     second.close().await.unwrap_err();
     // Another source is no obstacle, and neither are rows without one.

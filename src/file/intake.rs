@@ -32,9 +32,9 @@ pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Syn
 /// Takes what is written at `OUT` or below it, and counts and hashes it.
 ///
 /// On a local disk it goes into the staged file or directory. On an object store parts
-/// travel at once, but an upload is completed by whoever takes what is [`held`](Self::held)
-/// alone, and small objects are kept until then: engines' writers complete what they have when
-/// a query fails.
+/// travel at once, but an upload is completed only by who takes what is [`held`](Self::held),
+/// and small objects are kept until then: engines' writers complete what they have when a
+/// query fails.
 #[derive(Clone)]
 pub(super) struct Intake(Arc<Inner>);
 

@@ -17,6 +17,8 @@ use crate::story::{ask, ensure, show};
 pub(crate) const RECORD: &str = "record";
 
 const READINGS: u64 = 400;
+/// Behind this one it is left alone.
+const LAST_KILL: u64 = 300;
 
 pub(crate) async fn run() -> Result<()> {
     let ctx = session()?;
@@ -30,8 +32,9 @@ pub(crate) async fn run() -> Result<()> {
     loop {
         let before = recorded(&ctx).await?;
         let mut recorder = Process::start(&[], &[RECORD])?;
-        while recorder.is_running()? && recorded(&ctx).await? < READINGS.min(before + 80) {}
-        if recorded(&ctx).await? == READINGS {
+        while before < LAST_KILL && recorder.is_running()? && recorded(&ctx).await? < before + 80 {}
+        // It may have come to its end since.
+        if before >= LAST_KILL || !recorder.is_running()? {
             recorder.succeed()?;
             break;
         }
@@ -72,7 +75,7 @@ pub(crate) async fn record() -> Result<()> {
     let next = writer.position().map_or(1, |position| position + 1);
     for number in next..=READINGS {
         writer.push(reading(number)?, number).await?;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(4)).await;
     }
     writer.close().await?;
     Ok(())

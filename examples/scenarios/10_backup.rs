@@ -38,7 +38,9 @@ pub(crate) async fn run() -> Result<()> {
     let mut writer = Process::sql(&statements)?;
     let (mut copies, mut unfinished) = (0, 0);
     let mut versions = Vec::new();
-    while writer.is_running()? {
+    loop {
+        // The last copies are made when it has ended.
+        let running = writer.is_running()?;
         for path in entries("out")? {
             match is_unfinished(&path) {
                 true => unfinished += 1,
@@ -48,6 +50,9 @@ pub(crate) async fn run() -> Result<()> {
         let backup = format!("./backup-{}", versions.len());
         copy_table(Path::new(TABLE), Path::new(&backup))?;
         versions.push(backup);
+        if !running {
+            break;
+        }
         sleep(Duration::from_millis(50));
     }
     writer.succeed()?;
@@ -63,8 +68,13 @@ pub(crate) async fn run() -> Result<()> {
         );
         let all = ask(&ctx, &all).await?;
         all.must_be(0, "rows", all.number(0, "rounds")? as usize * ROWS)?;
-        rounds.push(all.text(0, "rounds")?);
+        rounds.push(all.number(0, "rounds")? as usize);
     }
+    ensure(
+        rounds.is_sorted() && rounds.last() == Some(&ROUNDS),
+        "each copy has all that the one before has, and the last one has everything",
+    )?;
+    let rounds: Vec<_> = rounds.iter().map(usize::to_string).collect();
     println!(
         "  Of each copied table all rows are there, up to round {}.",
         rounds.join(", ")

@@ -371,6 +371,10 @@ impl Child {
         }
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has stopped itself.
     pub(crate) fn wait_until_stopped(&self) {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

@@ -38,10 +38,9 @@ async fn is_written(site: &Site) -> bool {
 
 async fn process_that_loses_its_database_in_the_middle_of_a_write_leaves_nothing(site: Site) {
     let directory = tempfile::tempdir().unwrap();
-    if let Kind::Sqlite(_) = site.kind {
-        // Without it everything stays in the process until the commit, and nothing tells when to
-        // kill it.
-        site.ask("PRAGMA journal_mode = WAL").await;
+    if matches!(site.kind, Kind::Sqlite(_)) {
+        // Without a log nothing is written before the commit.
+        assert_eq!(site.ask("PRAGMA journal_mode = WAL").await, ["wal"]);
     }
     site.ask("CREATE TABLE t (a BIGINT)").await;
     site.ask("INSERT INTO t VALUES (7)").await;
@@ -62,10 +61,13 @@ async fn process_that_loses_its_database_in_the_middle_of_a_write_leaves_nothing
                 continue;
             }
             let what = format!("{if_exists}, {lost:?}");
-            let child = job(2_000_000_000, if_exists).start();
+            let mut child = job(2_000_000_000, if_exists).start();
             let begun = Instant::now();
             while !is_written(&site).await {
                 assert!(begun.elapsed() < Duration::from_secs(120), "{what}");
+                if child.has_ended() {
+                    panic!("{what}: it ended: {:?}", end(child).await.said);
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             match lost {

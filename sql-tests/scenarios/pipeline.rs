@@ -25,6 +25,15 @@ fn look(to: &str) -> Option<u64> {
     Some(before.rows)
 }
 
+/// Tells when it is dropped, also by a test that fails, which would wait for its thread.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn step_that_waits_for_the_marker_sees_whole_files_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -36,9 +45,9 @@ async fn step_that_waits_for_the_marker_sees_whole_files_alone() {
         .map(|n| copy(&numbers(*n), &to, "csv", ""))
         .collect();
 
-    let over = Arc::new(AtomicBool::new(false));
+    let over = Over(Arc::default());
     let waiting = tokio::task::spawn_blocking({
-        let (over, to) = (Arc::clone(&over), to.clone());
+        let (over, to) = (Arc::clone(&over.0), to.clone());
         move || {
             let mut seen = std::collections::BTreeMap::<u64, usize>::new();
             let mut looks = 0;
@@ -57,7 +66,7 @@ async fn step_that_waits_for_the_marker_sees_whole_files_alone() {
     job.act = Some((When::Named("copy-published".to_owned()), Act::Kill));
     assert!(job.run().await.killed);
     assert_eq!(Marker::read(&to).unwrap(), None);
-    over.store(true, Ordering::Relaxed);
+    drop(over);
     let (looks, seen) = waiting.await.unwrap();
     println!("{looks} looks, {seen:?}");
     assert!(!seen.contains_key(&77), "nobody said that it is complete");
@@ -96,7 +105,13 @@ async fn step_that_waits_for_a_version_sees_all_of_its_rows_or_none() {
         job.act = None;
         let step = tokio::spawn(async move { job.run().await });
         let mut looks = 0;
-        while row(&ctx, newest).await != round.to_string() {
+        loop {
+            // Before the look: it may end between the two.
+            let ended = step.is_finished();
+            if row(&ctx, newest).await == round.to_string() {
+                break;
+            }
+            assert!(!ended, "it ended without a version");
             looks += 1;
             let found = row(&ctx, state).await;
             let old = match round {

@@ -3,13 +3,16 @@
 use super::*;
 use crate::content::row;
 use crate::processes::case::EXPIRE;
+use crate::processes::child::{Act, When};
 use crate::processes::leftovers::leftovers;
 use crate::processes::loads::Pushes;
 use crate::session::session_at;
 
 /// What the sensor gives: a row for each position from 1.
 const ALL: u64 = 500;
-const KILLS: u64 = 6;
+const KILLS: usize = 6;
+/// More than a commit takes.
+const STEPS: usize = 100;
 
 /// How many readings are there: the first ones, each once.
 async fn there(at: &Path) -> u64 {
@@ -40,14 +43,9 @@ async fn sensor_stream_that_is_killed_again_and_again_has_no_gap_and_no_duplicat
     let mut committed = Vec::new();
     for kill in 0..KILLS {
         let before = there(at).await;
-        let child = job.start();
-        let begun = Instant::now();
-        while there(at).await <= before {
-            assert!(begun.elapsed() < Duration::from_secs(60));
-        }
-        tokio::time::sleep(Duration::from_millis(kill * 7 % 30)).await;
-        child.kill();
-        let ended = end(child).await;
+        // Behind a commit and before the last one, each time within another one of its steps.
+        job.act = Some((When::Step(STEPS + 7 * kill), Act::Kill));
+        let ended = job.run().await;
         assert!(ended.killed && !ended.done(0), "{:?}", ended.said);
         let now = there(at).await;
         assert!(before < now && now < ALL);
@@ -57,6 +55,7 @@ async fn sensor_stream_that_is_killed_again_and_again_has_no_gap_and_no_duplicat
         assert_eq!(leftovers(&at.join("t")), [""; 0]);
         committed.push(now);
     }
+    job.act = None;
     let ended = job.run().await;
     assert!(ended.done(0), "{:?}", ended.said);
     assert_eq!(there(at).await, ALL);

@@ -153,17 +153,25 @@ mod tests {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
+                for _ in 0..10 {
                     let old = at.join(names::temporary("a"));
                     fs::create_dir(&old).unwrap();
-                    for file in 0..50 {
-                        fs::write(old.join(file.to_string()), "x").unwrap();
+                    let files: Vec<_> = (0..200).map(|n| old.join(format!("{n:03}"))).collect();
+                    for file in &files {
+                        fs::write(file, "x").unwrap();
                     }
-                    remove(&old).unwrap();
+                    // In another order than that in which they are listed.
+                    for file in &files {
+                        fs::remove_file(file).unwrap();
+                    }
+                    fs::remove_dir(&old).unwrap();
                 }
+                done.store(true, Ordering::Relaxed);
             });
-            let cleaned: Vec<_> = (0..300).map(|_| clean(at, true)).collect();
-            done.store(true, Ordering::Relaxed);
+            let mut cleaned = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                cleaned.push(clean(at, true));
+            }
             for found in cleaned {
                 found.unwrap();
             }

@@ -11,8 +11,8 @@ use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    UploadPart,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result, UploadPart,
 };
 use datafusion::prelude::SessionContext;
 use futures::stream::BoxStream;
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     NoBucket,
     /// As S3 answers to a key id that it does not know.
     Denies,
+    /// What is to be created is created by another first.
+    Rival,
 }
 
 /// Objects in memory, and how many uploads were begun and how they ended.
@@ -72,7 +74,7 @@ impl FakeStore {
         let (status, code, secret) = match self.fault {
             Fault::NoBucket => ("404 Not Found", "NoSuchBucket", ""),
             Fault::Denies => ("403 Forbidden", "InvalidAccessKeyId", "KEYID-HUSH"),
-            Fault::None | Fault::IgnoresConditions => return Ok(()),
+            Fault::None | Fault::IgnoresConditions | Fault::Rival => return Ok(()),
         };
         let body = match body {
             true => format!(
@@ -117,6 +119,9 @@ impl ObjectStore for FakeStore {
         self.answer(location, true)?;
         if self.fault == Fault::IgnoresConditions {
             opts.mode = PutMode::Overwrite;
+        }
+        if self.fault == Fault::Rival && opts.mode == PutMode::Create {
+            self.objects.put(location, "rival".into()).await?;
         }
         self.objects.put_opts(location, payload, opts).await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::content::{failure, row};
+use crate::fake_store::{FakeStore, Fault};
 use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path as Key;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
@@ -232,4 +233,34 @@ async fn objects_that_are_kept_until_the_end_are_in_the_memory_limit() {
     assert_eq!(memory.lines("a.csv").await, 1_001);
     use datafusion::execution::memory_pool::MemoryPool;
     assert_eq!(pool.reserved(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_another_puts_on_a_store_first_stays_and_is_skipped_or_told() {
+    let store = FakeStore::new(Fault::Rival);
+    let ctx = store.session();
+    let write = |if_exists: &str| {
+        let option = format!("'atio.if_exists' '{if_exists}'");
+        copy(&numbers(3), "s3://bucket/a.csv", "csv", &option)
+    };
+    for if_exists in ["fail", "skip"] {
+        let key = Key::from("a.csv");
+        store.objects.delete(&key).await.ok();
+        if if_exists == "skip" {
+            assert_eq!(row(&ctx, &write(if_exists)).await, "0");
+        } else {
+            let told = failure(&ctx, &write(if_exists)).await;
+            assert!(told.contains("a.csv is there already"), "{told}");
+        }
+        let found = store
+            .objects
+            .get(&key)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
+        assert_eq!(&found[..], b"rival");
+        assert_eq!(store.names().await, ["a.csv"]);
+    }
 }

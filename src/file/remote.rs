@@ -17,6 +17,13 @@ use super::target::{Shape, StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{explain, is_refused, is_taken};
 
+/// What became of an object whose last step was taken.
+enum Completed {
+    Yes,
+    /// Another one was put there first, as this tells.
+    Taken(Error),
+}
+
 /// What is to be known when the query has ended.
 #[derive(Clone)]
 pub(super) struct Remote {
@@ -106,7 +113,19 @@ impl Remote {
                 shown_already.push(format!("{name}/{below}"));
             }
             let content = expected.get(below.as_str()).copied();
-            if let Err(mut error) = self.complete(&below, last, content, options).await {
+            let completed = self.complete(&below, last, content, options).await;
+            let failed = match completed {
+                Ok(Completed::Yes) => None,
+                Ok(Completed::Taken(error)) if self.shape == Shape::File => {
+                    return match options.existing() {
+                        Existing::Skip => Ok(Published::Skipped),
+                        Existing::Fail => Err(already_there(shown)),
+                        Existing::Replace => Err(error),
+                    };
+                }
+                Ok(Completed::Taken(error)) | Err(error) => Some(error),
+            };
+            if let Some(mut error) = failed {
                 for (_, left) in held {
                     give_up(left).await;
                 }
@@ -185,7 +204,7 @@ impl Remote {
         held: Held,
         content: Option<&Content>,
         options: &FileOptions,
-    ) -> Result<()> {
+    ) -> Result<Completed> {
         let key = match below {
             "" => self.key.clone(),
             below => Path::parse(format!("{}/{below}", self.key)).map_err(|error| {
@@ -208,7 +227,9 @@ impl Remote {
                 store.put_opts(&key, payload, put).await
             }
         };
-        let Err(error) = completed else { return Ok(()) };
+        let Err(error) = completed else {
+            return Ok(Completed::Yes);
+        };
         let shown = match below {
             "" => self.target.shown.clone(),
             below => format!("{}/{below}", self.target.shown),
@@ -221,11 +242,12 @@ impl Remote {
         };
         let refused = is_refused(&error);
         match is_there {
-            Ok(true) => Ok(()),
-            Ok(false) if refused || is_taken(&error) => {
-                Err(explain(format!("cannot write {shown}"), error))
-            }
-            Err(_) if refused => Err(explain(format!("cannot write {shown}"), error)),
+            Ok(true) => Ok(Completed::Yes),
+            Ok(false) if is_taken(&error) => Ok(Completed::Taken(explain(
+                format!("cannot write {shown}"),
+                error,
+            ))),
+            Ok(false) | Err(_) if refused => Err(explain(format!("cannot write {shown}"), error)),
             _ => {
                 let hash = content.map(Content::hash).unwrap_or_default();
                 let what = format!(

@@ -11,6 +11,7 @@ use futures::StreamExt;
 
 use super::nan::with_positive_nan;
 use super::row_sum::RowSum;
+use crate::error::Error;
 
 /// When a chunk ends; without a limit it ends with the rows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,10 +137,20 @@ pub(super) fn of_table(schema: &SchemaRef, batch: &RecordBatch) -> Result<Record
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| {
         let column = cast_with_options(column, field.data_type(), &options)?;
+        if !field.is_nullable() && column.null_count() > 0 {
+            return Err(null_in(field.name()).into());
+        }
         Ok(with_positive_nan(&column))
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn null_in(column: &str) -> Error {
+    Error::invalid(format!(
+        "column '{}' is NOT NULL, and a row holds NULL there, or gives no value for it",
+        column.escape_debug()
+    ))
 }
 
 #[cfg(test)]

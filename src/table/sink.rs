@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::datasource::file_format::parquet::ParquetSink;
@@ -92,15 +92,21 @@ pub(super) struct AtioSink {
     pub(super) target: Target,
     /// With field ids, as files are written.
     file_schema: SchemaRef,
+    /// What the engine checks rows by: where NULL must not be is for the feed, which names columns.
+    checked: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl AtioSink {
     pub(super) fn new(target: Target) -> Result<Self> {
         let file_schema = target.base.schema.to_arrow_with_ids()?;
+        let columns = target.base.arrow.fields().iter();
+        let columns = columns.map(|field| Field::clone(field).with_nullable(true));
+        let checked = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         Ok(Self {
             target,
             file_schema,
+            checked,
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -444,7 +450,7 @@ impl DataSink for AtioSink {
     }
 
     fn schema(&self) -> &SchemaRef {
-        &self.target.base.arrow
+        &self.checked
     }
 
     /// Commits all rows of `data` as one version, or none of them; or one version for each

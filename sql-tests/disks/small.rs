@@ -123,8 +123,12 @@ async fn expire_on_full_disk(mount: &Mount, fill: impl Fn(&Path)) {
     let open = format!("CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{location}'");
     rows(&ctx, &open).await;
     fill(&at);
-    let failure = crate::content::failure(&ctx, "INSERT INTO t VALUES (1)").await;
-    assert!(failure.contains("No space left on device"), "{failure}");
+    let insert = ctx.sql("INSERT INTO t VALUES (1)").await.unwrap();
+    let failure = insert.collect().await.unwrap_err();
+    let told = failure.to_string();
+    assert!(told.contains("No space left on device"), "{told}");
+    let kind = atio::Error::find(&failure).map(atio::Error::kind);
+    assert_eq!(kind, Some(atio::ErrorKind::Storage), "{told}");
     fill(&at);
     let expired = row(&ctx, &EXPIRE.replace("{t}", &location)).await;
     assert_ne!(expired, "0");

@@ -14,7 +14,9 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use super::store_error::explain;
 use super::table::lock;
+use crate::error::ErrorKind;
 use crate::format::Checksum;
 
 /// Passes everything on to a store and remembers size and checksum of each object written.
@@ -134,7 +136,8 @@ impl ObjectStore for StagingStore {
     ) -> Result<PutResult> {
         self.begin(location)?;
         self.append(location, &payload);
-        self.inner.put_opts(location, payload, opts).await
+        let put = self.inner.put_opts(location, payload, opts).await;
+        put.map_err(|error| told(location, error))
     }
 
     async fn put_multipart_opts(
@@ -143,7 +146,8 @@ impl ObjectStore for StagingStore {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         self.begin(location)?;
-        let upload = self.inner.put_multipart_opts(location, opts).await?;
+        let upload = self.inner.put_multipart_opts(location, opts).await;
+        let upload = upload.map_err(|error| told(location, error))?;
         let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
         let closed = {
             let mut written = lock(&self.written);
@@ -193,6 +197,23 @@ impl ObjectStore for StagingStore {
     }
 }
 
+/// The same as an error of ours, which comes out of all that writers wrap around it.
+fn told(key: &Path, error: Error) -> Error {
+    let named = match &error {
+        // The disk names the file itself.
+        Error::Generic { source, .. } => Some(source.to_string()),
+        _ => None,
+    };
+    let ours = match named.filter(|text| text.contains(key.as_ref())) {
+        Some(text) => crate::error::Error::new(ErrorKind::Storage, text),
+        None => explain(format!("cannot write {key}"), error),
+    };
+    Error::Generic {
+        store: "atio",
+        source: ours.into(),
+    }
+}
+
 fn ended() -> Error {
     Error::Generic {
         store: "atio",
@@ -217,7 +238,8 @@ impl MultipartUpload for StagingUpload {
         match upload.ok().as_mut().and_then(|upload| upload.as_mut()) {
             Some(upload) if !closed => {
                 self.store.append(&self.key, &data);
-                upload.put_part(data)
+                let (part, key) = (upload.put_part(data), self.key.clone());
+                Box::pin(async move { part.await.map_err(|error| told(&key, error)) })
             }
             _ => Box::pin(futures::future::ready(Err(ended()))),
         }
@@ -229,7 +251,8 @@ impl MultipartUpload for StagingUpload {
         let Some(open) = upload.as_mut().filter(|_| !closed) else {
             return Err(ended());
         };
-        let completed = open.complete().await?;
+        let completed = open.complete().await;
+        let completed = completed.map_err(|error| told(&self.key, error))?;
         *upload = None;
         lock(&self.store.written).uploads.remove(&self.key);
         Ok(completed)

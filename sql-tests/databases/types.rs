@@ -398,6 +398,23 @@ async fn columns_made_elsewhere_are_read(site: Site) {
         Kind::MariaDb(_, _) => {
             assert_eq!(rows(&ctx, &append("'good' AS e")).await, ["1"]);
             assert_eq!(site.ask("SELECT i FROM t ORDER BY i").await, ["1", "2"]);
+            for (columns, said) in [
+                (
+                    "'1' AS e",
+                    "column 'e': '1' is none of 'good', letter for letter",
+                ),
+                ("'GOOD' AS e", "column 'e': 'GOOD' is none of"),
+                (
+                    "'b,a' AS s",
+                    "column 's': 'b,a' is not made of 'a', 'b', letter for letter",
+                ),
+                ("24 AS y", "column 'y': 24 is no year that MySQL holds"),
+            ] {
+                let error = failure(&ctx, &append(columns)).await;
+                assert!(error.contains(said), "{error}");
+            }
+            assert_eq!(rows(&ctx, &append("'a,b' AS s, 1999 AS y")).await, ["1"]);
+            site.ask("DELETE FROM t WHERE y = 1999").await;
             let error = failure(&ctx, &append("'x' AS b")).await;
             assert!(
                 error.contains("column 'b' is bit(4), which is read but not written"),

@@ -5,6 +5,7 @@ mod columns;
 mod commit;
 mod decode;
 mod encode;
+mod kept;
 mod read;
 mod types;
 mod write;

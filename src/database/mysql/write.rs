@@ -8,6 +8,7 @@ use mysql_async::{Conn, Params, Value};
 
 use super::commit::commit;
 use super::encode::cell;
+use super::kept::Kept;
 use super::types::{column_for, is_foreign, rounds};
 use super::{beside, columns, connect, failed};
 use crate::database::agree::{check_names, columns_for};
@@ -151,6 +152,9 @@ async fn insert_all(
         head: format!("INSERT INTO {table} ({}) VALUES ", names.join(", ")),
         one: format!("({})", vec!["?"; names.len()].join(", ")),
         most: (VALUES / names.len()).clamp(1, ROWS),
+        kept: (target.columns.iter())
+            .map(|column| Kept::of(&column.sql_type))
+            .collect(),
     };
     let mut written = 0;
     while let Some(batch) = rows.next().await {
@@ -187,6 +191,8 @@ struct Insert {
     one: String,
     /// How many rows at most.
     most: usize,
+    /// Of each column.
+    kept: Vec<Kept>,
 }
 
 impl Insert {
@@ -200,10 +206,12 @@ impl Insert {
         let mut values = Vec::new();
         let (mut count, mut bytes) = (0, 0);
         for row in 0..rows {
-            for (array, column) in arrays.iter().zip(columns) {
-                let value = cell(array, row).map_err(|error| {
-                    error.context(format!("column '{}'", column.name.escape_debug()))
-                })?;
+            for ((array, column), kept) in arrays.iter().zip(columns).zip(&self.kept) {
+                let value = cell(array, row)
+                    .and_then(|value| kept.check(&value).map(|()| value))
+                    .map_err(|error| {
+                        error.context(format!("column '{}'", column.name.escape_debug()))
+                    })?;
                 if let Value::Bytes(value) = &value {
                     bytes += value.len();
                 }

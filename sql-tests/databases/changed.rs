@@ -184,7 +184,7 @@ async fn rows_that_sqlite_leaves_out_are_an_error() {
         for columns in ["column1 AS a", "column1 AS a, column2 AS s"] {
             let sql = format!(
                 "COPY (SELECT {columns} FROM (VALUES (1, 'x'), (2, 'y'), (2, 'z'), (3, 'v'))) \
-                 TO 'db/t' STORED AS SQLITE OPTIONS (if_exists 'append')"
+                 TO 'db/t' STORED AS SQLITE OPTIONS ('atio.if_exists' 'append')"
             );
             let error = failure(&ctx, &sql).await;
             assert!(

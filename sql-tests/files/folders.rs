@@ -26,7 +26,7 @@ async fn a_directory_is_replaced_as_a_whole_backed_up_and_restored() {
             assert_eq!(files, names(Path::new(&to)));
             for file in &marker.files {
                 let path = place.path("out").join(&file.path);
-                assert_eq!(file.hash, format!("sha256:{}", sha256sum(&path)));
+                assert_eq!(file.hash, crc32c(&path));
                 assert_eq!(file.size, std::fs::metadata(&path).unwrap().len());
             }
         }
@@ -85,6 +85,16 @@ async fn a_directory_with_files_of_others_is_replaced_only_when_that_is_said() {
     )
     .await;
     assert!(failed.contains("is a table of atio"), "{failed}");
+    for inside in ["a.csv", "data/a.csv", "metadata/v9.metadata.json"] {
+        let to = place.text(&format!("table/{inside}"));
+        rows(&ctx, "INSERT INTO t VALUES (1)").await;
+        let failed = failure(&ctx, &copy(&numbers(6), &to, "csv", "")).await;
+        assert!(
+            failed.contains("lies in the directory of the table"),
+            "{failed}"
+        );
+        assert!(!Path::new(&to).exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,7 @@ impl FileFormatFactory for DatabaseFormatFactory {
         let mut if_exists = IfExists::default();
         for (key, value) in options {
             let name = key.strip_prefix("format.").unwrap_or(key);
+            let name = name.strip_prefix("atio.").unwrap_or(name);
             if_exists = match (name, value.to_lowercase().as_str()) {
                 (IF_EXISTS, "fail") => IfExists::Fail,
                 (IF_EXISTS, "append") => IfExists::Append,

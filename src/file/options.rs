@@ -4,7 +4,7 @@ use super::content::Hash;
 use crate::error::{Error, Result};
 use crate::log::{Durability, OpenOptions};
 
-/// In SQL every option of atio begins with this.
+/// In SQL an option of atio may begin with this.
 const PREFIX: &str = "atio.";
 const NAMES: [&str; 5] = ["if_exists", "backup", "marker", "hash", "durability"];
 
@@ -44,9 +44,17 @@ impl Default for FileOptions {
 }
 
 impl FileOptions {
-    /// Sets the option `key`, which begins with `atio.`.
+    /// True for what [`set`](Self::set) takes as an option of atio, `format.` before it or not: no
+    /// format has one of these names.
+    pub(crate) fn knows(key: &str) -> bool {
+        let name = key.strip_prefix("format.").unwrap_or(key);
+        name.starts_with(PREFIX) || NAMES.contains(&name)
+    }
+
+    /// Sets the option `key`, with `atio.` before it or without.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let name = key.strip_prefix(PREFIX).unwrap_or(key);
+        let name = key.strip_prefix("format.").unwrap_or(key);
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
         let lower = value.to_ascii_lowercase();
         let wrong = |expected: &str| {
             Err(Error::invalid(format!(

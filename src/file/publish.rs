@@ -177,6 +177,7 @@ pub(super) fn look(
     let _turn = (shape == Shape::Folder)
         .then(|| target.lock())
         .transpose()?;
+    target.check_outside_tables()?;
     let old = target.find(shape)?;
     if old.is_some() && shape == Shape::Folder && options.existing() == Existing::Replace {
         target.check_ours(options.if_exists.is_some())?;

@@ -160,6 +160,19 @@ impl LocalTarget {
         Err(Error::invalid(format!("{shown} {wrong}")))
     }
 
+    /// Fails if it lies in the directory of a table, where it could be taken for a part of that.
+    pub(super) fn check_outside_tables(&self) -> Result<()> {
+        let table = self.folder.ancestors().find(|above| holds_table(above));
+        match table {
+            Some(table) => Err(Error::invalid(format!(
+                "{} lies in the directory of the table {}, which only its own files belong in: give another place",
+                self.path().display(),
+                table.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Fails if the directory that is there holds anything that atio did not write.
     pub(super) fn check_ours(&self, explicit: bool) -> Result<()> {
         let path = self.path();
@@ -251,6 +264,16 @@ pub(super) fn is_table<'a>(mut paths: impl Iterator<Item = &'a str>) -> bool {
             .and_then(|rest| rest.strip_prefix('/'))
             .is_some_and(|rest| rest.ends_with(".metadata.json"))
     })
+}
+
+/// True if the directory is that of a table. One that cannot be read is none.
+fn holds_table(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder.join(layout::METADATA)) else {
+        return false;
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut paths = names.map(|name| format!("{}/{}", layout::METADATA, name.to_string_lossy()));
+    paths.any(|path| is_table(std::iter::once(path.as_str())))
 }
 
 pub(super) fn foreign(shown: &str) -> Error {

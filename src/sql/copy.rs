@@ -41,6 +41,7 @@ use crate::error::{Error, Result as AtioResult};
 use crate::file::{FileOptions, OUT, Shape};
 
 const SINGLE_FILE: &str = "single_file_output";
+const COMPRESSION: &str = "format.compression";
 const KEEP_COLUMNS: &str = "execution.keep_partition_by_columns";
 
 /// The analyzer rule that makes each COPY of a statement atomic.
@@ -82,7 +83,7 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
     let format = inner.get_ext().to_lowercase();
     let mut keep_columns = false;
     for (key, value) in std::mem::take(&mut copy.options) {
-        if key.starts_with("atio.") {
+        if FileOptions::knows(&key) {
             options.set(&key, &value)?;
             continue;
         }
@@ -142,6 +143,30 @@ struct Wrapped {
     options: FileOptions,
 }
 
+impl Wrapped {
+    /// What the name of the target says about how its bytes are packed.
+    fn compression(&self) -> Option<&'static str> {
+        if self.shape == Shape::Folder {
+            return None;
+        }
+        packed(&self.target.shown()).1
+    }
+}
+
+/// A name without the ending of a compression, and what that is called.
+pub(super) fn packed(name: &str) -> (&str, Option<&'static str>) {
+    let Some((stem, ending)) = name.rsplit_once('.') else {
+        return (name, None);
+    };
+    match ending.to_ascii_lowercase().as_str() {
+        "gz" => (stem, Some("gzip")),
+        "bz2" => (stem, Some("bzip2")),
+        "xz" => (stem, Some("xz")),
+        "zst" => (stem, Some("zstd")),
+        _ => (name, None),
+    }
+}
+
 struct AtioFormatFactory(Arc<Wrapped>);
 
 impl GetExt for AtioFormatFactory {
@@ -156,11 +181,22 @@ impl FileFormatFactory for AtioFormatFactory {
         state: &dyn Session,
         options: &HashMap<String, String>,
     ) -> Result<Arc<dyn FileFormat>> {
-        let inner = self.0.inner.create(state, options).map_err(|error| {
-            let format = self.0.inner.get_ext().to_uppercase();
-            let what = format!("the options of COPY to {format}");
-            Error::from_datafusion(&what, error)
-        })?;
+        let create = |options: &HashMap<String, String>| {
+            self.0.inner.create(state, options).map_err(|error| {
+                let format = self.0.inner.get_ext().to_uppercase();
+                let what = format!("the options of COPY to {format}");
+                Error::from_datafusion(&what, error)
+            })
+        };
+        let mut inner = create(options)?;
+        if !options.contains_key(COMPRESSION)
+            && inner.compression_type() == Some(FileCompressionType::UNCOMPRESSED)
+            && let Some(compression) = self.0.compression()
+        {
+            let mut options = options.clone();
+            options.insert(COMPRESSION.to_owned(), compression.to_owned());
+            inner = create(&options)?;
+        }
         Ok(Arc::new(AtioFormat {
             inner,
             wrapped: Arc::clone(&self.0),

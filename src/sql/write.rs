@@ -13,7 +13,7 @@ use datafusion::logical_expr::dml::CopyTo;
 use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
-use super::copy::wrap;
+use super::copy::{packed, wrap};
 use super::file_functions::{clean_folder, local};
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
@@ -100,14 +100,18 @@ impl Default for WriteOptions {
 /// always that of the file beside it. Where directories cannot be locked, as on NFS, the log
 /// warns and nobody takes turns: let one program write there at a time.
 pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result<u64> {
-    let (state, plan) = df.into_parts();
+    #[cfg_attr(not(feature = "xlsx"), expect(unused_mut, reason = "one format less"))]
+    let (mut state, plan) = df.into_parts();
+    #[cfg(feature = "xlsx")]
+    file::register_xlsx(&mut state)?;
     CopyTarget::parse(target)?;
     let name = target
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_owned());
+    let ending = packed(name).0.rsplit_once('.');
+    let ending = ending.map(|(_, ending)| ending.to_owned());
     let format = options.format.or(ending).ok_or_else(|| {
         Error::invalid(format!(
             "the format of '{name}' is not given, and its name has no ending that tells"

@@ -12,6 +12,7 @@ mod commands;
 mod editor;
 mod failure;
 mod functions;
+mod notes;
 mod output;
 mod progress;
 mod prompt;
@@ -37,10 +38,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// second one came.
 #[tokio::main]
 async fn main() -> ExitCode {
-    env_logger::init();
     runtime::survive_file_size_limit();
     runtime::tell_panics_of_workbooks_once();
     let args = args::Args::parse();
+    notes::install(args.quiet);
     if args.verbose {
         verbose::install();
     }

@@ -18,6 +18,7 @@ use datafusion::prelude::SessionContext;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 use futures::StreamExt;
+use tracing::Instrument;
 
 use crate::failure::Failure;
 
@@ -28,7 +29,8 @@ pub(crate) async fn print(
     mut options: PrintOptions,
     start: Instant,
 ) -> Result<(), Failure> {
-    let plan = frame.create_physical_plan().await?;
+    let span = tracing::info_span!("plan");
+    let plan = frame.create_physical_plan().instrument(span).await?;
     let task = ctx.task_ctx();
     let format = &task.session_config().options().format;
     let unbounded = plan.boundedness().is_unbounded();
@@ -59,14 +61,20 @@ pub(crate) async fn print(
             let reservation = MemoryConsumer::new("shell").register(task.memory_pool());
             let (batches, count) = collect(rows, &options, &reservation).await?;
             let mut output = Output::default();
-            let printed = options.format.print_batches(
-                &mut output,
-                schema,
-                &batches,
-                options.maxrows,
-                true,
-                format,
-            );
+            let printed = match options.format {
+                // The engine would print nothing at all, which is no JSON.
+                PrintFormat::Json if count == 0 && !schema.fields().is_empty() => {
+                    writeln!(output, "[]").map_err(DataFusionError::from)
+                }
+                shown => shown.print_batches(
+                    &mut output,
+                    schema,
+                    &batches,
+                    options.maxrows,
+                    true,
+                    format,
+                ),
+            };
             output.outcome(printed)?;
             count
         }

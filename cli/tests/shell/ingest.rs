@@ -282,7 +282,9 @@ fn rows_are_there_after_a_while_though_the_input_stays_open() {
 fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
     let home = home();
     let json_of_x = ["ingest", "t", "--format", "json", "--source", "x"];
+    let deep = format!("{{\"id\":{}", "[".repeat(100_000));
     for (wrong, why) in [
+        (deep.as_str(), ""),
         ("{\"id\":\"many\"}", "many"),
         ("{\"id\":2,\"color\":\"red\"}", "color"),
         ("{\"name\":\"no id\"}", "id"),
@@ -316,6 +318,7 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
     for (input, line, why) in [
         ("id,name\n6,\"a\nb\"\n7,c\nx,d\n8,e\n", 5, "'x'"),
         ("id,name\n6,a\n7\n", 3, ""),
+        ("id,name\n6,a\n7,b,c\n", 3, ""),
         ("id,name\n6,a\n,b\n", 3, "id"),
     ] {
         let message = failed(&run_with_input(home.path(), &csv, input));

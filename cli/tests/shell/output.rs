@@ -50,6 +50,21 @@ fn formats_hold_every_row() {
 }
 
 #[test]
+fn no_rows_are_an_empty_array_of_json() {
+    let home = TempDir::new().unwrap();
+    let printed = |sql| {
+        let output = run(home.path(), &["-q", "--format", "json", "-c", sql]);
+        succeeded(&output)
+    };
+    assert_eq!(printed("SELECT 1 AS a WHERE false"), "[]\n");
+    assert_eq!(
+        printed("SELECT value FROM generate_series(1, 9) WHERE value > 9"),
+        "[]\n"
+    );
+    assert_eq!(printed("SET datafusion.execution.batch_size = 100"), "");
+}
+
+#[test]
 fn table_format_stops_at_maxrows_and_counts_the_rest() {
     let home = TempDir::new().unwrap();
     let sql = "SELECT value AS a FROM generate_series(1, 20000)";

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::{run, stderr, stdout};
+use super::{run, stderr, stdout, succeeded};
 
 const LONG: &str =
     "CREATE TABLE t AS SELECT 0 AS a; INSERT INTO t SELECT value FROM generate_series(1, 2000000)";
@@ -67,6 +67,27 @@ fn without_a_terminal_there_is_no_bar_and_verbose_says_how_long_each_step_took()
         assert!(said.contains(&begin), "no {step}: {said}");
     }
     assert!(said.contains("fsync: close time.busy="), "{said}");
+
+    let overwrite = "INSERT OVERWRITE t SELECT 1 AS a";
+    succeeded(&run(
+        home.path(),
+        &["--warehouse", "w", "-q", "-c", overwrite],
+    ));
+    let expire = [
+        "--warehouse",
+        "w",
+        "--verbose",
+        "expire",
+        "t",
+        "--keep-for",
+        "0s",
+        "--yes",
+    ];
+    let said = stderr(&run(home.path(), &expire));
+    for step in ["plan", "commit", "delete"] {
+        let begin = format!("{step}{{table=\"t\"}}: close time.busy=");
+        assert!(said.contains(&begin), "no {step}: {said}");
+    }
 }
 
 #[test]
@@ -103,6 +124,7 @@ fn verbose_says_how_long_the_steps_of_copies_and_databases_took() {
         format!("publish{{target=\"{target}\"}}"),
         "write{table=\"t\"}".to_owned(),
         "commit{table=\"t\"}".to_owned(),
+        "plan".to_owned(),
     ] {
         let begin = format!("{step}: close time.busy=");
         assert!(said.contains(&begin), "no {step}: {said}");

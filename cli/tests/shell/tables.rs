@@ -384,3 +384,20 @@ fn expire_keeps_versions_for_a_part_of_a_second() {
     });
     assert!(kept);
 }
+
+#[test]
+fn a_key_that_was_committed_already_is_told() {
+    let home = TempDir::new().unwrap();
+    make(home.path(), "./t");
+    let insert = "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION './t'; \
+                  SET atio.idempotency_key = 'june'; INSERT INTO t SELECT 5";
+    let first = run(home.path(), &["-c", insert]);
+    assert_eq!(stderr(&first), "");
+    let again = run(home.path(), &["-c", insert]);
+    assert_eq!(
+        stderr(&again),
+        "Note: 't': nothing to do: version 3 was committed with the idempotency key 'june'\n"
+    );
+    assert_eq!(again.status.code(), Some(0));
+    succeeded(&run(home.path(), &["-q", "-c", insert]));
+}

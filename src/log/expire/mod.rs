@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Utc;
+use tracing::Instrument;
 
 use super::table::Table;
 use super::transaction::Transaction;
@@ -108,7 +109,9 @@ impl Table {
         for attempt in 0..ATTEMPTS {
             let base = self.newest().await?;
             super::draft::check_features(&base)?;
-            let inventory = match inventory::take(self, &base, expiry).await {
+            let taken = inventory::take(self, &base, expiry)
+                .instrument(tracing::info_span!("plan", table = self.name()));
+            let inventory = match taken.await {
                 Ok(inventory) => inventory,
                 // Another expiry may have taken away what was just being read.
                 Err(_) if self.newest().await?.version > base.version => continue,
@@ -119,12 +122,22 @@ impl Table {
                 return Ok(plan.rows().into_iter().chain(plan.kept()).collect());
             }
             if !plan.needs_fence() {
-                return apply::delete(self, txn, &inventory, &plan, None, listener).await;
+                let delete = apply::delete(self, txn, &inventory, &plan, None, listener);
+                return delete
+                    .instrument(tracing::info_span!("delete", table = self.name()))
+                    .await;
             }
-            match apply::fence(self, txn, &base, &plan, attempt).await? {
+            let fence = apply::fence(self, txn, &base, &plan, attempt);
+            match fence
+                .instrument(tracing::info_span!("commit", table = self.name()))
+                .await?
+            {
                 Some(fence) => {
                     let fence = Some(&fence);
-                    return apply::delete(self, txn, &inventory, &plan, fence, listener).await;
+                    let delete = apply::delete(self, txn, &inventory, &plan, fence, listener);
+                    return delete
+                        .instrument(tracing::info_span!("delete", table = self.name()))
+                        .await;
                 }
                 None => tokio::time::sleep(super::commit::pause(attempt)).await,
             }

@@ -5,9 +5,12 @@
 //! The three take turns, so that all see the same machine. The first ratio is that of the work,
 //! the last column what the disk costs beside it; each hash has a row of its own.
 //!
+//! The processor time of all threads is compared, too: it tells the work apart from the noise of
+//! a machine that others use.
+//!
 //! `ATIO_BENCH_SF` sets the scale factor (1 by default, 6 million rows), `ATIO_BENCH_ROUNDS` how
 //! often each writes (7 by default). Without `--bench` the scale factor is 0.01, and each writes
-//! once. Files lie under `target/tmp/`; the source stays for the next run.
+//! once; formats may be named, as in `-- csv`. Files lie under `target/tmp/`; the source stays for the next run.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -61,7 +64,12 @@ async fn compare(scale_factor: f64, rounds: usize) -> Result<()> {
     atio::register(&atio)?;
 
     let mut rows = Vec::new();
-    for format in FORMATS {
+    let named: Vec<_> = env::args().skip(1).collect();
+    let wanted = |format: &&str| {
+        let none = named.iter().all(|name| name.starts_with('-'));
+        none || named.iter().any(|name| name == format)
+    };
+    for format in FORMATS.into_iter().filter(wanted) {
         for hash in HASHES {
             let to = |side: &str| root.join(format!("{side}.{format}"));
             let durable = |durability: &str| {
@@ -73,12 +81,17 @@ async fn compare(scale_factor: f64, rounds: usize) -> Result<()> {
                 (&atio, to("atio-full"), durable("full")),
             ];
             let mut samples = [const { Vec::new() }; 3];
+            let mut busy = [Duration::ZERO; 3];
             for round in 0..rounds {
                 for at in 0..sides.len() {
                     // Who goes first changes each time.
                     let side = (at + round) % sides.len();
                     let (ctx, to, options) = &sides[side];
+                    // Nobody pays for what another left to be written.
+                    rustix::fs::sync();
+                    let before = processor_time();
                     samples[side].push(write(ctx, to, options).await?);
+                    busy[side] += processor_time().saturating_sub(before);
                 }
             }
             let [engine, none, full] = samples.map(|samples| median(&samples));
@@ -88,6 +101,7 @@ async fn compare(scale_factor: f64, rounds: usize) -> Result<()> {
                 milliseconds(engine),
                 milliseconds(none),
                 format!("{:.3}", ratio(none, engine)),
+                format!("{:.3}", ratio(busy[1], busy[0])),
                 milliseconds(full),
                 milliseconds(full.saturating_sub(none)),
             ]);
@@ -103,11 +117,22 @@ async fn compare(scale_factor: f64, rounds: usize) -> Result<()> {
         "DataFusion",
         "atio, not synced",
         "ratio",
+        "of processor time",
         "atio",
         "for the disk",
     ];
     print_table(&title, &columns, &rows);
     Ok(())
+}
+
+/// What all threads of this process have used of the processors; zero where nobody tells.
+fn processor_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name of the program; in hundredths of a second, as Linux shows it everywhere.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
 async fn write(ctx: &SessionContext, to: &Path, options: &str) -> Result<Duration> {

@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod copies;
 pub(crate) mod mount;
 mod power;
 pub(crate) mod small;

@@ -6,7 +6,7 @@ mod api;
 mod fails;
 mod folders;
 #[cfg(target_os = "linux")]
-mod killed;
+pub(crate) mod killed;
 mod once;
 mod stores;
 mod together;
@@ -19,6 +19,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::content::rows;
 
 pub(super) const FORMATS: [&str; 4] = ["csv", "json", "parquet", "arrow"];
+/// Those that can be one file, and nothing else of which is the same.
+const WITH_XLSX: [&str; 5] = ["csv", "json", "parquet", "arrow", "xlsx"];
 /// Rows enough for several batches.
 const MANY: i64 = 30_000;
 
@@ -87,8 +89,11 @@ pub(super) fn numbers(n: i64) -> String {
 }
 
 /// How many rows there are, how many different ones, and what they say; read by a session
-/// that knows nothing of atio.
+/// that knows nothing of atio, and of XLSX by another library.
 pub(super) async fn read(path: &str, format: &str) -> String {
+    if format == "xlsx" {
+        return read_sheet(path);
+    }
     let ctx = SessionContext::new();
     let create = format!("CREATE EXTERNAL TABLE r STORED AS {format} LOCATION '{path}'");
     rows(&ctx, &create).await;
@@ -96,10 +101,46 @@ pub(super) async fn read(path: &str, format: &str) -> String {
     rows(&ctx, sql).await.join("; ")
 }
 
+fn read_sheet(path: &str) -> String {
+    use calamine::{Data, Reader};
+    let mut book: calamine::Xlsx<_> = calamine::open_workbook(path).unwrap();
+    let (_, sheet) = book.worksheets().remove(0);
+    let header: Vec<_> = sheet.headers().unwrap();
+    assert_eq!(header, ["i", "n", "s"]);
+    let (mut is, mut ns) = (std::collections::BTreeSet::new(), Vec::new());
+    for row in sheet.rows().skip(1) {
+        let number = |at: usize| match row[at] {
+            Data::Float(number) => number as i64,
+            Data::Int(number) => number,
+            ref other => panic!("{other:?}"),
+        };
+        assert_eq!(row[2].to_string(), format!("text {}", number(0)));
+        is.insert(number(0));
+        ns.push(number(1));
+    }
+    let (least, most) = (ns.iter().min().unwrap(), ns.iter().max().unwrap());
+    format!("{}|{}|{most}|{least}", ns.len(), is.len())
+}
+
 /// What `read` says of [`numbers`].
 pub(super) fn said(n: i64) -> String {
     let n = n.to_string();
     [n.as_str(); 4].join("|")
+}
+
+/// CRC-32C as a marker tells it, bit by bit as its definition (RFC 3720, appendix B.4) has it.
+pub(crate) fn crc32c(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap();
+    let table: Vec<u32> = (0..256)
+        .map(|byte| {
+            let step = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 * (sum & 1));
+            (0..8).fold(byte, step)
+        })
+        .collect();
+    let sum = bytes.iter().fold(u32::MAX, |sum, byte| {
+        (sum >> 8) ^ table[usize::from(sum as u8 ^ byte)]
+    });
+    format!("crc32c:{:08x}", !sum)
 }
 
 /// As `sha256sum` prints it.

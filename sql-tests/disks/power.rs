@@ -8,7 +8,7 @@ use crate::processes::child::{Act, Ended, Job, When};
 use crate::processes::{long, sample};
 
 /// A file system of the kind, or None after it was said why there is none.
-fn disk(kind: &str) -> Option<Mount> {
+pub(super) fn disk(kind: &str) -> Option<Mount> {
     if !may_mount() {
         return None;
     }

@@ -133,3 +133,137 @@ async fn infinities_in_runs_are_not_written_as_json() {
     let text = std::fs::read_to_string(&to).unwrap();
     assert_eq!(text.lines().count(), 4, "{text}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn copy_that_is_refused_leaves_the_old_file() {
+    let place = Place::new();
+    let ctx = session(2);
+    for format in FORMATS {
+        rows(
+            &ctx,
+            &copy(&numbers(9), &place.text(&format!("a.{format}")), format, ""),
+        )
+        .await;
+    }
+    rows(
+        &ctx,
+        &copy(&numbers(9), &place.text("folder.csv/"), "csv", ""),
+    )
+    .await;
+    std::os::unix::fs::symlink(place.path("a.csv"), place.path("link.csv")).unwrap();
+    std::os::unix::fs::symlink(place.path("folder.csv"), place.path("linked")).unwrap();
+    let before = crate::content::files(&place.path(""));
+    let nine = numbers(9);
+    let twice = "SELECT x.a, y.a FROM (SELECT 1 AS a) x, (SELECT 2 AS a) y";
+    for (query, to, format, options, said) in [
+        ("SELECT [1, 2] AS l", "a.csv", "csv", "", "is nested"),
+        ("SELECT {'x': 1} AS s", "a.csv", "csv", "", "is nested"),
+        (
+            "SELECT arrow_cast('NaN', 'Float64') AS x",
+            "a.json",
+            "json",
+            "",
+            "holds NaN or infinity",
+        ),
+        (
+            twice,
+            "a.parquet",
+            "parquet",
+            "",
+            "two columns are called 'a'",
+        ),
+        (twice, "a.csv", "csv", "", "two columns are called 'a'"),
+        (
+            &nine,
+            "a.csv",
+            "csv",
+            "'format.no_such_option' 'x'",
+            "no_such_option",
+        ),
+        (
+            &nine,
+            "a.csv",
+            "csv",
+            "'atio.if_exist' 'skip'",
+            "unknown option",
+        ),
+        (
+            &nine,
+            "a.csv",
+            "csv",
+            "if_exists 'append'",
+            "is not 'replace', 'fail' or 'skip'",
+        ),
+        (
+            &nine,
+            "a.arrow",
+            "arrow",
+            "'format.compression' 'zstd'",
+            "has no option",
+        ),
+        (
+            &nine,
+            "a.parquet",
+            "parquet",
+            "if_exists 'fail'",
+            "is there already",
+        ),
+        (&nine, "a.csv", "orc", "", "cannot write the format ORC"),
+        (&nine, "a.csv", "avro", "", "cannot write the format AVRO"),
+        (&nine, "*.csv", "csv", "", "a pattern names no file"),
+        (&nine, "?.csv", "csv", "", "a pattern names no file"),
+        (&nine, "[a].csv", "csv", "", "a pattern names no file"),
+        (
+            &nine,
+            "missing/a.csv",
+            "csv",
+            "",
+            "does not exist: make it first",
+        ),
+        (
+            &nine,
+            "a.csv/b.csv",
+            "csv",
+            "",
+            "is a file, so nothing can be written in it",
+        ),
+        (
+            &nine,
+            "a.csv/",
+            "csv",
+            "",
+            "is a file, and this statement writes a directory",
+        ),
+        (
+            &nine,
+            "folder.csv",
+            "csv",
+            "",
+            "is a directory: give the name of a file",
+        ),
+        (&nine, "link.csv", "csv", "", "is a symbolic link"),
+        (
+            &nine,
+            "linked/",
+            "csv",
+            "if_exists 'replace'",
+            "is a symbolic link",
+        ),
+        (
+            &nine,
+            ".a.csv._SUCCESS",
+            "csv",
+            "",
+            "is what atio calls a file of its own",
+        ),
+    ] {
+        let sql = copy(query, &place.text(to), format, options);
+        let error = failure(&ctx, &sql).await;
+        assert!(error.contains(said), "{sql}: {error}");
+        crate::content::assert_same(&before, &crate::content::files(&place.path("")), &sql);
+    }
+    let link = std::fs::read_link(place.path("link.csv")).unwrap();
+    assert_eq!(link, place.path("a.csv"));
+    assert_eq!(read(&place.text("a.csv"), "csv").await, said(9));
+}

@@ -7,14 +7,14 @@ use crate::processes::child::{Act, Job, When};
 use atio::Marker;
 
 #[derive(Clone, Copy)]
-struct Case {
-    name: &'static str,
-    options: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) options: &'static str,
     /// Of a statement that ends well, beside the target and its marker.
     beside: &'static [&'static str],
 }
 
-const CASES: [Case; 5] = [
+pub(crate) const CASES: [Case; 6] = [
     Case {
         name: "a.csv",
         options: "",
@@ -40,6 +40,11 @@ const CASES: [Case; 5] = [
         options: "'atio.durability' 'none'",
         beside: &[],
     },
+    Case {
+        name: "a.xlsx",
+        options: "",
+        beside: &[],
+    },
 ];
 const OLD: i64 = 50;
 const OLDER: i64 = 40;
@@ -47,11 +52,9 @@ const NEW: i64 = 2000;
 
 impl Case {
     fn format(&self) -> &'static str {
-        if self.name == "a.parquet" {
-            "parquet"
-        } else {
-            "csv"
-        }
+        self.name
+            .rsplit_once('.')
+            .map_or("csv", |(_, ending)| ending)
     }
 
     fn sql(&self, at: &Path, n: i64) -> String {
@@ -65,7 +68,7 @@ impl Case {
     }
 
     /// The old target, with a backup of its own where the case has backups.
-    async fn prepare(&self, at: &Path) {
+    pub(crate) async fn prepare(&self, at: &Path) {
         std::fs::create_dir_all(at.join("warehouse")).unwrap();
         let ctx = session(2);
         for n in [OLDER, OLD] {
@@ -73,13 +76,13 @@ impl Case {
         }
     }
 
-    fn job(&self, at: &Path) -> Job {
+    pub(crate) fn job(&self, at: &Path) -> Job {
         Job::new(at, vec![self.sql(at, NEW)])
     }
 
     /// True if the new target is seen; it is one of the two, whole, and its marker, if there
     /// is one, is its own.
-    async fn check(&self, at: &Path, what: &str) -> bool {
+    pub(crate) async fn check(&self, at: &Path, what: &str) -> bool {
         let to = at.join(self.name);
         let text = to.to_str().unwrap();
         let said_now = read(text, self.format()).await;
@@ -92,7 +95,7 @@ impl Case {
     }
 
     /// Passes if the next write cleans up, and a backup can be gone back to.
-    async fn check_next(&self, at: &Path, new: bool, what: &str) {
+    pub(crate) async fn check_next(&self, at: &Path, new: bool, what: &str) {
         let ctx = session(2);
         rows(&ctx, &self.sql(at, 70)).await;
         let mut expected: Vec<_> = self.beside.iter().map(|name| (*name).to_owned()).collect();
@@ -223,6 +226,34 @@ async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_it_is_published_is_unknown_and_leaves_a_whole_target() {
+    let mut unknown = 0;
+    for case in &CASES {
+        for step in ["copy-unmark", "copy-publish", "copy-published", "copy-mark"] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = directory.path();
+            case.prepare(at).await;
+            let mut job = case.job(at);
+            job.fail = vec![(step.to_owned(), "panic".to_owned())];
+            let ended = job.run().await;
+            let what = format!("{} {}: {step} panics", case.name, case.options);
+            let new = case.check(at, &what).await;
+            match ended.done(0) {
+                true => assert!(new, "{what}"),
+                false => {
+                    let failure = ended.failure(0);
+                    assert!(failure.starts_with("CommitUnknown"), "{what}: {failure}");
+                    assert!(failure.contains("look before you write it again"), "{what}");
+                    unknown += 1;
+                }
+            }
+            case.check_next(at, new, &what).await;
+        }
+    }
+    assert!(unknown >= 3 * CASES.len(), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_old_marker_is_gone_before_the_new_target_is_seen_and_the_new_comes_after() {
     for case in &CASES {
         for (step, new, marked) in [
@@ -337,6 +368,41 @@ async fn a_directory_is_its_writers_alone_until_it_is_published() {
             bits(&at.join("warehouse")),
             "replaced: {replaced}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_may_not_be_written_is_told_and_the_old_target_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    // Root may write everywhere, unless it gives that up.
+    let by: &[&str] = match rustix::process::geteuid().is_root() {
+        true => &[
+            "setpriv",
+            "--inh-caps=-dac_override,-dac_read_search",
+            "--bounding-set=-dac_override,-dac_read_search",
+        ],
+        false => &["env"],
+    };
+    for case in &CASES {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().join("at");
+        case.prepare(&at).await;
+        let before = crate::content::files(&at);
+        let set = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&at, mode).unwrap();
+        };
+        set(0o555);
+        let child = case.job(&at).start_by(by);
+        let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+        set(0o755);
+        let failure = ended.failure(0);
+        let named = at.join(case.name).display().to_string();
+        assert!(failure.contains("Permission denied"), "{failure}");
+        assert!(failure.contains(&named), "{failure}");
+        let what = format!("{} {}", case.name, case.options);
+        crate::content::assert_same(&before, &crate::content::files(&at), &what);
+        assert!(!case.check(&at, &what).await);
     }
 }
 

@@ -61,7 +61,7 @@ async fn writers_of_one_file_leave_one_of_theirs_and_readers_never_see_less() {
         let marker = Marker::read(&to).unwrap().unwrap();
         assert_eq!(read(&to, "csv").await, said(marker.rows as i64));
         if name == "a.csv" {
-            assert_eq!(marker.hash, format!("sha256:{}", sha256sum(Path::new(&to))));
+            assert_eq!(marker.hash, crc32c(Path::new(&to)));
         }
         assert_eq!(
             place.names(),

@@ -50,7 +50,7 @@ async fn check_format(format: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_format_replaces_fails_skips_backs_up_and_goes_back() {
-    for format in FORMATS {
+    for format in WITH_XLSX {
         check_format(format).await;
     }
 }
@@ -65,6 +65,10 @@ async fn a_result_of_no_rows_is_a_valid_file_with_its_columns() {
             let query = format!("{} WHERE value < 0", numbers(5));
             assert_eq!(row(&ctx, &copy(&query, &to, format, "")).await, "0");
             if format == "json" {
+                // No rows are no lines.
+                let marker = Marker::read(&to).unwrap().unwrap();
+                assert_eq!((marker.rows, marker.size), (0, 0), "{name}");
+                assert!(Path::new(&to).exists());
                 continue;
             }
             let read = SessionContext::new();
@@ -75,6 +79,17 @@ async fn a_result_of_no_rows_is_a_valid_file_with_its_columns() {
                 Vec::<String>::new()
             );
             assert_eq!(row(&read, "SELECT count(*) FROM r").await, "0", "{name}");
+            if ["parquet", "arrow"].contains(&format) {
+                let found = read.table("r").await.unwrap();
+                let types: Vec<_> = found
+                    .schema()
+                    .fields()
+                    .iter()
+                    .map(|f| f.data_type())
+                    .collect();
+                assert!(types[0].is_integer() && types[1].is_integer(), "{types:?}");
+                assert!(types[2].is_string(), "{types:?}");
+            }
         }
     }
 }
@@ -92,13 +107,16 @@ async fn a_marker_tells_size_rows_and_the_hash_that_sha256sum_finds() {
     for format in FORMATS {
         for n in [3, MANY] {
             let to = place.text(&format!("{n}.{format}"));
-            rows(&ctx, &copy(&numbers(n), &to, format, "")).await;
+            rows(&ctx, &copy(&numbers(n), &to, format, "hash 'sha256'")).await;
             let marker = Marker::read(&to).unwrap().unwrap();
             assert_eq!(marker.target, format!("{n}.{format}"));
             assert_eq!((marker.kind.as_str(), marker.rows), ("file", n as u64));
             assert_eq!(marker.size, std::fs::metadata(&to).unwrap().len());
             assert_eq!(marker.hash, format!("sha256:{}", sha256sum(Path::new(&to))));
             assert!(marker.files.is_empty());
+            rows(&ctx, &copy(&numbers(n), &to, format, "")).await;
+            let marker = Marker::read(&to).unwrap().unwrap();
+            assert_eq!(marker.hash, crc32c(Path::new(&to)));
         }
     }
     let to = place.text("c.csv");
@@ -128,6 +146,97 @@ async fn a_marker_tells_size_rows_and_the_hash_that_sha256sum_finds() {
         ]
     );
     assert!(value["hash"].as_str().unwrap().starts_with("crc32c:"));
+    let written_at = value["written_at"].as_str().unwrap();
+    let sql = format!(
+        "SELECT now() - '{written_at}'::TIMESTAMPTZ BETWEEN INTERVAL '0' AND INTERVAL '1 hour'"
+    );
+    assert_eq!(row(&ctx, &sql).await, "true", "{written_at}");
+}
+
+#[tokio::test]
+async fn values_of_every_kind_come_back_from_every_format() {
+    let place = Place::new();
+    let ctx = session(2);
+    let columns = [
+        ("i", "BIGINT", "-9223372036854775808"),
+        (
+            "d",
+            "DECIMAL(20, 2)",
+            "arrow_cast('-123456789012345678.90', 'Decimal128(20, 2)')",
+        ),
+        ("x", "DOUBLE", "0.1"),
+        ("t", "DATE", "DATE '1969-12-31'"),
+        (
+            "z",
+            "TIMESTAMP",
+            "arrow_cast(TIMESTAMP '2024-02-29 12:34:56.789', 'Timestamp(Millisecond, Some(\"UTC\"))')",
+        ),
+        ("b", "BOOLEAN", "true"),
+        ("e", "BIGINT", "CAST(NULL AS BIGINT)"),
+        ("s", "VARCHAR", "'grüße, \"世界\"' || chr(10) || 'a; b\\'"),
+        ("o", "VARCHAR", "CAST(NULL AS VARCHAR)"),
+    ];
+    let list: Vec<_> = columns
+        .iter()
+        .map(|(name, _, value)| format!("{value} AS {name}"))
+        .collect();
+    let query = format!("SELECT {}", list.join(", "));
+    let seen = "SELECT i, d, x, t, arrow_cast(z, 'Timestamp(Millisecond, None)'), b, e, s, o FROM";
+    let expected = row(&ctx, &format!("{seen} ({query})")).await;
+    assert!(
+        expected.contains("-123456789012345678.90|0.1|1969-12-31|2024-02-29T12:34:56.789|true"),
+        "{expected}"
+    );
+    for format in FORMATS {
+        let to = place.text(&format!("a.{format}"));
+        rows(&ctx, &copy(&query, &to, format, "")).await;
+        let types: Vec<_> = columns
+            .iter()
+            .map(|(name, kind, _)| format!("{name} {kind}"))
+            .collect();
+        let (types, options) = match format {
+            "csv" => (
+                format!("({})", types.join(", ")),
+                "OPTIONS ('format.newlines_in_values' 'true')",
+            ),
+            "json" => (format!("({})", types.join(", ")), ""),
+            _ => (String::new(), ""),
+        };
+        let read = SessionContext::new();
+        let sql =
+            format!("CREATE EXTERNAL TABLE r {types} STORED AS {format} LOCATION '{to}' {options}");
+        rows(&read, &sql).await;
+        assert_eq!(row(&read, &format!("{seen} r")).await, expected, "{format}");
+    }
+    // JSON refuses what is no number.
+    let odd = "SELECT arrow_cast('NaN', 'Float64') AS x, arrow_cast('-inf', 'Float64') AS y";
+    for format in ["csv", "parquet", "arrow"] {
+        let to = place.text(&format!("odd.{format}"));
+        rows(&ctx, &copy(odd, &to, format, "")).await;
+        let types = if format == "csv" {
+            "(x DOUBLE, y DOUBLE)"
+        } else {
+            ""
+        };
+        let read = SessionContext::new();
+        rows(
+            &read,
+            &format!("CREATE EXTERNAL TABLE r {types} STORED AS {format} LOCATION '{to}'"),
+        )
+        .await;
+        assert_eq!(
+            row(&read, "SELECT x, y FROM r").await,
+            "NaN|-inf",
+            "{format}"
+        );
+    }
+    // Bytes are digits in pairs where there is text alone.
+    let bytes = "SELECT X'00ff0a' AS x";
+    for (format, expected) in [("csv", "x\n00ff0a\n"), ("json", "{\"x\":\"00ff0a\"}\n")] {
+        let to = place.text(&format!("bytes.{format}"));
+        rows(&ctx, &copy(bytes, &to, format, "")).await;
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), expected);
+    }
 }
 
 #[cfg(unix)]
@@ -207,4 +316,73 @@ async fn a_link_in_the_place_of_a_backup_or_its_marker_is_not_restored() {
     );
     assert_eq!(read(&to, "csv").await, said(6));
     assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 6);
+}
+
+#[tokio::test]
+async fn a_name_that_tells_of_a_compression_gets_it() {
+    let place = Place::new();
+    let ctx = session(2);
+    let magic: [(&str, &str, &[u8]); 4] = [
+        ("gz", "gzip", b"\x1f\x8b"),
+        ("bz2", "bzip2", b"BZh"),
+        ("xz", "xz", b"\xfd7zXZ"),
+        ("zst", "zstd", b"\x28\xb5\x2f\xfd"),
+    ];
+    for (ending, compression, magic) in magic {
+        for format in ["csv", "json"] {
+            let to = place.text(&format!("a.{format}.{ending}"));
+            rows(&ctx, &copy(&numbers(6), &to, format, "")).await;
+            assert!(std::fs::read(&to).unwrap().starts_with(magic), "{to}");
+            let table = format!("{format}_{ending}");
+            let create = format!(
+                "CREATE EXTERNAL TABLE {table} STORED AS {format} LOCATION '{to}' \
+                 OPTIONS ('format.compression' '{compression}')"
+            );
+            rows(&ctx, &create).await;
+            assert_eq!(
+                row(&ctx, &format!("SELECT count(*) FROM {table}")).await,
+                "6"
+            );
+        }
+    }
+    // What is said counts more than the name.
+    let to = place.text("b.csv.gz");
+    rows(&ctx, &copy(&numbers(6), &to, "csv", "compression 'zstd'")).await;
+    assert!(std::fs::read(&to).unwrap().starts_with(b"\x28\xb5\x2f\xfd"));
+    let to = place.text("c.csv.gz");
+    rows(
+        &ctx,
+        &copy(&numbers(6), &to, "csv", "compression 'uncompressed'"),
+    )
+    .await;
+    assert_eq!(read(&to, "csv").await, said(6));
+    // Other formats are compressed inside, if at all.
+    let to = place.text("d.parquet.gz");
+    rows(&ctx, &copy(&numbers(6), &to, "parquet", "")).await;
+    assert!(std::fs::read(&to).unwrap().starts_with(b"PAR1"));
+}
+
+#[tokio::test]
+async fn options_of_atio_need_no_prefix() {
+    let place = Place::new();
+    let ctx = session(2);
+    let to = place.text("a.csv");
+    rows(
+        &ctx,
+        &copy(&numbers(6), &to, "csv", "marker false, hash 'crc32c'"),
+    )
+    .await;
+    assert_eq!(place.names(), ["a.csv"]);
+    assert_eq!(
+        row(&ctx, &copy(&numbers(7), &to, "csv", "if_exists 'skip'")).await,
+        "0"
+    );
+    let failed = failure(&ctx, &copy(&numbers(7), &to, "csv", "if_exists 'other'")).await;
+    assert!(
+        failed.contains("'other' is not 'replace', 'fail' or 'skip'"),
+        "{failed}"
+    );
+    rows(&ctx, &copy(&numbers(7), &to, "csv", "backup true")).await;
+    assert_eq!(read(&to, "csv").await, said(7));
+    assert!(place.path(".a.csv.atio-backup").exists());
 }

@@ -11,7 +11,7 @@ mod cut;
 mod defaults;
 mod every;
 mod names;
-mod programs;
+pub(crate) mod programs;
 mod proxy;
 mod refused;
 mod scans;

@@ -237,6 +237,58 @@ async fn load_that_reads_its_own_table_can_only_go_on_if_it_reads_a_fixed_versio
 }
 
 #[tokio::test]
+async fn load_is_committed_every_so_many_bytes_and_goes_on_behind_them() {
+    let place = Place::memory();
+    let ctx = opened(&place).await;
+    for setting in [
+        "batch_size = 100",
+        "objectstore_writer_buffer_size = 100000",
+    ] {
+        rows(&ctx, &format!("SET datafusion.execution.{setting}")).await;
+    }
+    let create = format!(
+        "CREATE EXTERNAL TABLE wide (a BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{}/wide' \
+         OPTIONS ('atio.compression' 'uncompressed', 'atio.max_row_group_rows' '500')",
+        place.root()
+    );
+    rows(&ctx, &create).await;
+    let load = || {
+        let options = CommitOptions {
+            idempotency_key: Some("wide".to_owned()),
+            commit_every_bytes: Some(1_200_000),
+            ..CommitOptions::default()
+        };
+        with_commit(&ctx, options).unwrap()
+    };
+    // About 300 bytes each, of which the encoder gives a megabyte at a time.
+    let insert = |fails_at: i64| {
+        format!(
+            "INSERT INTO wide SELECT value, repeat(CAST(10000 + value + 1 / (5000 + 1000 / (value - {fails_at})) AS VARCHAR), 60) \
+             FROM generate_series(1, 20000)"
+        )
+    };
+    let versions = "SELECT count(*), count(*) FILTER (WHERE rows_added = 0) \
+                    FROM atio_history('wide') WHERE version > 0";
+    run(&load(), &insert(15_000)).await.unwrap_err();
+    let kept = row(&ctx, "SELECT count(*), count(DISTINCT a), max(a) FROM wide").await;
+    let kept: Vec<u64> = kept.split('|').map(|n| n.parse().unwrap()).collect();
+    assert!(
+        kept.iter().all(|n| *n == kept[0]) && (4000..15_000).contains(&kept[0]),
+        "{kept:?}"
+    );
+    let told = row(&ctx, versions).await;
+    let (made, rest) = told.split_once('|').unwrap();
+    let made: u64 = made.parse().unwrap();
+    assert!((1..=4).contains(&made) && rest == "0", "{told}");
+    assert_eq!(
+        row(&load(), &insert(-5000)).await,
+        (20_000 - kept[0]).to_string()
+    );
+    let found = "SELECT count(*), count(DISTINCT a), sum(a), min(length(s)) FROM wide";
+    assert_eq!(row(&ctx, found).await, "20000|20000|200010000|300");
+}
+
+#[tokio::test]
 async fn load_without_a_key_says_what_is_kept_and_that_it_would_come_twice() {
     let place = Place::memory();
     let ctx = opened(&place).await;

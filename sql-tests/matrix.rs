@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: usize = 61;
-const FEATURES: usize = 18;
+const ROWS: usize = 64;
+const FEATURES: usize = 19;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -50,7 +50,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// Fails if the document names a test that does not exist.
 fn assert_names_tests(document: &str) {
     let tests = tests();
-    let named = quoted(document).filter(|name| name.len() > 25 && name.contains('_'));
+    let named = quoted(document).filter(|name| name.len() > 20 && name.contains('_'));
     let missing: Vec<_> = named.filter(|name| !tests.contains(*name)).collect();
     assert!(missing.is_empty(), "no such tests: {}", missing.join(", "));
 }

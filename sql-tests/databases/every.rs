@@ -6,7 +6,7 @@ use datafusion::prelude::SessionContext;
 use super::on_every_database;
 use super::site::Site;
 use super::slow::Tap;
-use crate::content::rows;
+use crate::content::{failure, rows};
 use crate::session::run;
 
 on_every_database!(
@@ -217,6 +217,20 @@ async fn constraint_that_fails_at_the_last_row_leaves_everything_as_it_was(site:
     for if_exists in [IfExists::Append, IfExists::Replace] {
         let error = write(&site, &ctx, twice, if_exists).await.unwrap_err();
         let said = error.to_string().to_lowercase();
+        assert!(
+            said.contains("unique") || said.contains("duplicate"),
+            "{error}"
+        );
+        assert_eq!(values(&site).await, ["7"]);
+    }
+    let open = format!(
+        "CREATE EXTERNAL TABLE t STORED AS {} LOCATION 'db/t'",
+        site.stored_as()
+    );
+    rows(&ctx, &open).await;
+    for insert in ["INSERT INTO t", "INSERT OVERWRITE t"] {
+        let error = failure(&ctx, &format!("{insert} {twice}")).await;
+        let said = error.to_lowercase();
         assert!(
             said.contains("unique") || said.contains("duplicate"),
             "{error}"

@@ -3,13 +3,15 @@
 use atio::{IfExists, write_database};
 
 use super::on_every_database;
-use super::site::Site;
+use super::site::{Kind, Site};
 use crate::content::{failure, rows};
 use crate::session::run;
 
 on_every_database!(
     names_that_look_like_sql_are_names,
-    schemas_that_do_not_agree_are_refused
+    schemas_that_do_not_agree_are_refused,
+    names_that_are_too_long_are_refused,
+    columns_of_one_name_are_refused_by_databases
 );
 
 const COLUMNS: [&str; 7] = [
@@ -121,4 +123,64 @@ async fn schemas_that_do_not_agree_are_refused(site: Site) {
         let error = failure(&ctx, &copy(sql, "append")).await;
         assert!(error.contains(said), "{sql}: {error}");
     }
+}
+
+async fn names_that_are_too_long_are_refused(site: Site) {
+    let ctx = site.session();
+    let copy = |column: &str, table: &str| {
+        let stored_as = site.stored_as();
+        format!("COPY (SELECT 1 AS \"{column}\") TO 'db/{table}' STORED AS {stored_as}")
+    };
+    // PostgreSQL would cut it after 63 bytes, without a word.
+    let long = "x".repeat(70);
+    for sql in [copy(&long, "t"), copy("a", &long)] {
+        let said = match site.kind {
+            Kind::Sqlite(_) => {
+                assert_eq!(rows(&ctx, &sql).await, ["1"]);
+                continue;
+            }
+            Kind::Postgres(_, _) => "has at most 63 bytes",
+            Kind::MariaDb(_, _) if sql.contains("'db/t'") => "is too long",
+            Kind::MariaDb(_, _) => "Incorrect table name",
+        };
+        let error = failure(&ctx, &sql).await;
+        assert!(error.contains("cannot write table "), "{error}");
+        assert!(error.contains(said), "{error}");
+        assert_eq!(site.tables().await, [""; 0]);
+    }
+}
+
+async fn columns_of_one_name_are_refused_by_databases(site: Site) {
+    let ctx = site.session();
+    site.ask("CREATE TABLE t (a INT)").await;
+    site.ask("INSERT INTO t VALUES (1)").await;
+    let pair = "(SELECT 2 AS a) x, (SELECT 3 AS a) y";
+    for if_exists in ["fail", "append", "replace"] {
+        let stored_as = site.stored_as();
+        for table in ["t", "new"] {
+            let sql = format!(
+                "COPY (SELECT x.a, y.a FROM {pair}) TO 'db/{table}' STORED AS {stored_as} \
+                 OPTIONS (if_exists '{if_exists}')"
+            );
+            let error = failure(&ctx, &sql).await;
+            assert!(
+                error.contains("two columns are called 'a'"),
+                "{sql}: {error}"
+            );
+        }
+    }
+    // To these two the case of a letter makes no other name.
+    let sql = format!(
+        "COPY (SELECT 2 AS a, 3 AS \"A\") TO 'db/new' STORED AS {}",
+        site.stored_as()
+    );
+    match site.kind {
+        Kind::Postgres(_, _) => assert_eq!(rows(&ctx, &sql).await, ["1"]),
+        Kind::Sqlite(_) | Kind::MariaDb(_, _) => {
+            let error = failure(&ctx, &sql).await.to_lowercase();
+            assert!(error.contains("duplicate column"), "{error}");
+            assert_eq!(site.tables().await, ["t"]);
+        }
+    }
+    assert_eq!(site.ask("SELECT a FROM t").await, ["1"]);
 }

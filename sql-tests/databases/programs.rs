@@ -11,7 +11,7 @@ use crate::servers::program::{Program, given};
 
 /// What the first user is called, and signs in with.
 pub(super) const USER: &str = "atio";
-pub(super) const PASSWORD: &str = "pass/w@rd#SECRET";
+pub(crate) const PASSWORD: &str = "pass/w@rd#SECRET";
 
 const INSTALLER: &str = ".ci/databases";
 

@@ -78,7 +78,7 @@ impl Site {
         }
     }
 
-    pub(super) fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         match &self.kind {
             Kind::Sqlite(_) => Connection::sqlite(self.file()),
             Kind::Postgres(address, _) | Kind::MariaDb(address, _) => self.connection_at(*address),
@@ -107,7 +107,7 @@ impl Site {
         }
     }
 
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match &self.kind {
             Kind::Sqlite(_) => None,
             Kind::Postgres(address, _) | Kind::MariaDb(address, _) => Some(*address),

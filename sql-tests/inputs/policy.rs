@@ -111,7 +111,13 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("SELECT * FROM atio_tag('{place}', tag => 'x')"),
             format!("SELECT * FROM atio_rollback('{place}', version => 1)"),
             format!("EXPLAIN SELECT * FROM atio_table('{place}')"),
+            format!("SELECT * FROM atio_restore('{place}')"),
+            format!("SELECT * FROM atio_clean('{place}')"),
         ] {
+            // No store has anything to clean, whatever is allowed.
+            if sql.contains("atio_clean('memory:") {
+                continue;
+            }
             let failure = attempt(&ctx, &sql).await.unwrap_err();
             failure.assert(8, &sql, Some(NotAllowed), &[&resolved, &roots]);
         }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atio::{AtioCatalog, AtioPolicy, AtioTable};
+use atio::{AtioCatalog, AtioPolicy, AtioTable, Connection, Server, Tls};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::object_store::aws::AmazonS3Builder;
 use datafusion::object_store::{ObjectStore, RetryConfig};
@@ -20,6 +20,8 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use url::Url;
 
+use crate::databases::programs::PASSWORD;
+use crate::databases::site::Site;
 use endpoint::Endpoint;
 use loud::Loud;
 
@@ -46,6 +48,9 @@ fn no_output_holds_a_secret() {
         "LOG atio",
         "object root/t/metadata/v1.metadata.json",
         "cannot read _current_version.json",
+        "Debug: Connection",
+        "Debug: Server",
+        "DatabaseSink",
         END,
     ] {
         assert!(
@@ -66,6 +71,11 @@ fn no_output_holds_a_secret() {
         })
         .collect();
     assert!(leaks.is_empty(), "{} leaks: {:#?}", leaks.len(), leaks);
+    assert!(!output.contains(PASSWORD), "the right password is shown");
+    if std::env::var_os("ATIO_POSTGRES_BIN").is_some() {
+        let refused = "password authentication failed for user";
+        assert!(output.contains(refused), "no server refused a password");
+    }
 }
 
 /// The output of a child that runs one test of this program.
@@ -79,6 +89,10 @@ fn shown(test: &str) -> String {
         .env("AWS_SESSION_TOKEN", format!("{CANARY}-env-token"))
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         .env("AWS_ALLOW_HTTP", "true")
+        .env(
+            "ATIO_TEST_DATABASE",
+            format!("postgresql://u:{CANARY}-url@127.0.0.1:9/db"),
+        )
         .env("AZURE_STORAGE_ACCOUNT_KEY", "Q0FOQVJZLWVudi1henVyZQ==")
         .output()
         .unwrap();
@@ -186,6 +200,7 @@ async fn show_everything() {
         on_a_store_that_fails(&ctx, bucket).await;
     }
     secrets_in_statements(&ctx).await;
+    on_databases().await;
 
     let objects = store.list(None).try_collect::<Vec<_>>().await.unwrap();
     for object in objects {
@@ -367,6 +382,72 @@ async fn secrets_in_statements(ctx: &SessionContext) {
         format!("CREATE EXTERNAL TABLE z STORED AS CSV LOCATION 's3://c/t.csv?{CANARY}'"),
     ] {
         show_statement(&policed, "policed", &sql, false).await;
+    }
+}
+
+/// With a right password, with a wrong one, and where nobody listens.
+async fn on_databases() {
+    let ctx = SessionContext::new();
+    atio::register(&ctx).unwrap();
+    let secret = |port, password: &str| Server {
+        host: "127.0.0.1".to_owned(),
+        port: Some(port),
+        user: "atio".to_owned(),
+        password: Some(password.to_owned()),
+        database: "postgres".to_owned(),
+        tls: Tls::Off,
+        ..Server::default()
+    };
+    let wrong = format!("{CANARY}-database");
+    show("Server", secret(9, &wrong));
+    let mut connections = vec![
+        ("POSTGRES", Connection::postgres(secret(9, &wrong))),
+        ("MYSQL", Connection::mysql(secret(9, &wrong))),
+    ];
+    for site in [Site::postgres().await, Site::mariadb().await]
+        .into_iter()
+        .flatten()
+    {
+        let stored_as = site.stored_as();
+        let server = secret(site.address().unwrap().port(), &wrong);
+        connections.push((stored_as, site.connection()));
+        connections.push(match stored_as {
+            "POSTGRES" => (stored_as, Connection::postgres(server)),
+            _ => (stored_as, Connection::mysql(server)),
+        });
+    }
+    for (number, (stored_as, connection)) in connections.into_iter().enumerate() {
+        show("Connection", &connection);
+        let name = format!("db{number}");
+        atio::register_connection(&ctx, &name, connection.clone()).unwrap();
+        let copy = format!("COPY (SELECT 1 AS a) TO '{name}/t' STORED AS {stored_as}");
+        let replace = format!("{copy} OPTIONS (if_exists 'replace')");
+        for sql in [
+            copy.clone(),
+            replace.clone(),
+            format!("EXPLAIN VERBOSE {copy}"),
+            format!("EXPLAIN ANALYZE VERBOSE {replace}"),
+            format!("CREATE EXTERNAL TABLE {name} STORED AS {stored_as} LOCATION '{name}/t'"),
+            format!("INSERT INTO {name} VALUES (2)"),
+            format!("INSERT OVERWRITE {name} SELECT a FROM {name}"),
+            format!("EXPLAIN VERBOSE INSERT INTO {name} VALUES (2)"),
+            format!("EXPLAIN VERBOSE SELECT * FROM {name} WHERE a > 0"),
+            format!("SHOW CREATE TABLE {name}"),
+        ] {
+            show_statement(&ctx, &sql, &sql, true).await;
+        }
+        let rows = ctx.sql("SELECT 1 AS a").await.unwrap();
+        let written = atio::write_database(rows, &connection, "t", atio::IfExists::Append).await;
+        if let Err(error) = written {
+            show_error("write_database", &error);
+        }
+    }
+    for sql in [
+        "COPY (SELECT 1 AS a) TO 'env:ATIO_TEST_DATABASE/t' STORED AS POSTGRES",
+        "COPY (SELECT 1 AS a) TO 'env:ATIO_TEST_DATABASE/t' STORED AS MYSQL",
+        "CREATE EXTERNAL TABLE e STORED AS POSTGRES LOCATION 'env:ATIO_TEST_DATABASE/t'",
+    ] {
+        show_statement(&ctx, sql, sql, true).await;
     }
 }
 

@@ -1,8 +1,11 @@
 //! The commit of a version when the answer to its one conditional write is lost, late or a lie.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use atio::ErrorKind;
+use atio::{ErrorKind, StreamOptions, StreamWriter};
+use datafusion::arrow::array::Int64Array;
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::prelude::SessionContext;
 
 use super::place::{Server, Wire};
@@ -229,18 +232,121 @@ async fn pass_the_deadline(server: &Server, version: usize, reading: Reply) {
     std::future::pending().await
 }
 
-async fn insert_without_an_answer(server: &Server, ctx: &SessionContext, reading: Reply) {
+/// Runs `work`, whose commit of this version is never answered; gives what it failed with.
+async fn without_an_answer<T: std::fmt::Debug, E: std::error::Error + 'static>(
+    server: &Server,
+    version: usize,
+    reading: Reply,
+    work: impl Future<Output = Result<T, E>>,
+) -> String {
     let ended = tokio::select! {
-        ended = run(ctx, "INSERT INTO t VALUES (1)") => ended,
-        () = pass_the_deadline(server, 1, reading) => unreachable!(),
+        ended = work => ended,
+        () = pass_the_deadline(server, version, reading) => unreachable!(),
     };
     tokio::time::resume();
     let error = ended.unwrap_err();
-    assert_eq!(kind(&error), Some(ErrorKind::CommitUnknown), "{error}");
-    let said = error.strip_backtrace();
+    let ours = atio::Error::find(&error).unwrap();
+    assert_eq!(ours.kind(), ErrorKind::CommitUnknown, "{error}");
+    let said = error.to_string();
     assert!(said.contains("atio_history"), "{said}");
     // What was sent and given up while time passed at once may still be on its way.
     tokio::time::sleep(Duration::from_millis(500)).await;
+    said
+}
+
+async fn insert_without_an_answer(server: &Server, ctx: &SessionContext, reading: Reply) {
+    let insert = run(ctx, "INSERT INTO t VALUES (1)");
+    without_an_answer(server, 1, reading, insert).await;
+}
+
+/// The write of version 2 is held, and every later one of it is refused without an answer.
+fn hold_version_2(server: &Server) {
+    let late = Fault::on(COMMIT, &record(2)).times(1);
+    server.fault(late.apply(Apply::Held).reply(Reply::Reset));
+    let again = Fault::on(COMMIT, &record(2)).apply(Apply::Never);
+    server.fault(again.reply(Reply::Status(503, "SlowDown")));
+}
+
+/// The store answers again; what it held lands now, or never does.
+async fn recover(server: &Server, lands: bool) {
+    server.script().clear();
+    let key = format!("{}{}", server.folder, record(2));
+    assert!(server.bucket().get(&key).is_none(), "it landed too soon");
+    if lands {
+        server.script().let_through();
+        while server.bucket().get(&key).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn load_in_chunks_whose_chunk_was_never_answered_goes_on_and_writes_each_row_once() {
+    for lands in [true, false] {
+        let server = Server::s3().with_retries(0);
+        let ctx = session(&server).await;
+        rows(&ctx, "SET datafusion.execution.target_partitions = 1").await;
+        let load = || {
+            let options = atio::CommitOptions {
+                idempotency_key: Some("load".to_owned()),
+                commit_every_rows: Some(2),
+                ..Default::default()
+            };
+            atio::with_commit(&ctx, options).unwrap()
+        };
+        let insert = "INSERT INTO t SELECT value FROM generate_series(1, 7)";
+        hold_version_2(&server);
+        let first = load();
+        let said = without_an_answer(&server, 2, Reply::Reset, run(&first, insert)).await;
+        assert!(
+            said.contains("2 rows in version 1, and perhaps the next rows, are kept"),
+            "{said}"
+        );
+        recover(&server, lands).await;
+        let kept = if lands { 4 } else { 2 };
+        assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, kept.to_string());
+        assert_eq!(row(&load(), insert).await, (7 - kept).to_string());
+        assert_table(&server, &[1, 2, 3, 4, 5, 6, 7], 4).await;
+        assert_eq!(row(&load(), insert).await, "0");
+    }
+}
+
+#[tokio::test]
+async fn stream_whose_commit_was_never_answered_goes_on_and_writes_each_row_once() {
+    for lands in [true, false] {
+        let server = Server::s3().with_retries(0);
+        let ctx = session(&server).await;
+        let open = async || {
+            let options = StreamOptions {
+                source: Some("sensor".to_owned()),
+                ..Default::default()
+            };
+            StreamWriter::open(&ctx, "t", options).await.unwrap()
+        };
+        let batch = |value: u64| {
+            let values = Int64Array::from(vec![value as i64]);
+            RecordBatch::try_from_iter([("a", Arc::new(values) as _)]).unwrap()
+        };
+        hold_version_2(&server);
+        let mut stream = open().await;
+        stream.push(batch(1), 1).await.unwrap();
+        stream.commit().await.unwrap();
+        stream.push(batch(2), 2).await.unwrap();
+        without_an_answer(&server, 2, Reply::Reset, stream.commit()).await;
+        stream.push(batch(3), 3).await.unwrap_err();
+        drop(stream);
+        recover(&server, lands).await;
+
+        let mut stream = open().await;
+        let position = stream.position().unwrap();
+        assert_eq!(position, if lands { 2 } else { 1 });
+        for value in position + 1..=4 {
+            stream.push(batch(value), value).await.unwrap();
+            stream.commit().await.unwrap();
+        }
+        stream.close().await.unwrap();
+        assert_table(&server, &[1, 2, 3, 4], 4).await;
+    }
 }
 
 /// How many objects of the only transaction that writes rows are on the store, beside the

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use datafusion::object_store::ObjectMeta;
+use datafusion::object_store::path::Path;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
@@ -145,4 +147,57 @@ async fn a_copy_to_s3_is_whole_or_not_there_and_leaves_no_upload() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_to_gcs_is_whole_or_not_there_and_leaves_no_upload() {
     is_whole_or_not_there(Server::gcs().with_retries(1)).await;
+}
+
+/// Blocks of a blob that are not committed are not listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_to_azurite_is_whole_or_not_there() {
+    let Some(server) = Server::azurite().await else {
+        return;
+    };
+    let ctx = server.session();
+    let part = "SET datafusion.execution.objectstore_writer_buffer_size = 100000";
+    rows(&ctx, part).await;
+    let names = async || {
+        let folder = Path::from(server.folder.trim_matches('/'));
+        let listed = server.client().list(Some(&folder)).try_collect().await;
+        let listed: Vec<ObjectMeta> = listed.unwrap();
+        let names = listed.iter().map(|meta| meta.location.filename());
+        names
+            .map(|name| name.unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let failed = failure(&ctx, &copy(&server, "a.csv", ROWS, ROWS)).await;
+    assert!(failed.contains("Divide by zero"), "{failed}");
+    assert_eq!(names().await, [""; 0]);
+    let endless = copy(&server, "a.csv", 1_000_000_000, 0);
+    let given_up = tokio::time::timeout(Duration::from_millis(700), rows(&ctx, &endless)).await;
+    assert!(given_up.is_err());
+    assert_eq!(names().await, [""; 0]);
+
+    for n in [7, ROWS, 8] {
+        assert_eq!(
+            row(&ctx, &copy(&server, "a.csv", n, 0)).await,
+            n.to_string()
+        );
+        assert_eq!(names().await, [".a.csv._SUCCESS", "a.csv"]);
+        let failed = failure(&ctx, &copy(&server, "a.csv", ROWS, ROWS)).await;
+        assert!(failed.contains("Divide by zero"), "{failed}");
+        for (if_exists, said) in [("fail", "is there already"), ("skip", "")] {
+            let again = copy(&server, "a.csv", 9, 0);
+            let again = format!("{again} OPTIONS ('atio.if_exists' '{if_exists}')");
+            match run(&ctx, &again).await {
+                Ok(_) => assert_eq!(if_exists, "skip"),
+                Err(error) => assert!(error.to_string().contains(said), "{error}"),
+            }
+        }
+        let fresh = server.session();
+        let read = format!(
+            "CREATE EXTERNAL TABLE r STORED AS CSV LOCATION '{}'",
+            server.location("a.csv")
+        );
+        rows(&fresh, &read).await;
+        let found = row(&fresh, "SELECT count(*), max(n) FROM r").await;
+        assert_eq!(found, format!("{n}|{n}"));
+    }
 }

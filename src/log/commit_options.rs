@@ -36,7 +36,8 @@ pub struct CommitOptions {
     /// if that was work of another kind.
     ///
     /// Compared with the keys of the last 1,000 versions, and of every version that others
-    /// commit meanwhile.
+    /// commit meanwhile. A statement whose key is found there writes nothing, counts no rows, and
+    /// says which version has the key: to the log, at the level info.
     ///
     /// An `INSERT INTO` that ended after some of its chunks goes on behind them, if its query
     /// gives the same rows in the same order.

@@ -64,6 +64,28 @@ mod tests {
     use super::*;
     use datafusion::arrow::array::{ArrayRef, Int32Array, StringArray};
 
+    /// It is stored while a load has not ended. If this fails, Arrow writes rows otherwise than
+    /// it did, and such a load is refused after an upgrade: say so in the changelog.
+    #[test]
+    fn checksum_is_the_one_that_older_releases_have_stored() {
+        let columns: Vec<(&str, ArrayRef, bool)> = vec![
+            (
+                "a",
+                Arc::new(Int32Array::from(vec![Some(1), None, Some(-7)])),
+                true,
+            ),
+            (
+                "b",
+                Arc::new(StringArray::from(vec![Some("x"), Some(""), None])),
+                true,
+            ),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        let mut sum = RowSum::new(&batch.schema()).unwrap();
+        sum.add(&batch).unwrap();
+        assert_eq!(sum.checksum().to_string(), "crc32c:ba73579b");
+    }
+
     #[test]
     fn values_do_not_run_into_each_other() {
         let sum = |columns: Vec<(&str, ArrayRef)>| {

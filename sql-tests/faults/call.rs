@@ -45,6 +45,9 @@ pub(super) enum Fault {
     Before,
     /// An answer that says no, and nothing was done.
     Refused,
+    /// An answer that says that it is there already, and nothing was done: another request for
+    /// it is on its way.
+    Busy,
     /// It was done, and then an error.
     After,
     /// It was done and its answer lost; the client did it again, and gets that answer.

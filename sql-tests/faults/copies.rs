@@ -236,6 +236,29 @@ async fn copy_that_the_store_refuses_leaves_the_old_object_and_its_marker() {
     }
 }
 
+/// A conflict of two requests says nothing of what lies there in the end.
+#[tokio::test]
+async fn copy_that_meets_another_request_has_failed_and_changed_nothing() {
+    for (buffer, operation) in WAYS {
+        let copies = Copies::new(buffer).await;
+        copies.fail(operation, TARGET, Fault::Busy);
+        let error = copies.copy(NEW, "").await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+        assert_eq!(copies.rows(TARGET).await, Some(OLD), "{operation:?}");
+        assert_eq!(copies.marked(MARKER).await, Some(OLD), "{operation:?}");
+    }
+    for existing in ["fail", "skip"] {
+        let copies = Copies::without_target(WAYS[0].0).await;
+        copies.fail(Operation::Create, TARGET, Fault::Busy);
+        let options = format!(", 'atio.if_exists' '{existing}'");
+        let error = copies.copy(NEW, &options).await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Storage), "{error}");
+        assert_eq!(copies.rows(TARGET).await, None, "{existing}");
+        copies.copy(NEW, &options).await.unwrap();
+        assert_eq!(copies.rows(TARGET).await, Some(NEW), "{existing}");
+    }
+}
+
 #[tokio::test]
 async fn copy_of_a_new_object_that_the_store_refuses_has_failed() {
     for (buffer, operation) in WAYS {

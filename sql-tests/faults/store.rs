@@ -168,6 +168,7 @@ impl FaultStore {
         match self.arrive(operation, key).await {
             Fault::Before => Err(broken(operation, key)),
             Fault::Refused => Err(refused(key)),
+            Fault::Busy => Err(busy(key)),
             Fault::After => {
                 drop(apply.await);
                 Err(broken(operation, key))
@@ -209,6 +210,13 @@ fn broken(operation: Operation, key: &str) -> Error {
     Error::Generic {
         store: "faults",
         source: format!("{operation:?} of {key} broke").into(),
+    }
+}
+
+fn busy(key: &str) -> Error {
+    Error::AlreadyExists {
+        path: key.to_owned(),
+        source: "409 Conflict: another request for it is on its way".into(),
     }
 }
 
@@ -262,6 +270,7 @@ impl ObjectStore for FaultStore {
         match self.arrive(operation, location.as_ref()).await {
             Fault::Before => Err(broken(operation, location.as_ref())),
             Fault::Refused => Err(refused(location.as_ref())),
+            Fault::Busy => Err(busy(location.as_ref())),
             Fault::After => {
                 drop(put(opts).await);
                 Err(broken(operation, location.as_ref()))

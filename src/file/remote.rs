@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode};
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
 
 use super::content::{Content, Hash};
 use super::intake::{Held, Intake, Place};
@@ -20,8 +20,16 @@ use crate::log::{explain, is_refused, is_taken};
 /// What became of an object whose last step was taken.
 enum Completed {
     Yes,
-    /// Another one was put there first, as this tells.
-    Taken(Error),
+    /// Another one was put there first.
+    Taken,
+}
+
+/// What lies where an object was to be put.
+enum Found {
+    Nothing,
+    /// Exactly what was written.
+    Ours,
+    Other,
 }
 
 /// What is to be known when the query has ended.
@@ -116,14 +124,11 @@ impl Remote {
             let completed = self.complete(&below, last, content, options).await;
             let failed = match completed {
                 Ok(Completed::Yes) => None,
-                Ok(Completed::Taken(error)) if self.shape == Shape::File => {
-                    return match options.existing() {
-                        Existing::Skip => Ok(Published::Skipped),
-                        Existing::Fail => Err(already_there(shown)),
-                        Existing::Replace => Err(error),
-                    };
+                Ok(Completed::Taken) if options.existing() == Existing::Skip => {
+                    return Ok(Published::Skipped);
                 }
-                Ok(Completed::Taken(error)) | Err(error) => Some(error),
+                Ok(Completed::Taken) => Some(already_there(shown)),
+                Err(error) => Some(error),
             };
             if let Some(mut error) = failed {
                 for (_, left) in held {
@@ -211,6 +216,10 @@ impl Remote {
                 Error::invalid(format!("'{below}' is not a usable name")).with_source(error)
             })?,
         };
+        let put = match &held {
+            Held::Put(payload, _) => Some(payload.clone()),
+            Held::Upload(_) => None,
+        };
         let completed = match held {
             Held::Upload(mut upload) => match upload.complete().await {
                 Ok(done) => Ok(done),
@@ -236,18 +245,23 @@ impl Remote {
         };
         // Also where another object is said to be there: clients ask again by themselves when
         // an answer is lost, and then it may be ours.
-        let is_there = match content {
-            Some(content) => self.is_there(below, &key, content, options.hash).await,
-            None => Ok(false),
+        let mut found = match content {
+            Some(content) => self.look(below, &key, content, options.hash).await,
+            None => Ok(Found::Nothing),
         };
+        // In one piece it is there to be compared.
+        if let (Ok(Found::Ours), Some(put)) = (&found, put) {
+            found = self.compare(&key, &put).await;
+        }
         let refused = is_refused(&error);
-        match is_there {
-            Ok(true) => Ok(Completed::Yes),
-            Ok(false) if is_taken(&error) => Ok(Completed::Taken(explain(
-                format!("cannot write {shown}"),
-                error,
-            ))),
-            Ok(false) | Err(_) if refused => Err(explain(format!("cannot write {shown}"), error)),
+        let alone = self.shape == Shape::File && options.existing() != Existing::Replace;
+        match found {
+            Ok(Found::Ours) => Ok(Completed::Yes),
+            Ok(Found::Other) if alone && is_taken(&error) => Ok(Completed::Taken),
+            Ok(_) if refused || is_taken(&error) => {
+                Err(explain(format!("cannot write {shown}"), error))
+            }
+            Err(_) if refused => Err(explain(format!("cannot write {shown}"), error)),
             _ => {
                 let hash = content.map(Content::hash).unwrap_or_default();
                 let what = format!(
@@ -259,26 +273,20 @@ impl Remote {
         }
     }
 
-    /// True if the object holds exactly what was written.
-    async fn is_there(
-        &self,
-        below: &str,
-        key: &Path,
-        content: &Content,
-        hash: Hash,
-    ) -> Result<bool> {
+    /// What the object is, by its size and its hash.
+    async fn look(&self, below: &str, key: &Path, content: &Content, hash: Hash) -> Result<Found> {
         let (objects, name) = (&self.target.objects, &self.target.name);
         let found = match below {
             "" => objects.exists(name).await?,
             below => objects.exists(&format!("{name}/{below}")).await?,
         };
         if !found {
-            return Ok(false);
+            return Ok(Found::Nothing);
         }
         let unread = |error| explain(format!("cannot read {key} back"), error);
         let found = objects.store().get(key).await.map_err(unread)?;
         if found.meta.size != content.size {
-            return Ok(false);
+            return Ok(Found::Other);
         }
         let found = found
             .into_stream()
@@ -286,7 +294,24 @@ impl Remote {
                 found.append(&bytes);
                 futures::future::ready(Ok(found))
             });
-        Ok(found.await.map_err(unread)?.hash() == content.hash())
+        Ok(
+            match found.await.map_err(unread)?.hash() == content.hash() {
+                true => Found::Ours,
+                false => Found::Other,
+            },
+        )
+    }
+
+    /// What the object is, byte by byte.
+    async fn compare(&self, key: &Path, put: &PutPayload) -> Result<Found> {
+        let unread = |error| explain(format!("cannot read {key} back"), error);
+        let found = self.target.objects.store().get(key).await.map_err(unread)?;
+        let found = found.bytes().await.map_err(unread)?;
+        let bytes = put.iter().flat_map(|bytes| bytes.iter());
+        Ok(match found.iter().eq(bytes) {
+            true => Found::Ours,
+            false => Found::Other,
+        })
     }
 
     /// A crash leaves no marker beside what it does not describe.

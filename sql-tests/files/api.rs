@@ -2,6 +2,7 @@
 
 use super::*;
 use atio::{Error, ErrorKind, Existing, Hash, Marker, WriteOptions};
+use datafusion::common::config::{CsvOptions, JsonOptions};
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::error::DataFusionError;
 
@@ -70,6 +71,31 @@ async fn write_needs_no_registered_session_and_takes_the_format_from_the_name() 
 async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
     let place = Place::new();
     let ctx = session(4);
+    // The name tells of a compression, unless there are options that say otherwise.
+    for (name, options, packed) in [
+        ("none.csv.gz", None, true),
+        ("some.csv.gz", Some(CsvOptions::default()), false),
+    ] {
+        let to = place.text(name);
+        let df = ctx.sql("SELECT 1 AS a").await.unwrap();
+        let written = df.write_csv(&to, DataFrameWriteOptions::new(), options);
+        written.await.unwrap();
+        let found = std::fs::read(&to).unwrap();
+        assert_eq!(found.starts_with(b"\x1f\x8b"), packed, "{name}");
+        std::fs::remove_file(&to).unwrap();
+        std::fs::remove_file(place.path(&format!(".{name}._SUCCESS"))).unwrap();
+    }
+    let to = place.text("some.json.gz");
+    let df = ctx.sql("SELECT 1 AS a").await.unwrap();
+    let written = df.write_json(
+        &to,
+        DataFrameWriteOptions::new(),
+        Some(JsonOptions::default()),
+    );
+    written.await.unwrap();
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), "{\"a\":1}\n");
+    std::fs::remove_file(&to).unwrap();
+    std::fs::remove_file(place.path(".some.json.gz._SUCCESS")).unwrap();
     let df = || async { ctx.sql(&numbers(9)).await.unwrap() };
     let bad = || async {
         ctx.sql(&format!(

@@ -382,6 +382,17 @@ async fn options_of_atio_need_no_prefix() {
         failed.contains("'other' is not 'replace', 'fail' or 'skip'"),
         "{failed}"
     );
+    let twice = copy(
+        &numbers(7),
+        &to,
+        "csv",
+        "if_exists 'fail', 'atio.if_exists' 'replace'",
+    );
+    let failed = failure(&ctx, &twice).await;
+    assert!(
+        failed.contains("option 'atio.if_exists' is given twice"),
+        "{failed}"
+    );
     rows(&ctx, &copy(&numbers(7), &to, "csv", "backup true")).await;
     assert_eq!(read(&to, "csv").await, said(7));
     assert!(place.path(".a.csv.atio-backup").exists());

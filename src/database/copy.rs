@@ -63,6 +63,10 @@ impl FileFormatFactory for DatabaseFormatFactory {
         options: &HashMap<String, String>,
     ) -> Result<Arc<dyn FileFormat>> {
         let mut if_exists = IfExists::default();
+        if options.len() > 1 && options.keys().all(|key| key.ends_with(IF_EXISTS)) {
+            let twice = format!("option '{IF_EXISTS}' is given twice");
+            return Err(Error::invalid(twice).into());
+        }
         for (key, value) in options {
             let name = key.strip_prefix("format.").unwrap_or(key);
             let name = name.strip_prefix("atio.").unwrap_or(name);

@@ -44,17 +44,16 @@ impl Default for FileOptions {
 }
 
 impl FileOptions {
-    /// True for what [`set`](Self::set) takes as an option of atio, `format.` before it or not: no
-    /// format has one of these names.
-    pub(crate) fn knows(key: &str) -> bool {
+    /// The name of an option of atio, which may come with `format.` and `atio.` before it; what
+    /// begins with `atio.` is one even if nobody knows it.
+    pub(crate) fn name_of(key: &str) -> Option<&str> {
         let name = key.strip_prefix("format.").unwrap_or(key);
-        name.starts_with(PREFIX) || NAMES.contains(&name)
+        name.strip_prefix(PREFIX)
+            .or_else(|| NAMES.contains(&name).then_some(name))
     }
 
-    /// Sets the option `key`, with `atio.` before it or without.
-    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let name = key.strip_prefix("format.").unwrap_or(key);
-        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    /// Sets the option of this name.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let lower = value.to_ascii_lowercase();
         let wrong = |expected: &str| {
             Err(Error::invalid(format!(

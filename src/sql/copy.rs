@@ -4,7 +4,7 @@
 //! that reading and INSERT are not touched. It changes what it is told once: a plan that is
 //! analysed again stays as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ use datafusion::common::file_options::file_type::FileType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{GetExt, Statistics};
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::file_format::csv::CsvFormatFactory;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::json::JsonFormatFactory;
 use datafusion::datasource::file_format::{
     FileFormat, FileFormatFactory, file_type_to_format, format_as_file_type,
 };
@@ -82,9 +84,13 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
     }
     let format = inner.get_ext().to_lowercase();
     let mut keep_columns = false;
+    let mut ours = BTreeSet::new();
     for (key, value) in std::mem::take(&mut copy.options) {
-        if FileOptions::knows(&key) {
-            options.set(&key, &value)?;
+        if let Some(name) = FileOptions::name_of(&key) {
+            if !ours.insert(name.to_owned()) {
+                return Err(Error::invalid(format!("option 'atio.{name}' is given twice")).into());
+            }
+            options.set(name, &value)?;
             continue;
         }
         if key == format!("format.{SINGLE_FILE}") {
@@ -144,17 +150,22 @@ struct Wrapped {
 }
 
 impl Wrapped {
-    /// What the name of the target says about how its bytes are packed.
+    /// The compression that the name of the target tells of, where nothing else does: formats
+    /// that a `DataFrame` is written with may come with options of their own.
     fn compression(&self) -> Option<&'static str> {
-        if self.shape == Shape::Folder {
-            return None;
+        let csv = self.inner.downcast_ref::<CsvFormatFactory>();
+        let json = self.inner.downcast_ref::<JsonFormatFactory>();
+        let plain = csv.is_some_and(|csv| csv.options.is_none())
+            || json.is_some_and(|json| json.options.is_none());
+        match self.shape {
+            Shape::File if plain => split_compression(&self.target.shown()).1,
+            _ => None,
         }
-        packed(&self.target.shown()).1
     }
 }
 
-/// A name without the ending of a compression, and what that is called.
-pub(super) fn packed(name: &str) -> (&str, Option<&'static str>) {
+/// A name without the ending of its compression, and what `COPY` calls that.
+pub(super) fn split_compression(name: &str) -> (&str, Option<&'static str>) {
     let Some((stem, ending)) = name.rsplit_once('.') else {
         return (name, None);
     };
@@ -190,7 +201,6 @@ impl FileFormatFactory for AtioFormatFactory {
         };
         let mut inner = create(options)?;
         if !options.contains_key(COMPRESSION)
-            && inner.compression_type() == Some(FileCompressionType::UNCOMPRESSED)
             && let Some(compression) = self.0.compression()
         {
             let mut options = options.clone();

@@ -13,7 +13,7 @@ use datafusion::logical_expr::dml::CopyTo;
 use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
-use super::copy::{packed, wrap};
+use super::copy::{split_compression, wrap};
 use super::file_functions::{clean_folder, local};
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
@@ -110,7 +110,7 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let ending = packed(name).0.rsplit_once('.');
+    let ending = split_compression(name).0.rsplit_once('.');
     let ending = ending.map(|(_, ending)| ending.to_owned());
     let format = options.format.or(ending).ok_or_else(|| {
         Error::invalid(format!(

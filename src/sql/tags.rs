@@ -73,7 +73,13 @@ pub(super) fn roll_back(
     let to = match (arguments.version()?, arguments.text("tag")?) {
         (Some(version), None) => Target::Version(version),
         (None, Some(tag)) => Target::Tag(tag.to_owned()),
-        _ => {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid(
+                "atio_rollback takes a version or a tag, not both: leave one of them out",
+            )
+            .into());
+        }
+        (None, None) => {
             return Err(Error::invalid(
                 "atio_rollback needs the version to go back to: give version or tag, as in atio_rollback('sales', version => 2)",
             )

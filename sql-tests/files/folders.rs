@@ -90,7 +90,7 @@ async fn a_directory_with_files_of_others_is_replaced_only_when_that_is_said() {
         rows(&ctx, "INSERT INTO t VALUES (1)").await;
         let failed = failure(&ctx, &copy(&numbers(6), &to, "csv", "")).await;
         assert!(
-            failed.contains("lies in the directory of the table"),
+            failed.contains("lies in the directory of a table"),
             "{failed}"
         );
         assert!(!Path::new(&to).exists());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::marker::Marker;
 use super::names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout;
+use crate::format::layout::{self, Kind};
 use crate::log::Objects;
 
 /// How long to wait for others that publish in the same directory.
@@ -160,16 +160,29 @@ impl LocalTarget {
         Err(Error::invalid(format!("{shown} {wrong}")))
     }
 
-    /// Fails if it lies in the directory of a table, where it could be taken for a part of that.
+    /// Fails if it lies where the files of a table do: in its directory, or in `metadata` or
+    /// `data` there.
     pub(super) fn check_outside_tables(&self) -> Result<()> {
-        let table = self.folder.ancestors().find(|above| holds_table(above));
-        match table {
-            Some(table) => Err(Error::invalid(format!(
-                "{} lies in the directory of the table {}, which only its own files belong in: give another place",
-                self.path().display(),
-                table.display()
+        let called = |folder: &Path, names: &[&str]| {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| names.contains(&name))
+        };
+        let mut roots = vec![self.folder.as_path()];
+        if let Some(above) = self.folder.parent() {
+            if called(&self.folder, &[layout::METADATA, layout::DATA]) {
+                roots.push(above);
+            }
+            // The files of each transaction have a directory.
+            if called(above, &[layout::DATA]) {
+                roots.extend(above.parent());
+            }
+        }
+        match roots.into_iter().any(holds_table) {
+            false => Ok(()),
+            true => Err(Error::invalid(format!(
+                "{} lies in the directory of a table, which holds the table's own files alone: give another place",
+                self.path().display()
             ))),
-            None => Ok(()),
         }
     }
 
@@ -268,12 +281,15 @@ pub(super) fn is_table<'a>(mut paths: impl Iterator<Item = &'a str>) -> bool {
 
 /// True if the directory is that of a table. One that cannot be read is none.
 fn holds_table(folder: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(folder.join(layout::METADATA)) else {
-        return false;
-    };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let mut paths = names.map(|name| format!("{}/{}", layout::METADATA, name.to_string_lossy()));
-    paths.any(|path| is_table(std::iter::once(path.as_str())))
+    let metadata = folder.join(layout::METADATA);
+    let is_folder = fs::symlink_metadata(&metadata).is_ok_and(|meta| meta.is_dir());
+    let entries = is_folder.then(|| fs::read_dir(&metadata).ok()).flatten();
+    let mut names = entries.into_iter().flatten().flatten();
+    names.any(|entry| {
+        let name = entry.file_name();
+        let path = format!("{}/{}", layout::METADATA, name.to_string_lossy());
+        layout::parse(&path).is_some_and(|object| matches!(object.kind, Kind::Record(_)))
+    })
 }
 
 pub(super) fn foreign(shown: &str) -> Error {

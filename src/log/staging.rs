@@ -18,6 +18,7 @@ use super::store_error::explain;
 use super::table::lock;
 use crate::error::ErrorKind;
 use crate::format::Checksum;
+use crate::redact::redact;
 
 /// Passes everything on to a store and remembers size and checksum of each object written.
 ///
@@ -137,7 +138,7 @@ impl ObjectStore for StagingStore {
         self.begin(location)?;
         self.append(location, &payload);
         let put = self.inner.put_opts(location, payload, opts).await;
-        put.map_err(|error| told(location, error))
+        put.map_err(|error| as_ours(location, error))
     }
 
     async fn put_multipart_opts(
@@ -147,7 +148,7 @@ impl ObjectStore for StagingStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         self.begin(location)?;
         let upload = self.inner.put_multipart_opts(location, opts).await;
-        let upload = upload.map_err(|error| told(location, error))?;
+        let upload = upload.map_err(|error| as_ours(location, error))?;
         let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
         let closed = {
             let mut written = lock(&self.written);
@@ -197,15 +198,19 @@ impl ObjectStore for StagingStore {
     }
 }
 
-/// The same as an error of ours, which comes out of all that writers wrap around it.
-fn told(key: &Path, error: Error) -> Error {
+/// The same as an error of ours, which [`find`](crate::error::Error::find) finds behind all that
+/// writers wrap around it. One that is ours already stays as it is.
+fn as_ours(key: &Path, error: Error) -> Error {
+    if crate::error::Error::find(&error).is_some() {
+        return error;
+    }
     let named = match &error {
         // The disk names the file itself.
         Error::Generic { source, .. } => Some(source.to_string()),
         _ => None,
     };
     let ours = match named.filter(|text| text.contains(key.as_ref())) {
-        Some(text) => crate::error::Error::new(ErrorKind::Storage, text),
+        Some(text) => crate::error::Error::new(ErrorKind::Storage, redact(&text)),
         None => explain(format!("cannot write {key}"), error),
     };
     Error::Generic {
@@ -239,7 +244,7 @@ impl MultipartUpload for StagingUpload {
             Some(upload) if !closed => {
                 self.store.append(&self.key, &data);
                 let (part, key) = (upload.put_part(data), self.key.clone());
-                Box::pin(async move { part.await.map_err(|error| told(&key, error)) })
+                Box::pin(async move { part.await.map_err(|error| as_ours(&key, error)) })
             }
             _ => Box::pin(futures::future::ready(Err(ended()))),
         }
@@ -252,7 +257,7 @@ impl MultipartUpload for StagingUpload {
             return Err(ended());
         };
         let completed = open.complete().await;
-        let completed = completed.map_err(|error| told(&self.key, error))?;
+        let completed = completed.map_err(|error| as_ours(&self.key, error))?;
         *upload = None;
         lock(&self.store.written).uploads.remove(&self.key);
         Ok(completed)

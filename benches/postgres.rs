@@ -63,17 +63,22 @@ async fn measure(server: &Running, count: u64, rounds: usize) -> Result<()> {
     write_database(rows.clone(), &connection, "t", IfExists::Fail).await?;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        server.psql("TRUNCATE t")?;
-        let begun = Instant::now();
-        let written = write_database(rows.clone(), &connection, "t", IfExists::Append).await?;
-        ours.push(begun.elapsed().as_secs_f64());
-        assert_eq!(written, count);
-
-        server.psql("TRUNCATE t")?;
-        let begun = Instant::now();
-        server.psql(&format!("\\copy t FROM '{}' CSV HEADER", csv.display()))?;
-        theirs.push(begun.elapsed().as_secs_f64());
+    for round in 0..rounds {
+        // Who goes first changes each time.
+        for first in [round % 2 == 0, round % 2 != 0] {
+            server.psql("TRUNCATE t")?;
+            server.psql("CHECKPOINT")?;
+            let begun = Instant::now();
+            if first {
+                let written =
+                    write_database(rows.clone(), &connection, "t", IfExists::Append).await?;
+                assert_eq!(written, count);
+                ours.push(begun.elapsed().as_secs_f64());
+            } else {
+                server.psql(&format!("\\copy t FROM '{}' CSV HEADER", csv.display()))?;
+                theirs.push(begun.elapsed().as_secs_f64());
+            }
+        }
     }
     let (ours, theirs) = (median(ours), median(theirs));
     println!("{count} rows, median of {rounds}");

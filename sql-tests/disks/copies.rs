@@ -42,14 +42,20 @@ async fn check_acknowledged(kind: &str) {
     for case in &CASES {
         let durable = !case.options.contains("none");
         for flush in [false, true] {
-            let at = replace_and_fail(&mut disk, case, flush).await;
             let what = format!("{kind}, {} {}, flush: {flush}", case.name, case.options);
             if durable {
+                let at = replace_and_fail(&mut disk, case, flush).await;
                 assert!(case.check(&at, &what).await, "{what}");
                 check_hash(&at.join(case.name));
             } else if !flush {
-                // What is not synced is lost: so this test can fail.
-                assert!(!case.check(&at, &what).await, "{what}");
+                // What is not synced is lost, unless the journal happens to be written just then:
+                // so this test can fail.
+                let mut lost = false;
+                for _ in 0..3 {
+                    let at = replace_and_fail(&mut disk, case, flush).await;
+                    lost |= !case.check(&at, &what).await;
+                }
+                assert!(lost, "{what}");
             }
         }
     }

@@ -32,8 +32,8 @@ async fn rows_that_do_not_fit_make_no_version() {
             Bad(
                 78,
                 &many("CASE value WHEN 30000 THEN NULL ELSE value END, 'x'"),
-                None,
-                &["null"],
+                Some(InvalidInput),
+                &["column 'a' is NOT NULL"],
             ),
             Bad(
                 78,

@@ -15,7 +15,7 @@ pub enum Hash {
     #[default]
     Crc32c,
     /// SHA-256, which `sha256sum` checks. Where all processors are busy with the rows it costs
-    /// a tenth and more of the time.
+    /// some hundredths of the time of CSV and Parquet, and up to a fifth of that of JSON.
     Sha256,
 }
 

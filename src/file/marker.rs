@@ -26,8 +26,8 @@ pub struct Marker {
     pub size: u64,
     /// Rows that were written.
     pub rows: u64,
-    /// `sha256:` or `crc32c:` and digits. Of a directory it is the hash of the lines that
-    /// `sha256sum` prints for its files in order of their paths.
+    /// `sha256:` or `crc32c:` and digits. Of a directory it is the hash of a line for each
+    /// file in order of their paths, as `sha256sum` prints them: digits, two blanks, the path.
     pub hash: String,
     /// When the last byte was written, as in RFC 3339.
     pub written_at: String,

@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// * `CREATE EXTERNAL TABLE` of every other format whose factory is in the session when atio
 ///   is registered: its locations must be inside the roots;
 /// * `COPY TO`, and what the `write_*` methods of a `DataFrame` make of it: the target must
-///   be inside the roots;
+///   be inside the roots; the same for `atio_restore` and `atio_clean`;
 /// * with [`with_write(false)`](Self::with_write), `INSERT` into anything but rows in memory.
 ///
 /// # What the host must do

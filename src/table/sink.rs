@@ -93,7 +93,7 @@ pub(super) struct AtioSink {
     /// With field ids, as files are written.
     file_schema: SchemaRef,
     /// What the engine checks rows by: where NULL must not be is for the feed, which names columns.
-    checked: SchemaRef,
+    nullable: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -102,11 +102,11 @@ impl AtioSink {
         let file_schema = target.base.schema.to_arrow_with_ids()?;
         let columns = target.base.arrow.fields().iter();
         let columns = columns.map(|field| Field::clone(field).with_nullable(true));
-        let checked = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+        let nullable = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         Ok(Self {
             target,
             file_schema,
-            checked,
+            nullable,
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -450,7 +450,7 @@ impl DataSink for AtioSink {
     }
 
     fn schema(&self) -> &SchemaRef {
-        &self.checked
+        &self.nullable
     }
 
     /// Commits all rows of `data` as one version, or none of them; or one version for each

@@ -4,6 +4,9 @@ use mysql_async::Value;
 
 use crate::error::{Error, Result};
 
+/// How many words a message lists.
+const SHOWN: usize = 20;
+
 /// What a column keeps of what it is given.
 pub(super) enum Kept {
     /// All of it, or the server refuses it.
@@ -13,7 +16,7 @@ pub(super) enum Kept {
     /// One of these words: a number is taken for the place of one, and one may be spelled
     /// otherwise.
     Word(Vec<String>),
-    /// The same for several, which are put in order.
+    /// Any of these words, which the server puts into this order.
     Words(Vec<String>),
 }
 
@@ -23,6 +26,8 @@ impl Kept {
         let (name, rest) = sql_type.split_once(['(', ' ']).unwrap_or((sql_type, ""));
         match name {
             "year" => Self::Years,
+            // The catalog prints a question mark for what it has no letter for.
+            "enum" | "set" if rest.contains('?') => Self::All,
             "enum" => Self::Word(words(rest)),
             "set" => Self::Words(words(rest)),
             _ => Self::All,
@@ -90,7 +95,11 @@ fn list(words: &[String]) -> String {
     let quoted = words
         .iter()
         .map(|word| format!("'{}'", word.escape_debug()));
-    quoted.collect::<Vec<_>>().join(", ")
+    let shown: Vec<_> = quoted.take(SHOWN).collect();
+    match words.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn place(words: &[String], word: &[u8]) -> Option<usize> {

@@ -152,7 +152,9 @@ async fn insert_all(
         head: format!("INSERT INTO {table} ({}) VALUES ", names.join(", ")),
         one: format!("({})", vec!["?"; names.len()].join(", ")),
         most: (VALUES / names.len()).clamp(1, ROWS),
-        kept: (target.columns.iter())
+        kept: target
+            .columns
+            .iter()
             .map(|column| Kept::of(&column.sql_type))
             .collect(),
     };

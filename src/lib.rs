@@ -44,6 +44,8 @@ mod format;
 mod log;
 mod progress;
 mod redact;
+mod settings;
+mod spelling;
 mod sql;
 mod table;
 

@@ -13,7 +13,45 @@ use super::programs::USER;
 use super::site::{Kind, Site};
 use crate::session::run;
 
-on_every_database!(statements_that_name_no_table_are_refused);
+on_every_database!(
+    statements_that_name_no_table_are_refused,
+    settings_for_a_version_are_refused_and_used_up,
+);
+
+/// A database has no versions that they could describe, and a later statement must not get them.
+async fn settings_for_a_version_are_refused_and_used_up(site: Site) {
+    let ctx = site.session();
+    let stored_as = site.stored_as();
+    let copy = format!("COPY (SELECT 1 AS a) TO 'db/t' STORED AS {stored_as}");
+    run(&ctx, &copy).await.unwrap();
+    let open = format!("CREATE EXTERNAL TABLE t STORED AS {stored_as} LOCATION 'db/t'");
+    run(&ctx, &open).await.unwrap();
+    let append = format!("{copy} OPTIONS (if_exists 'append')");
+    for setting in [
+        "idempotency_key = 'load'",
+        "message = 'm'",
+        "commit_every_rows = 1",
+    ] {
+        for write in [
+            "INSERT INTO t VALUES (2)",
+            "INSERT OVERWRITE t VALUES (2)",
+            &append,
+        ] {
+            run(&ctx, &format!("SET atio.{setting}")).await.unwrap();
+            let error = run(&ctx, write).await.unwrap_err();
+            assert_eq!(
+                atio::Error::find(&error).unwrap().kind(),
+                ErrorKind::InvalidInput
+            );
+            let name = setting.split(' ').next().unwrap();
+            let said = format!("t is no atio table: atio.{name} is for the version");
+            assert!(error.to_string().contains(&said), "{error}");
+            assert_eq!(site.ask("SELECT a FROM t").await, ["1"]);
+        }
+    }
+    run(&ctx, "INSERT INTO t VALUES (2)").await.unwrap();
+    assert_eq!(site.count().await, Some(2));
+}
 
 fn session() -> SessionContext {
     let ctx = SessionContext::new();

@@ -16,6 +16,7 @@ use super::registry::Place;
 use super::report::{Report, Times};
 use super::write::IfExists;
 use crate::progress::Listener;
+use crate::settings::CommitSettings;
 
 /// Writes a stream of rows into a table of a database.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ impl DataSink for DatabaseSink {
         data: SendableRecordBatchStream,
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
+        let target = format!("{}/{}", self.place.name, self.place.table);
+        CommitSettings::take(context.session_config()).check_no_version(&target)?;
         let write = Write {
             table: self.place.table.clone(),
             schema: Arc::clone(&self.schema),
@@ -65,7 +68,7 @@ impl DataSink for DatabaseSink {
         };
         let report = Report {
             listener: context.session_config().get_extension::<Listener>(),
-            target: format!("{}/{}", self.place.name, self.place.table),
+            target,
             rows: self.rows,
         };
         let connection = &self.place.connection;

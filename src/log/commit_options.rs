@@ -100,6 +100,26 @@ impl CommitOptions {
         self.commit_every_rows.is_some() || self.commit_every_bytes.is_some()
     }
 
+    /// Fails if any is set: `target` has no versions that they could describe.
+    pub(crate) fn check_no_version(&self, target: &str) -> Result<()> {
+        let set = [
+            ("message", self.message.is_some()),
+            ("idempotency_key", self.idempotency_key.is_some()),
+            ("properties", !self.properties.is_empty()),
+            ("commit_every_rows", self.commit_every_rows.is_some()),
+            ("commit_every_bytes", self.commit_every_bytes.is_some()),
+        ];
+        let set = set.iter().filter(|(_, set)| *set);
+        let set: Vec<_> = set.map(|(name, _)| format!("atio.{name}")).collect();
+        match set.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "{target} is no atio table: {} is for the version that a statement commits, and here there is none; nothing was written, and it is used up: set it again for the statement that it is meant for",
+                set.join(", ")
+            ))),
+        }
+    }
+
     /// Fails if they ask for several versions of `statement`, which is one.
     pub(crate) fn check_one_version(&self, statement: &str) -> Result<()> {
         match self.has_chunks() {

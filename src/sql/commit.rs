@@ -4,7 +4,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
 use crate::log::CommitOptions;
-use crate::table::CommitSettings;
+use crate::settings::CommitSettings;
 
 /// A session with the tables and settings of `ctx` whose next commit carries `options`.
 ///

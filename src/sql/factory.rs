@@ -13,7 +13,8 @@ use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::log::NewTable;
-use crate::table::{AtioTable, CommitSettings, TableOptions};
+use crate::settings::CommitSettings;
+use crate::table::{AtioTable, TableOptions};
 
 #[derive(Debug)]
 pub(super) struct AtioTableFactory;

@@ -21,7 +21,8 @@ use super::stores::store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
 use crate::log::{NewTable, OpenOptions, RemoteStore, Table, explain, sync_rename};
-use crate::table::{AtioTable, CommitSettings, append_rows};
+use crate::settings::CommitSettings;
+use crate::table::{AtioTable, append_rows};
 
 /// A table that is being made has this before a random name, one being dropped the next.
 pub(super) const CREATING: &str = ".atio-create-";

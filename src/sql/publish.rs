@@ -38,6 +38,7 @@ use crate::error::{Error, ErrorKind};
 use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Reserve, Shape, Written};
 use crate::progress::{Listener, Reporter, Step};
+use crate::settings::CommitSettings;
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";
@@ -138,6 +139,7 @@ impl PublishExec {
             return Err(Error::invalid("a COPY has no writer").into());
         };
         let target = job.target.open(&context.runtime_env())?;
+        CommitSettings::take(context.session_config()).check_no_version(&target.shown())?;
         let reserve = reserve(&context);
         let write = match FileWrite::begin(&target, job.shape, &job.options, reserve).await? {
             Begun::Skip => return Ok(0),

@@ -13,7 +13,8 @@ use super::open::OpenTables;
 use super::policy::AtioPolicy;
 use super::relation::AtioRelations;
 use crate::error::Error;
-use crate::table::{CommitSettings, PinVersions};
+use crate::settings::CommitSettings;
+use crate::table::PinVersions;
 
 /// What `CREATE EXTERNAL TABLE` calls the format.
 const STORED_AS: &str = "ATIO";

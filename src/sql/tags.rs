@@ -13,7 +13,8 @@ use super::functions::{Function, batch, check_whole, utc};
 use super::produced;
 use crate::error::{Error, Result as AtioResult};
 use crate::log::{Mark, Target};
-use crate::table::{AtioTable, CommitSettings};
+use crate::settings::CommitSettings;
+use crate::table::AtioTable;
 
 /// The tags of a table.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

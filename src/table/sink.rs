@@ -29,7 +29,6 @@ use super::feed::Feed;
 use super::load::Load;
 use super::nan::NanWatch;
 use super::options::TableOptions;
-use super::settings::CommitSettings;
 use crate::error::Error;
 use crate::format::{FileEntry, Operation};
 use crate::log::{
@@ -37,6 +36,7 @@ use crate::log::{
     Transaction, stats_columns,
 };
 use crate::progress::{Listener, Reporter, Step};
+use crate::settings::CommitSettings;
 
 /// Where a transaction's writers find its staging area.
 const STAGING_URL: &str = "atio-staging://transaction/";

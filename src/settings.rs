@@ -7,9 +7,9 @@ use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
-use super::options::is_close;
 use crate::error::{Error, Result as AtioResult};
 use crate::log::CommitOptions;
+use crate::spelling::is_close;
 
 const PREFIX: &str = "atio";
 const MESSAGE: &str = "message";

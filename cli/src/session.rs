@@ -276,14 +276,30 @@ fn is_place(text: &str) -> bool {
 fn check_format(ctx: &SessionContext, statement: &Statement) -> Result<()> {
     match statement {
         Statement::Explain(explain) => check_format(ctx, &explain.statement),
-        Statement::CopyTo(copy) => match &copy.stored_as {
-            Some(name) if ctx.state().get_file_format_factory(name).is_none() => {
-                plan_err!("COPY cannot write the format {name} in this session")
+        Statement::CopyTo(copy) => {
+            // Of two the engine would take the last without a word.
+            let mut names: Vec<_> = copy.options.iter().map(|(key, _)| plain(key)).collect();
+            names.sort_unstable();
+            if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                return plan_err!("the option '{}' is given twice", twice[0].escape_debug());
             }
-            _ => Ok(()),
-        },
+            match &copy.stored_as {
+                Some(name) if ctx.state().get_file_format_factory(name).is_none() => plan_err!(
+                    "COPY cannot write the format {name} in this session: it writes CSV, JSON, \
+                     PARQUET, ARROW and XLSX, and tables of POSTGRES, SQLITE and MYSQL"
+                ),
+                _ => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
+}
+
+/// An option of COPY without what may be left out before its name.
+fn plain(key: &str) -> String {
+    let key = key.to_lowercase();
+    let name = key.strip_prefix("format.").unwrap_or(&key);
+    name.strip_prefix("atio.").unwrap_or(name).to_owned()
 }
 
 /// Fails if atio refuses a COPY that is to be explained: DataFusion would show the plan from

@@ -5,6 +5,25 @@ use tempfile::TempDir;
 use crate::{failed, run, succeeded};
 
 #[test]
+fn an_option_of_copy_that_is_given_twice_is_refused() {
+    let home = TempDir::new().unwrap();
+    let write = "COPY (SELECT 1 AS a) TO 'a.csv'";
+    succeeded(&run(home.path(), &["-q", "-c", write]));
+    for options in [
+        "'atio.if_exists' 'fail', 'atio.if_exists' 'replace'",
+        "if_exists 'fail', 'atio.if_exists' 'replace'",
+        "backup true, backup false",
+        "has_header true, 'format.has_header' 'false'",
+    ] {
+        let sql = format!("COPY (SELECT 2 AS a) TO 'a.csv' OPTIONS ({options})");
+        let message = failed(&run(home.path(), &["-c", &sql]));
+        assert!(message.contains("is given twice"), "{options}: {message}");
+    }
+    let kept = std::fs::read_to_string(home.path().join("a.csv")).unwrap();
+    assert_eq!(kept, "a\n1\n");
+}
+
+#[test]
 fn copy_writes_a_file_and_its_marker_and_restores_a_backup() {
     let home = TempDir::new().unwrap();
     let sql = "COPY (SELECT 1 AS a) TO 'a.csv' STORED AS CSV; \

@@ -287,7 +287,7 @@ fn a_wrong_line_is_named_and_what_came_before_it_is_there() {
         (deep.as_str(), ""),
         ("{\"id\":\"many\"}", "many"),
         ("{\"id\":2,\"color\":\"red\"}", "color"),
-        ("{\"name\":\"no id\"}", "id"),
+        ("{\"name\":\"no id\"}", "'id'"),
         ("{\"id\":2", ""),
         ("{\"id\":2}{\"id\":3}", "each line must hold one object"),
         (

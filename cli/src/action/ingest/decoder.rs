@@ -189,7 +189,10 @@ impl Decoder {
 fn to_read(columns: &Schema, text: exact::Text) -> SchemaRef {
     let fields = columns.fields().iter().map(|field| {
         let data_type = exact::type_to_read(field.data_type(), text);
-        Field::clone(field).with_data_type(data_type)
+        // The table says which column a value is missing in.
+        Field::clone(field)
+            .with_data_type(data_type)
+            .with_nullable(true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

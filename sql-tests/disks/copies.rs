@@ -74,7 +74,7 @@ async fn a_copy_that_is_done_survives_a_power_failure_of_xfs() {
 /// At some steps of each durable case, at least.
 async fn check_steps(kind: &str) {
     let Some(mut disk) = disk(kind) else { return };
-    let most = if long() { 16 } else { 4 };
+    let most = if long() { 8 } else { 3 };
     let mut seen = [0, 0];
     for case in CASES.iter().filter(|case| !case.options.contains("none")) {
         let directory = tempfile::tempdir().unwrap();

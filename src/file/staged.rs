@@ -45,7 +45,10 @@ impl Staged {
             fs::create_dir(path)?;
             // Elsewhere a directory cannot be opened, nor locked.
             match cfg!(unix) {
-                true => File::open(path),
+                true => File::open(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => io::ErrorKind::Interrupted.into(),
+                    _ => error,
+                }),
                 false => File::open(std::env::current_exe()?),
             }
         })?;
@@ -89,8 +92,13 @@ impl Staged {
         for _ in 0..TRIES {
             let path = target.folder.join(names::temporary(&target.name));
             step("copy-begin", &path)?;
+            let file = match make(&path) {
+                // Whoever cleans up took it before it was open.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                made => made?,
+            };
             let staged = Self {
-                file: make(&path)?,
+                file,
                 path,
                 mode: None,
                 published: false,

@@ -31,5 +31,6 @@ mod servers;
 mod session;
 mod slt;
 mod streams;
+mod tpch;
 mod writers;
 mod xlsx;

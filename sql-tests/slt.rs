@@ -222,6 +222,7 @@ subjects!(
     expire,
     explain,
     files,
+    filters,
     history,
     insert,
     keys,

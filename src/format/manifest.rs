@@ -40,12 +40,28 @@ pub(crate) struct FileEntry {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub(crate) stats: Vec<ColumnStats>,
+    /// The decompressed bytes of each column of `stats_ids`, where its type has no fixed width.
+    #[serde(
+        default,
+        deserialize_with = "column_bytes_or_null",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) column_bytes: Vec<Option<u64>>,
 }
 
 /// Statistics that are null, or no list, are unknown.
 fn stats_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ColumnStats>, D::Error> {
     let json = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(json).unwrap_or_default())
+}
+
+/// Sizes that are null, or no list of numbers, are unknown.
+fn column_bytes_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Option<u64>>, D::Error> {
+    let json = serde_json::Value::deserialize(deserializer)?;
+    let bytes = json.as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(bytes.iter().map(serde_json::Value::as_u64).collect())
 }
 
 fn json_format() -> String {
@@ -82,6 +98,9 @@ impl Manifest {
                 .map_err(|error| error.context(format!("{path}, file entry {i}")))?;
             if file.stats.len() != manifest.stats_ids.len() {
                 file.stats.clear();
+            }
+            if file.column_bytes.len() != manifest.stats_ids.len() {
+                file.column_bytes.clear();
             }
             // More nulls than rows is no count of rows: unknown, like all that is malformed.
             let rows = file.rows.unwrap_or(limits::SUM);
@@ -133,6 +152,10 @@ impl Manifest {
                         .iter()
                         .map(|id| manifest.stats_of(&file, *id).cloned().unwrap_or_default())
                         .collect();
+                    if !file.column_bytes.is_empty() {
+                        let bytes = |id: &i32| *file.column_bytes.get(manifest.position(*id)?)?;
+                        file.column_bytes = stats_ids.iter().map(bytes).collect();
+                    }
                 }
                 file
             })
@@ -148,8 +171,11 @@ impl Manifest {
         file: &'a FileEntry,
         field_id: i32,
     ) -> Option<&'a ColumnStats> {
-        let at = self.stats_ids.iter().position(|id| *id == field_id)?;
-        file.stats.get(at)
+        file.stats.get(self.position(field_id)?)
+    }
+
+    fn position(&self, field_id: i32) -> Option<usize> {
+        self.stats_ids.iter().position(|id| *id == field_id)
     }
 }
 
@@ -290,5 +316,42 @@ mod tests {
         assert!(merged.stats_of(&merged.files[0], 2).unwrap().is_empty());
         assert_eq!(merged.stats_of(&merged.files[1], 2).unwrap().min, known);
         assert!(merged.stats_of(&merged.files[1], 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bytes_of_columns_are_aligned_like_statistics_and_unknown_where_malformed() {
+        let with = |bytes: &str| {
+            let json =
+                entry(PATH).replace("\"stats\"", &format!("\"column_bytes\":{bytes},\"stats\""));
+            Manifest::parse("m", json.as_bytes(), false).unwrap()
+        };
+        for (json, read) in [
+            ("[7]", vec![Some(7)]),
+            ("[null]", vec![None]),
+            ("[-1]", vec![None]),
+            ("[\"7\"]", vec![None]),
+            ("[7,8]", vec![]),
+            ("null", vec![]),
+            ("{}", vec![]),
+        ] {
+            assert_eq!(with(json).files[0].column_bytes, read, "{json}");
+        }
+        let one = with("[7]");
+        let mut two = with("[8]");
+        two.stats_ids = vec![2];
+        let none = Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
+        let merged = Manifest::merge(&[one.into(), two.into(), none.into()]);
+        let bytes: Vec<_> = merged
+            .files
+            .iter()
+            .map(|file| file.column_bytes.clone())
+            .collect();
+        assert_eq!(bytes, [vec![Some(7), None], vec![None, Some(8)], vec![]]);
+        let text = String::from_utf8(merged.to_bytes().unwrap()).unwrap();
+        assert_eq!(text.matches("column_bytes").count(), 2, "{text}");
+        assert_eq!(
+            Manifest::parse("m", text.as_bytes(), false).unwrap(),
+            merged
+        );
     }
 }

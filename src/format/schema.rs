@@ -62,6 +62,15 @@ impl FieldIds {
 }
 
 impl TableSchema {
+    /// True if a file without field ids has another name for one of the columns.
+    pub(crate) fn has_legacy_names(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| {
+            let legacy = field.legacy_name.as_ref();
+            legacy.is_some_and(|legacy| *legacy != field.name)
+        })
+    }
+
     /// Numbers the nodes of `schema`, parents first.
     ///
     /// Fails where a column cannot be stored: no columns, two columns of one name (also if

@@ -245,6 +245,7 @@ fn fill(files: &[PythonFile], schema: &TableSchema) -> Result<Vec<Manifest>> {
             .filter(same)
             .map(|file| FileEntry {
                 stats: file.footer.stats(&names, |_| false),
+                column_bytes: file.footer.column_bytes(&names),
                 ..file.entry.clone()
             })
             .collect();

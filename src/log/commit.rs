@@ -316,6 +316,7 @@ impl Table {
     ) -> Result<Option<ObjectRef>> {
         let without_stats = |file| FileEntry {
             stats: Vec::new(),
+            column_bytes: Vec::new(),
             ..file
         };
         let files: Vec<_> = files.into_iter().map(without_stats).collect();

@@ -17,7 +17,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::async_reader::MetadataFetch;
-use parquet::arrow::parquet_to_arrow_schema;
+use parquet::arrow::{parquet_column, parquet_to_arrow_schema};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::objects::Objects;
@@ -84,6 +84,28 @@ impl Footer {
             .iter()
             .map(|name| self.column(name, nan_free(name)).unwrap_or_default())
             .collect()
+    }
+
+    /// The uncompressed bytes of the columns called `names`, in that order, where the type has no
+    /// fixed width; empty if that is so of none.
+    pub(crate) fn column_bytes(&self, names: &[&str]) -> Vec<Option<u64>> {
+        let bytes: Vec<_> = names.iter().map(|name| self.bytes_of(name)).collect();
+        match bytes.iter().all(Option::is_none) {
+            true => Vec::new(),
+            false => bytes,
+        }
+    }
+
+    fn bytes_of(&self, name: &str) -> Option<u64> {
+        let field = self.schema.field_with_name(name).ok()?;
+        if field.data_type().primitive_width().is_some() {
+            return None;
+        }
+        let parquet = self.metadata.file_metadata().schema_descr();
+        let (at, _) = parquet_column(parquet, &self.schema, name)?;
+        let groups = self.metadata.row_groups().iter();
+        let bytes = groups.map(|group| u64::try_from(group.column(at).uncompressed_size()));
+        bytes.sum::<std::result::Result<u64, _>>().ok()
     }
 
     fn column(&self, name: &str, nan_free: bool) -> Option<ColumnStats> {

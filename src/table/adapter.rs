@@ -1,5 +1,6 @@
 //! Columns of a file found by field id, not by name.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
@@ -12,7 +13,7 @@ use datafusion::physical_expr_adapter::{
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::format::TableSchema;
-use crate::format::schema::{FIELD_ID, PANDAS};
+use crate::format::schema::{FIELD_ID, PANDAS, SchemaField};
 
 /// Maps the columns of a table version to those of a file.
 ///
@@ -22,11 +23,23 @@ use crate::format::schema::{FIELD_ID, PANDAS};
 #[derive(Debug)]
 pub(super) struct FieldIdAdapterFactory {
     schema: Arc<TableSchema>,
+    /// Where the column of each field id is.
+    by_id: HashMap<i32, usize>,
+    /// Where the column of each name is that files without ids have.
+    by_name: HashMap<String, usize>,
+    has_legacy_names: bool,
 }
 
 impl FieldIdAdapterFactory {
     pub(super) fn new(schema: Arc<TableSchema>) -> Self {
-        Self { schema }
+        let fields = || schema.fields.iter().enumerate();
+        let name = |field: &SchemaField| field.legacy_name.as_ref().unwrap_or(&field.name).clone();
+        Self {
+            by_id: fields().map(|(at, field)| (field.id, at)).collect(),
+            by_name: fields().map(|(at, field)| (name(field), at)).collect(),
+            has_legacy_names: schema.has_legacy_names(),
+            schema,
+        }
     }
 
     /// The table's name for each column of a file; None for a column that it has not.
@@ -41,11 +54,11 @@ impl FieldIdAdapterFactory {
         let python = file.metadata().contains_key(PANDAS);
         let with_ids = !python && file.fields().iter().any(|field| id(field).is_some());
         let names = file.fields().iter().map(|file| {
-            let found = self.schema.fields.iter().find(|field| match with_ids {
-                true => Some(field.id) == id(file),
-                false => field.legacy_name.as_deref().unwrap_or(&field.name) == file.name(),
-            });
-            found.map(|field| field.name.as_str())
+            let at = match with_ids {
+                true => self.by_id.get(&id(file)?),
+                false => self.by_name.get(file.name()),
+            };
+            Some(self.schema.fields[*at?].name.as_str())
         });
         names.collect()
     }
@@ -53,6 +66,9 @@ impl FieldIdAdapterFactory {
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
     fn create(&self, table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        if !self.has_legacy_names && table.fields() == file.fields() {
+            return DefaultPhysicalExprAdapterFactory.create(table, file);
+        }
         let names = self.names(&file);
         let renamed = file
             .fields()
@@ -105,7 +121,6 @@ mod tests {
     use crate::format::schema::FieldIds;
     use datafusion::arrow::datatypes::DataType;
     use datafusion::physical_expr::expressions::{Literal, col};
-    use std::collections::HashMap;
 
     fn table(names: &[&str]) -> (Arc<TableSchema>, SchemaRef) {
         let fields: Vec<_> = names

@@ -2,6 +2,8 @@
 //! the next.
 
 mod adapter;
+mod bounds;
+mod dynamic;
 mod feed;
 mod load;
 mod nan;
@@ -13,6 +15,7 @@ mod reader;
 mod row_sum;
 mod scan;
 mod sink;
+mod source;
 mod statistics;
 mod stream;
 mod watch;

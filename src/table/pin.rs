@@ -4,6 +4,9 @@
 //! those of views and subqueries included. It gives all scans of one table one shared,
 //! empty cell; the first scan that is planned fills it with the newest version. A pin made
 //! any earlier would be frozen into views, prepared statements and kept DataFrames.
+//!
+//! By the way it tells the scans what the statement above them computes, as far as that decides
+//! which of the engine's filters they may follow.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 use tokio::sync::OnceCell;
 
+use super::dynamic::has_several_extremes;
 use super::provider::AtioTable;
 use crate::error::Result as AtioResult;
 use crate::log::{Snapshot, Table};
@@ -59,9 +63,12 @@ impl AnalyzerRule for PinVersions {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut pins = HashMap::new();
+        let mut statement = Statement {
+            pins: HashMap::new(),
+            several_extremes: has_several_extremes(&plan)?,
+        };
         let plan = plan.transform_down_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(mut scan) => match pinned(&scan.source, &mut pins) {
+            LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
                 Some(table) => {
                     table.check_planned(scan.projection.as_deref(), &scan.projected_schema)?;
                     scan.source = provider_as_source(Arc::new(table));
@@ -69,7 +76,7 @@ impl AnalyzerRule for PinVersions {
                 }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
             },
-            LogicalPlan::Dml(mut dml) => match pinned(&dml.target, &mut pins) {
+            LogicalPlan::Dml(mut dml) => match statement.read(&dml.target) {
                 Some(table) => {
                     dml.target = provider_as_source(Arc::new(table));
                     Ok(Transformed::yes(LogicalPlan::Dml(dml)))
@@ -82,9 +89,18 @@ impl AnalyzerRule for PinVersions {
     }
 }
 
-fn pinned(source: &Arc<dyn TableSource>, pins: &mut HashMap<String, Pin>) -> Option<AtioTable> {
-    let provider = source_as_provider(source).ok()?;
-    let table = AtioTable::downcast(provider.as_ref())?;
-    let pin = pins.entry(table.location().to_owned()).or_default();
-    table.pinned(pin.clone())
+/// What all scans of one statement have in common.
+struct Statement {
+    pins: HashMap<String, Pin>,
+    several_extremes: bool,
+}
+
+impl Statement {
+    /// The atio table behind `source` as this statement reads it; None for all others.
+    fn read(&mut self, source: &Arc<dyn TableSource>) -> Option<AtioTable> {
+        let provider = source_as_provider(source).ok()?;
+        let table = AtioTable::downcast(provider.as_ref())?;
+        let pin = self.pins.entry(table.location().to_owned()).or_default();
+        Some(table.in_statement(pin.clone(), self.several_extremes))
+    }
 }

@@ -40,6 +40,8 @@ pub struct AtioTable {
     at: At,
     /// Set where a catalog handed it out.
     watch: Option<Arc<Watch>>,
+    /// Whether the statement computes several minima or maxima at once, or nobody has looked.
+    several_extremes: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +66,7 @@ impl AtioTable {
             store_url,
             at: At::Newest(Arc::new(Mutex::new(schema))),
             watch: None,
+            several_extremes: true,
         }
     }
 
@@ -78,6 +81,7 @@ impl AtioTable {
             store_url,
             at: At::Version(snapshot),
             watch: None,
+            several_extremes: true,
         }
     }
 
@@ -115,23 +119,24 @@ impl AtioTable {
         }
     }
 
-    /// The same table held to `pin`; None for one that reads a fixed version anyway.
-    pub(super) fn pinned(&self, pin: Pin) -> Option<Self> {
-        let (planned, known) = match &self.at {
-            At::Newest(known) => (lock(known), known),
-            At::Pinned { planned, known, .. } => (Arc::clone(planned), known),
-            At::Version(_) => return None,
-        };
-        let at = At::Pinned {
+    /// The same table in one statement: held to `pin`, unless it reads a fixed version anyway.
+    pub(super) fn in_statement(&self, pin: Pin, several_extremes: bool) -> Self {
+        let pinned = |planned, known: &Arc<_>| At::Pinned {
             pin,
             planned,
             known: Arc::clone(known),
         };
-        Some(Self {
+        let at = match &self.at {
+            At::Newest(known) => pinned(lock(known), known),
+            At::Pinned { planned, known, .. } => pinned(Arc::clone(planned), known),
+            At::Version(snapshot) => At::Version(Arc::clone(snapshot)),
+        };
+        Self {
             at,
             watch: None,
+            several_extremes,
             ..self.clone()
-        })
+        }
     }
 
     /// Fails if a plan was made with other columns than those known by now.
@@ -266,6 +271,7 @@ impl TableProvider for AtioTable {
             projection,
             filters,
             limit,
+            several_extremes: self.several_extremes,
         };
         let span = tracing::info_span!("plan", table = self.table.name());
         scan::plan(state, &self.table, &self.store_url, &snapshot, request)

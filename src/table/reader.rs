@@ -12,7 +12,10 @@ use datafusion::common::Result;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, CachedParquetMetaData,
+};
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,12 +25,16 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
+use super::bounds::{NanFree, without_misleading};
 use crate::format::Version;
 use crate::log::{Table, Unreadable};
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
+///
+/// What they give of footers and page indexes has no bounds that mislead.
 pub(super) struct CheckedReaderFactory {
     inner: CachedParquetFileReaderFactory,
+    cache: Arc<FileMetadataCache>,
     page_index: PageIndexPolicy,
     table: Arc<Table>,
     version: Version,
@@ -37,13 +44,15 @@ impl CheckedReaderFactory {
     /// With a `page_index` that is not skipped it is kept with the footer, so that queries
     /// that filter do not read it again each time.
     pub(super) fn new(
-        inner: CachedParquetFileReaderFactory,
+        cache: Arc<FileMetadataCache>,
         page_index: PageIndexPolicy,
         table: Arc<Table>,
         version: Version,
     ) -> Self {
+        let store = Arc::clone(table.store());
         Self {
-            inner,
+            inner: CachedParquetFileReaderFactory::new(store, Arc::clone(&cache)),
+            cache,
             page_index,
             table,
             version,
@@ -90,11 +99,14 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
             bytes: file.object_meta.size,
             rows,
         };
+        let content = file.clone();
         let inner = self
             .inner
             .create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(CheckedReader {
             inner,
+            content,
+            cache: Arc::clone(&self.cache),
             page_index: self.page_index,
             expected: Arc::new(expected),
         }))
@@ -164,6 +176,8 @@ fn whole(range: &Range<u64>, bytes: Bytes) -> parquet::errors::Result<Bytes> {
 
 struct CheckedReader {
     inner: Box<dyn AsyncFileReader + Send>,
+    content: PartitionedFile,
+    cache: Arc<FileMetadataCache>,
     page_index: PageIndexPolicy,
     expected: Arc<Expected>,
 }
@@ -219,7 +233,24 @@ impl AsyncFileReader for CheckedReader {
                 Err(error) => return Err(self.expected.explain(error).await),
             };
             self.expected.check(&metadata)?;
-            Ok(metadata)
+            self.without_misleading(metadata)
         })
+    }
+}
+
+impl CheckedReader {
+    /// The metadata that the engine may see, which is also what stays in the cache.
+    fn without_misleading(
+        &self,
+        metadata: Arc<ParquetMetaData>,
+    ) -> parquet::errors::Result<Arc<ParquetMetaData>> {
+        let shown = without_misleading(Arc::clone(&metadata), self.content.extension::<NanFree>())?;
+        if !Arc::ptr_eq(&shown, &metadata) {
+            let cached = CachedParquetMetaData::new(Arc::clone(&shown));
+            let entry =
+                CachedFileMetadataEntry::new(self.content.object_meta.clone(), Arc::new(cached));
+            self.cache.put(&self.content.object_meta.location, entry);
+        }
+        Ok(shown)
     }
 }

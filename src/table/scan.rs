@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
-use datafusion::config::{ConfigOptions, TableParquetOptions};
+use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
 };
@@ -23,10 +22,15 @@ use object_store::ObjectMeta;
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::adapter::FieldIdAdapterFactory;
+use super::bounds::NanFree;
+use super::dynamic::{DynamicFilters, holds_float};
 use super::prune::{self, Listed};
 use super::reader::CheckedReaderFactory;
+use super::source::AtioSource;
 use super::statistics;
 use crate::error::Error;
+use crate::format::schema::SchemaField;
+use crate::format::{FileEntry, Manifest};
 use crate::log::{Snapshot, Table};
 
 /// What a scan is asked for.
@@ -34,6 +38,8 @@ pub(super) struct Request<'a> {
     pub(super) projection: Option<&'a Vec<usize>>,
     pub(super) filters: &'a [Expr],
     pub(super) limit: Option<usize>,
+    /// Whether the statement may have an aggregate with several minima or maxima over all rows.
+    pub(super) several_extremes: bool,
 }
 
 /// Plans a scan of `snapshot`. Reads manifests, no data file and no listing.
@@ -65,21 +71,30 @@ pub(super) async fn plan(
         return Ok(Arc::new(EmptyExec::new(schema)));
     }
 
-    let options = state.config_options();
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let readers = CachedParquetFileReaderFactory::new(Arc::clone(table.store()), cache);
-    let parquet = parquet_options(options, snapshot, &request, &files);
+    let parquet = TableParquetOptions {
+        global: state.config_options().execution.parquet.clone(),
+        ..Default::default()
+    };
     let page_index = match !request.filters.is_empty() && parquet.global.enable_page_index {
         true => PageIndexPolicy::Optional,
         false => PageIndexPolicy::Skip,
     };
-    let readers =
-        CheckedReaderFactory::new(readers, page_index, Arc::clone(table), snapshot.version);
+    let readers = CheckedReaderFactory::new(cache, page_index, Arc::clone(table), snapshot.version);
     let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
         .with_table_parquet_options(parquet)
         .with_parquet_file_reader_factory(Arc::new(readers));
     count_files(&source, files.len(), all);
     count_rows_pruned(&source, all_rows - count_rows(&files));
+
+    let source = AtioSource::new(
+        source.into(),
+        DynamicFilters {
+            several_extremes: request.several_extremes,
+            schema: Arc::clone(&snapshot.arrow),
+            zeros: zeros(snapshot, &files),
+        },
+    );
 
     let (partitioned, statistics) = partitioned_files(table, snapshot, &files)?;
     let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
@@ -95,55 +110,33 @@ pub(super) async fn plan(
     Ok(DataSourceExec::from_data_source(config))
 }
 
-/// The session's options, but for columns that may hold NaN: Parquet's statistics leave NaN
-/// out, and DataFusion prunes by them as if it were not there.
-fn parquet_options(
-    session: &ConfigOptions,
-    snapshot: &Snapshot,
-    request: &Request<'_>,
-    files: &[Listed<'_>],
-) -> TableParquetOptions {
-    let mut global = session.execution.parquet.clone();
-    let mut used: HashSet<&str> = request
-        .filters
-        .iter()
-        .flat_map(Expr::column_refs)
-        .map(|column| column.name())
-        .collect();
-    let fields = snapshot.arrow.fields();
-    match request.projection {
-        Some(projection) => used.extend(projection.iter().map(|at| fields[*at].name().as_str())),
-        None => used.extend(fields.iter().map(|field| field.name().as_str())),
-    }
-    let mut floats = snapshot
-        .schema
-        .fields
-        .iter()
-        .zip(fields)
-        .filter(|(field, arrow)| {
-            is_floating(arrow.data_type()) && used.contains(field.name.as_str())
-        });
-    let may_hold_nan = floats.any(|(field, _)| {
-        files.iter().any(|(manifest, file)| {
-            statistics::column(manifest, file, field.id, &snapshot.schema)
-                .is_none_or(|stats| stats.nan)
-        })
-    });
-    if may_hold_nan {
-        global.pruning = false;
-        global.enable_page_index = false;
-    }
-    TableParquetOptions {
-        global,
-        ..Default::default()
-    }
+/// Of each column whether it may hold a zero of either sign; false if it is known to hold none,
+/// or no floating-point number.
+fn zeros(snapshot: &Snapshot, files: &[Listed<'_>]) -> Vec<bool> {
+    let columns = snapshot.schema.fields.iter().zip(snapshot.arrow.fields());
+    let may_hold = |(field, arrow): (&SchemaField, &FieldRef)| {
+        holds_float(arrow.data_type())
+            && files.iter().any(|(manifest, file)| {
+                statistics::column(manifest, file, field.id, &snapshot.schema)
+                    .is_none_or(|stats| stats.may_hold_zero(file.rows))
+            })
+    };
+    columns.map(may_hold).collect()
 }
 
-fn is_floating(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => values.is_floating(),
-        data_type => data_type.is_floating(),
+/// The ids of the floating-point columns of a file that are known to hold no NaN.
+fn nan_free(snapshot: &Snapshot, file: &FileEntry, positions: &[Option<usize>]) -> NanFree {
+    if !file.is_of_atio() {
+        return NanFree::default();
     }
+    let fields = snapshot.schema.fields.iter().zip(snapshot.arrow.fields());
+    let free = fields.zip(positions).filter(|((_, arrow), at)| {
+        arrow.data_type().is_floating()
+            && at
+                .and_then(|at| file.stats.get(at))
+                .is_some_and(|stats| !stats.is_empty() && !stats.nan)
+    });
+    NanFree(free.map(|((field, _), _)| field.id).collect())
 }
 
 fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Result<()> {
@@ -204,9 +197,24 @@ fn partitioned_files(
     snapshot: &Snapshot,
     files: &[Listed<'_>],
 ) -> Result<(Vec<PartitionedFile>, Statistics)> {
-    let file_schema = snapshot.schema.to_arrow_with_ids()?;
+    let file_schema = match snapshot.schema.has_legacy_names() {
+        // Then files without ids are mapped by other names than those of the table.
+        true => snapshot.schema.to_arrow_with_ids()?,
+        false => Arc::clone(&snapshot.arrow),
+    };
+    let has_floats = snapshot
+        .arrow
+        .fields()
+        .iter()
+        .any(|field| holds_float(field.data_type()));
     let mut partitioned = Vec::with_capacity(files.len());
+    let mut last: Option<(&Manifest, Vec<Option<usize>>)> = None;
     for (manifest, file) in files {
+        // The files of one manifest follow each other.
+        let positions = match last.take() {
+            Some((of, positions)) if std::ptr::eq(of, *manifest) => positions,
+            _ => statistics::positions(manifest, &snapshot.schema),
+        };
         let (_, size) = file.known()?;
         // Names are never reused, so any fixed time marks the content for the footer cache.
         let meta = ObjectMeta {
@@ -216,13 +224,18 @@ fn partitioned_files(
             e_tag: None,
             version: None,
         };
-        let statistics = statistics::of_file(manifest, file, &snapshot.schema, &snapshot.arrow);
+        let statistics = statistics::of_file(file, &positions, &snapshot.arrow);
         let mut part = PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics));
+        if has_floats {
+            part = part.with_extension(nan_free(snapshot, file, &positions));
+        }
         if manifest.schema == snapshot.schema.id && file.is_of_atio() {
-            // Known, so the one that is embedded in the file need not be decoded.
+            // Known, so the one that is embedded in the file need not be decoded; and where it is
+            // that of the scan, the engine need not adapt any column.
             part = part.with_arrow_schema(Arc::clone(&file_schema));
         }
         partitioned.push(part);
+        last = Some((manifest, positions));
     }
     let of_files = partitioned
         .iter()

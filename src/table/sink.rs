@@ -25,6 +25,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::dynamic::holds_float;
 use super::feed::Feed;
 use super::load::Load;
 use super::nan::NanWatch;
@@ -347,6 +348,7 @@ impl AtioSink {
         let (_, names) = stats_columns(&self.target.base.schema, &self.target.base.arrow);
         Ok(FileEntry {
             stats: footer.stats(&names, |name| nan.is_free(name)),
+            column_bytes: footer.column_bytes(&names),
             path,
             format: "parquet".to_owned(),
             size: Some(content.size),
@@ -377,7 +379,14 @@ impl AtioSink {
             MemoryLimit::Finite(bytes) => Some(bytes),
             MemoryLimit::Infinite | MemoryLimit::Unknown => None,
         };
-        self.target.options.parquet(session, memory)
+        let mut options = self.target.options.parquet(session, memory);
+        // The zeros are equal and have different bits, which is what a Bloom filter goes by.
+        let fields = self.file_schema.fields().iter();
+        for field in fields.filter(|field| holds_float(field.data_type())) {
+            let column = options.column_specific_options.entry(field.name().clone());
+            column.or_default().bloom_filter_enabled = Some(false);
+        }
+        options
     }
 }
 

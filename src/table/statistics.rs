@@ -1,5 +1,7 @@
 //! Statistics of manifests as DataFusion's values.
 
+use std::collections::HashMap;
+
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
@@ -7,31 +9,47 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use crate::format::stats::{Bound, ColumnStats, Value, from_hex};
 use crate::format::{FileEntry, Manifest, TableSchema};
 
+/// Where a manifest has the statistics of each column of a table; None for one of which it has
+/// none, or of another schema, whose types may be others.
+pub(super) fn positions(manifest: &Manifest, schema: &TableSchema) -> Vec<Option<usize>> {
+    let ids = manifest.stats_ids.iter().enumerate();
+    let known: HashMap<i32, usize> = match manifest.schema == schema.id {
+        true => ids.map(|(at, id)| (*id, at)).collect(),
+        false => HashMap::new(),
+    };
+    let fields = schema.fields.iter();
+    fields.map(|field| known.get(&field.id).copied()).collect()
+}
+
 /// The statistics of one file, column by column of the table.
+///
+/// `positions` are those of its manifest. As over plain Parquet, the bytes of the whole are left to
+/// the engine, which knows what of it is read.
 pub(super) fn of_file(
-    manifest: &Manifest,
     file: &FileEntry,
-    schema: &TableSchema,
+    positions: &[Option<usize>],
     arrow: &SchemaRef,
 ) -> Statistics {
-    let columns = schema
-        .fields
-        .iter()
-        .zip(arrow.fields())
-        .map(|(field, arrow)| {
-            column(manifest, file, field.id, schema)
-                .map_or_else(ColumnStatistics::new_unknown, |stats| {
-                    of_column(stats, arrow.data_type())
-                })
+    let count = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
+    let rows = count(file.rows);
+    let columns = positions.iter().zip(arrow.fields()).map(|(at, arrow)| {
+        let stats = at.and_then(|at| file.stats.get(at));
+        let mut column = stats.map_or_else(ColumnStatistics::new_unknown, |stats| {
+            of_column(stats, arrow.data_type())
         });
-    let count = |number: Option<u64>| {
-        number
-            .and_then(|number| usize::try_from(number).ok())
-            .map_or(Precision::Absent, Precision::Exact)
-    };
+        let bytes = at.and_then(|at| *file.column_bytes.get(at)?);
+        column.byte_size = match (arrow.data_type().primitive_width(), rows, count(bytes)) {
+            (Some(width), Some(rows), _) => width
+                .checked_mul(rows)
+                .map_or(Precision::Absent, Precision::Exact),
+            (None, _, Some(bytes)) => Precision::Inexact(bytes),
+            _ => Precision::Absent,
+        };
+        column
+    });
     Statistics {
-        num_rows: count(file.rows),
-        total_byte_size: count(file.size).to_inexact(),
+        num_rows: rows.map_or(Precision::Absent, Precision::Exact),
+        total_byte_size: Precision::Absent,
         column_statistics: columns.collect(),
     }
 }

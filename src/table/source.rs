@@ -1,0 +1,184 @@
+//! The file source of a scan: Parquet's, but for the filters that lose rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
+use datafusion_datasource::morsel::Morselizer;
+use object_store::ObjectStore;
+
+use super::dynamic::DynamicFilters;
+
+/// Reads data files as the source below does, and declines the dynamic filters that lose rows.
+#[derive(Clone)]
+pub(super) struct AtioSource {
+    below: Arc<dyn FileSource>,
+    filters: Arc<DynamicFilters>,
+}
+
+impl AtioSource {
+    pub(super) fn new(below: Arc<dyn FileSource>, filters: DynamicFilters) -> Self {
+        Self {
+            below,
+            filters: Arc::new(filters),
+        }
+    }
+
+    /// The same over another state of the source below.
+    fn over(&self, below: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self {
+            below,
+            filters: Arc::clone(&self.filters),
+        })
+    }
+}
+
+impl FileSource for AtioSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.below.create_file_opener(store, config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        self.below.create_morselizer(store, config, partition)
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.below.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        self.over(self.below.with_batch_size(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.below.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.below.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.below.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.below.file_type()
+    }
+
+    fn fmt_extra(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.below.fmt_extra(format, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.below.supports_repartitioning()
+    }
+
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        repartition_file_min_size: usize,
+        output_ordering: Option<LexOrdering>,
+        config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        self.below.repartitioned(
+            target_partitions,
+            repartition_file_min_size,
+            output_ordering,
+            config,
+        )
+    }
+
+    /// Hands on the filters that lose no rows.
+    ///
+    /// To a dynamic filter that loses some the answer is yes all the same: the operator that made
+    /// it needs nobody to apply it, and of one that is refused a sort on the way makes a filter of
+    /// its own.
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let mut followed = Vec::with_capacity(filters.len());
+        let mut answers = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let loses_rows = self.filters.lose_rows(&filter)?;
+            answers.push(
+                match (loses_rows, filter.is::<DynamicFilterPhysicalExpr>()) {
+                    (false, _) => None,
+                    (true, true) => Some(PushedDown::Yes),
+                    (true, false) => Some(PushedDown::No),
+                },
+            );
+            if !loses_rows {
+                followed.push(filter);
+            }
+        }
+        let answer = self.below.try_pushdown_filters(followed, config)?;
+        let mut of_followed = answer.filters.into_iter();
+        let filters = answers.into_iter().map(|answer| {
+            let answer = answer.or_else(|| of_followed.next());
+            answer.unwrap_or(PushedDown::No)
+        });
+        Ok(FilterPushdownPropagation {
+            filters: filters.collect(),
+            updated_node: answer.updated_node.map(|below| self.over(below)),
+        })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(match self.below.try_pushdown_sort(order, properties)? {
+            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact {
+                inner: self.over(inner),
+            },
+            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact {
+                inner: self.over(inner),
+            },
+            SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
+        })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.below.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        let below = self.below.try_pushdown_projection(projection)?;
+        Ok(below.map(|below| self.over(below)))
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.below.apply_expressions(visit)
+    }
+}

@@ -13,6 +13,9 @@ on_every_place!(
     loads_with_one_key_at_once_write_each_row_once,
     load_that_others_ended_meanwhile_writes_nothing,
     load_that_was_taken_back_begins_where_its_rows_end,
+    load_that_an_overwrite_ended_says_so_and_goes_on_once_that_is_taken_back,
+    load_that_an_overwrite_meets_at_its_commit_says_that_it_was_ended,
+    loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_ended,
     load_goes_on_between_appends_tags_and_an_expiry,
 );
 
@@ -165,7 +168,7 @@ async fn load_that_others_ended_meanwhile_writes_nothing(place: Place) {
     }
 }
 
-/// What went with a rollback or an overwrite is written again; what stayed is not.
+/// What went with a rollback is written again; what stayed is not.
 async fn load_that_was_taken_back_begins_where_its_rows_end(place: Place) {
     let (ctx, other) = (opened(&place).await, opened(&place).await);
     run(&load(&ctx, 10), &insert(Some(45))).await.unwrap_err();
@@ -173,20 +176,118 @@ async fn load_that_was_taken_back_begins_where_its_rows_end(place: Place) {
     assert_eq!(row(&load(&ctx, 10), &insert(None)).await, "80");
     let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
     assert_eq!(found, "100|100|5050");
+}
 
-    let again = |session: &SessionContext| {
-        let options = CommitOptions {
-            idempotency_key: Some("again".to_owned()),
-            commit_every_rows: Some(10),
-            ..CommitOptions::default()
+/// That a load cannot go on, because `version` overwrote the table when `rows` were there.
+fn ended_by(version: u64, rows: u64) -> String {
+    format!(
+        "cannot go on with the load with the key 'load' into 't': it stopped at row {rows}, and \
+         version {version} overwrote the table, so atio cannot know which of its rows are there"
+    )
+}
+
+async fn load_that_an_overwrite_ended_says_so_and_goes_on_once_that_is_taken_back(place: Place) {
+    for overwrite in [
+        "INSERT OVERWRITE t SELECT * FROM t",
+        "INSERT OVERWRITE t SELECT a FROM t WHERE a > 15",
+        "INSERT OVERWRITE t SELECT 0",
+        "INSERT OVERWRITE t SELECT a FROM t WHERE a < 0",
+    ] {
+        let place = match place {
+            Place::Memory(_) => Place::memory(),
+            Place::Disk(_) => Place::disk(),
         };
-        with_commit(session, options).unwrap()
-    };
-    run(&again(&ctx), &insert(Some(45))).await.unwrap_err();
-    rows(&other, "INSERT OVERWRITE t SELECT 0").await;
-    assert_eq!(row(&again(&ctx), &insert(None)).await, "100");
+        let (ctx, other) = (opened(&place).await, opened(&place).await);
+        let stopped = run(&load(&ctx, 10), &insert(Some(45))).await.unwrap_err();
+        let advice = "unless an INSERT OVERWRITE comes first, which ends it";
+        assert!(stopped.to_string().contains(advice), "{stopped}");
+        rows(&other, overwrite).await;
+        let before = rows(&ctx, "SELECT a FROM t ORDER BY a").await;
+        // In chunks, in one piece, from another process, and as often as one likes.
+        for session in [load(&ctx, 10), load(&other, 1000), load(&ctx, 10)] {
+            let error = run(&session, &insert(None)).await.unwrap_err();
+            assert_eq!(Error::find(&error).unwrap().kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(&ended_by(5, 40)), "{error}");
+        }
+        assert_eq!(rows(&ctx, "SELECT a FROM t ORDER BY a").await, before);
+        assert_eq!(
+            row(&ctx, "SELECT max(version) FROM atio_history('t')").await,
+            "5"
+        );
+        rows(&other, "SELECT * FROM atio_rollback('t', version => 4)").await;
+        assert_eq!(row(&load(&ctx, 30), &insert(None)).await, "60");
+        let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
+        assert_eq!(found, "100|100|5050", "{overwrite}");
+    }
+}
+
+async fn load_that_an_overwrite_meets_at_its_commit_says_that_it_was_ended(place: Place) {
+    let (ctx, other) = (opened(&place).await, opened(&place).await);
+    run(&load(&ctx, 10), &insert(Some(45))).await.unwrap_err();
+    let plan = load(&ctx, 10).sql(&insert(None)).await.unwrap();
+    let plan = plan.create_physical_plan().await.unwrap();
+    // Its base is the version of the planning; what follows is met by the commit alone.
+    rows(&other, "INSERT OVERWRITE t SELECT * FROM t").await;
+    let session = load(&ctx, 10);
+    let error = datafusion::physical_plan::collect(plan, session.task_ctx()).await;
+    let error = error.unwrap_err();
+    assert_eq!(Error::find(&error).unwrap().kind(), ErrorKind::InvalidInput);
+    let said = error.to_string();
+    assert!(said.contains(&ended_by(5, 40)), "{said}");
+    assert!(!said.contains("are kept"), "{said}");
     let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
-    assert_eq!(found, "101|101|5050");
+    assert_eq!(found, "40|40|820");
+}
+
+/// Compactions that meet a load at any moment.
+async fn loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_ended(place: Place) {
+    let (mut whole, mut ended) = (0, 0);
+    for round in 0..12_u64 {
+        let place = match place {
+            Place::Memory(_) => Place::memory(),
+            Place::Disk(_) => Place::disk(),
+        };
+        let (ctx, other) = (opened(&place).await, opened(&place).await);
+        let loader = tokio::spawn(async move {
+            for fails_at in [Some(20 + 5 * round), None, None, None, None, None] {
+                match run(&load(&ctx, 9 + round), &insert(fails_at)).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) if error.to_string().contains("so atio cannot know") => {
+                        return Err(error);
+                    }
+                    Err(_) => {}
+                }
+            }
+            panic!("it neither ends nor says why");
+        });
+        let overwriter = tokio::spawn(async move {
+            for _ in 0..round % 4 * 5 {
+                // It may lose against the load.
+                let _ = run(&other, "INSERT OVERWRITE t SELECT * FROM t").await;
+            }
+        });
+        let (loaded, overwritten) = (loader.await.unwrap(), overwriter.await);
+        overwritten.unwrap();
+        let ctx = opened(&place).await;
+        if let Err(error) = loaded {
+            ended += 1;
+            let found = row(&ctx, "SELECT count(*) - count(DISTINCT a) FROM t").await;
+            assert_eq!(found, "0", "round {round}: {error}");
+            // What the error says to do.
+            let said = error.to_string();
+            let (_, version) = said.split_once("version => ").unwrap();
+            let (version, _) = version.split_once(')').unwrap();
+            let back = format!("SELECT * FROM atio_rollback('t', version => {version})");
+            rows(&ctx, &back).await;
+            rows(&load(&ctx, 10), &insert(None)).await;
+        } else {
+            whole += 1;
+        }
+        let found = row(&ctx, "SELECT count(*), count(DISTINCT a), sum(a) FROM t").await;
+        assert_eq!(found, "100|100|5050", "round {round}");
+    }
+    println!("{whole} loads were written, {ended} were ended");
+    assert!(whole >= 3, "{whole}");
 }
 
 async fn load_goes_on_between_appends_tags_and_an_expiry(place: Place) {

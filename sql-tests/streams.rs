@@ -354,8 +354,8 @@ async fn table_remembers_a_thousand_sources_and_says_so() {
     let error = writer.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let said = "'t' remembers 1000 sources, and no table remembers more: use the name of one of them \
-                (SELECT * FROM atio_sources), end loads that have not ended (INSERT OVERWRITE ends \
-                all), or write to another table; nothing was written";
+                (SELECT * FROM atio_sources), end loads that stopped by running them again, or write \
+                to another table; nothing was written";
     assert!(error.message().ends_with(said), "{error}");
     // Those that it knows go on.
     let mut writer = StreamWriter::open(&ctx, "t", of_source("999"))

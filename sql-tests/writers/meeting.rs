@@ -1,10 +1,12 @@
 //! Writers that meet each other, on one table and in one moment.
 
+use atio::{CommitOptions, with_commit};
 use datafusion::error::Result;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use tokio::task::JoinSet;
 
+use super::source::{End, Source};
 use super::{EXPIRE_ALL, assert_contiguous, assert_settles_to};
 use crate::content::{failure, objects, on_every_place, open, row, rows};
 use crate::session::{Place, run};
@@ -19,6 +21,7 @@ on_every_place!(
     creators_of_one_catalog_table_end_with_one_table,
     concurrent_expiries_keep_what_is_retained,
     expiry_beside_appends_loses_no_row,
+    load_that_an_overwrite_meets_between_its_chunks_says_that_it_was_ended,
 );
 
 /// Sessions that share `place`, each with the table `t`.
@@ -336,4 +339,44 @@ async fn writer_that_outlives_a_drop_is_told_and_leaves_the_name_free(place: Pla
     }
     rows(&two, "INSERT INTO w.public.s VALUES (11)").await;
     assert_eq!(rows(&one, "SELECT a FROM w.public.s").await, ["10", "11"]);
+}
+
+async fn load_that_an_overwrite_meets_between_its_chunks_says_that_it_was_ended(place: Place) {
+    let sessions = sessions(&place, 2).await;
+    let [one, two] = sessions.as_slice() else {
+        unreachable!()
+    };
+    rows(one, "SET datafusion.execution.target_partitions = 1").await;
+    for keeps in [true, false] {
+        let source = Source::new(3, End::Gate);
+        source.register(one, "source");
+        let options = CommitOptions {
+            idempotency_key: Some(format!("load {keeps}")),
+            commit_every_rows: Some(1000),
+            ..CommitOptions::default()
+        };
+        let load = with_commit(one, options).unwrap();
+        let load =
+            tokio::spawn(async move { run(&load, "INSERT INTO t SELECT a FROM source").await });
+        source.ended().await;
+        rows(
+            two,
+            &format!("INSERT OVERWRITE t SELECT a FROM t WHERE {keeps}"),
+        )
+        .await;
+        source.open();
+        let error = load.await.unwrap().unwrap_err().strip_backtrace();
+        assert!(
+            error.contains("it stopped at row 2000, and version"),
+            "{error}"
+        );
+        assert!(
+            error.contains("so atio cannot know which of its rows are there"),
+            "{error}"
+        );
+        assert!(!error.contains("are kept"), "{error}");
+        let left = row(two, "SELECT count(*), count(DISTINCT a) FROM t").await;
+        assert_eq!(left, if keeps { "2000|2000" } else { "0|0" });
+        rows(two, "INSERT OVERWRITE t SELECT a FROM t WHERE false").await;
+    }
 }

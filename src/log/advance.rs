@@ -1,13 +1,15 @@
 //! How far a source was taken over: what a snapshot remembers, and what a commit asks of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::keys::SEARCHED;
 use super::table::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::limits::{APPS, NAME_BYTES, refused};
-use crate::format::snapshot::{LOAD_SOURCE, State};
+use crate::format::snapshot::{LOAD_SOURCE, State, is_load};
 use crate::format::{Checksum, Version};
 
 /// No source of others begins so.
@@ -22,6 +24,8 @@ pub(crate) enum Position {
     At(u64),
     /// Of a load that has not ended: its first rows, and a checksum over them.
     Rows { rows: u64, checksum: Checksum },
+    /// Of a load that had not ended when a version overwrote its first rows: it cannot go on.
+    Overwritten { rows: u64, by: Version },
 }
 
 impl Position {
@@ -31,8 +35,12 @@ impl Position {
         if let Some(position) = value.as_u64() {
             return small(position).map(Self::At);
         }
-        let checksum = serde_json::from_value(value.get("checksum")?.clone()).ok()?;
         let rows = small(value.get("rows")?.as_u64()?)?;
+        if let Some(by) = value.get("overwritten_by") {
+            let by = Version::new(by.as_u64()?)?;
+            return Some(Self::Overwritten { rows, by });
+        }
+        let checksum = serde_json::from_value(value.get("checksum")?.clone()).ok()?;
         Some(Self::Rows { rows, checksum })
     }
 
@@ -40,13 +48,16 @@ impl Position {
         match self {
             Self::At(position) => json!(position),
             Self::Rows { rows, checksum } => json!({"rows": rows, "checksum": checksum}),
+            Self::Overwritten { rows, by } => json!({"rows": rows, "overwritten_by": by.get()}),
         }
     }
 
     /// The position, or the rows taken over.
     pub(crate) fn number(self) -> u64 {
         match self {
-            Self::At(number) | Self::Rows { rows: number, .. } => number,
+            Self::At(number)
+            | Self::Rows { rows: number, .. }
+            | Self::Overwritten { rows: number, .. } => number,
         }
     }
 }
@@ -55,7 +66,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(position) => write!(f, "position {position}"),
-            Self::Rows { rows, .. } => write!(f, "row {rows}"),
+            Self::Rows { rows, .. } | Self::Overwritten { rows, .. } => write!(f, "row {rows}"),
         }
     }
 }
@@ -135,6 +146,36 @@ fn load_source(key: &str) -> String {
     format!("{LOAD_SOURCE}{key}")
 }
 
+/// Lets a state remember that the version `by` overwrites the rows of all loads that have not
+/// ended (C7). What was overwritten as long ago as a key is remembered is forgotten.
+pub(super) fn end_loads(apps: &mut BTreeMap<String, Value>, by: Version) {
+    apps.retain(|source, value| {
+        let position = Position::parse(value).filter(|_| is_load(source));
+        match position {
+            Some(Position::Rows { rows, .. }) => {
+                *value = Position::Overwritten { rows, by }.to_json();
+                true
+            }
+            Some(Position::Overwritten { by: before, .. }) => {
+                by.get().saturating_sub(before.get()) < SEARCHED
+            }
+            Some(Position::At(_)) | None => true,
+        }
+    });
+}
+
+/// The loads that cannot go on because their rows were overwritten.
+pub(super) fn overwritten_loads(apps: &BTreeMap<String, Value>) -> Vec<(&str, Position)> {
+    let loads = apps.iter().filter(|(source, _)| is_load(source));
+    let positions = loads.filter_map(|(source, value)| {
+        let position = Position::parse(value)?;
+        Some((source.as_str(), position))
+    });
+    positions
+        .filter(|(_, position)| matches!(position, Position::Overwritten { .. }))
+        .collect()
+}
+
 impl Table {
     /// How far `state` has taken `source` over; None if it knows nothing of it.
     fn position(&self, state: &State, source: &str) -> Result<Option<Position>> {
@@ -150,19 +191,39 @@ impl Table {
         match self.position(state, source)? {
             None => Ok(None),
             Some(Position::At(position)) => Ok(Some(position)),
-            Some(Position::Rows { .. }) => Err(self.of_another_program(source)),
+            Some(Position::Rows { .. } | Position::Overwritten { .. }) => {
+                Err(self.of_another_program(source))
+            }
         }
     }
 
     /// How far `state` has taken the load with `key` over; None if it has not begun, or ended.
+    ///
+    /// Fails if its rows were overwritten before it ended: then nobody can tell which are there.
     pub(crate) fn load_position(&self, state: &State, key: &str) -> Result<Option<Position>> {
-        self.position(state, &load_source(key))
+        match self.position(state, &load_source(key))? {
+            Some(Position::Overwritten { rows, by }) => Err(self.overwritten(key, rows, by)),
+            position => Ok(position),
+        }
     }
 
-    /// The sources that `state` knows; a position of another program is None.
+    /// The error of the load with `key` if `state` says that its rows were overwritten.
+    pub(crate) fn overwritten_load(&self, state: &State, key: &str) -> Option<Error> {
+        match self.position(state, &load_source(key)) {
+            Ok(Some(Position::Overwritten { rows, by })) => Some(self.overwritten(key, rows, by)),
+            _ => None,
+        }
+    }
+
+    /// The sources that `state` knows; None where nobody can go on from the position: it is of
+    /// another program, or of a load whose rows were overwritten.
     pub(crate) fn sources(state: &State) -> Vec<(&str, Option<Position>)> {
         let apps = state.apps.iter();
-        apps.map(|(source, value)| (source.as_str(), Position::parse(value)))
+        let position = |value| match Position::parse(value) {
+            Some(Position::Overwritten { .. }) => None,
+            position => position,
+        };
+        apps.map(|(source, value)| (source.as_str(), position(value)))
             .collect()
     }
 
@@ -179,7 +240,7 @@ impl Table {
         };
         if found.is_none() && state.apps.len() >= APPS.most {
             return Err(Error::invalid(format!(
-                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end loads that have not ended (INSERT OVERWRITE ends all), or write to another table; nothing was written",
+                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end loads that stopped by running them again, or write to another table; nothing was written",
                 self.name(),
                 state.apps.len()
             )));
@@ -196,7 +257,19 @@ impl Table {
         ))
     }
 
+    fn overwritten(&self, key: &str, rows: u64, by: Version) -> Error {
+        let before = by.previous().unwrap_or(Version::ZERO);
+        Error::invalid(format!(
+            "cannot go on with the load with the key '{}' into '{}': it stopped at row {rows}, and version {by} overwrote the table, so atio cannot know which of its rows are there; nothing more was written. Look at what is there (atio_history shows the versions by their property atio.load) and go on under another key; or go back to the version before the overwrite (SELECT * FROM atio_rollback('..', version => {before})), which takes back what came since, and run it again with its key",
+            key.escape_debug(),
+            self.name()
+        ))
+    }
+
     fn taken_by_another(&self, by: &Advance, found: Option<Position>, base: Version) -> Error {
+        if let (Some(key), Some(Position::Overwritten { rows, by })) = (&by.key, found) {
+            return self.overwritten(key, rows, by);
+        }
         let message = match &by.key {
             Some(key) => format!(
                 "cannot commit to '{}': others have taken the load with the key '{}' to {}, by version {base}, and this one goes on from {}; nothing more was written: run it again, and it goes on from where it is",
@@ -232,6 +305,10 @@ mod tests {
             Position::At(0),
             Position::At(MOST),
             Position::Rows { rows: 7, checksum },
+            Position::Overwritten {
+                rows: 7,
+                by: Version::MAX,
+            },
         ] {
             assert_eq!(Position::parse(&position.to_json()), Some(position));
         }
@@ -243,10 +320,43 @@ mod tests {
             json!({"rows": 7}),
             json!({"rows": 7, "checksum": "7"}),
             json!({"rows": -7, "checksum": checksum}),
+            json!({"rows": 7, "checksum": checksum, "overwritten_by": "4"}),
+            json!({"rows": 7, "overwritten_by": Version::MAX.get() + 1}),
+            json!({"overwritten_by": 4}),
             Value::Null,
         ] {
             assert_eq!(Position::parse(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn overwrite_ends_loads_and_leaves_streams_and_what_others_wrote() {
+        let version = |number| Version::new(number).unwrap();
+        let load = Position::Rows {
+            rows: 8,
+            checksum: Checksum::of(b"rows"),
+        };
+        let apps = [
+            ("atio.load:a", load.to_json()),
+            ("atio.load:b", json!({"rows": 2, "overwritten_by": 3})),
+            ("atio.load:c", json!({"later": true})),
+            ("stream", json!(7)),
+            ("others", load.to_json()),
+        ];
+        let apps: BTreeMap<_, _> = apps.map(|(name, value)| (name.to_owned(), value)).into();
+        let (mut apps, mut ended) = (apps.clone(), apps);
+        end_loads(&mut apps, version(1002));
+        // What an older atio takes for another program's, and so neither goes on from nor removes.
+        ended.insert(
+            "atio.load:a".to_owned(),
+            json!({"rows": 8, "overwritten_by": 1002}),
+        );
+        assert_eq!(apps, ended);
+        let named = overwritten_loads(&apps).into_iter().map(|(name, _)| name);
+        assert_eq!(named.collect::<Vec<_>>(), ["atio.load:a", "atio.load:b"]);
+        end_loads(&mut apps, version(1003));
+        ended.remove("atio.load:b");
+        assert_eq!(apps, ended);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::adopt;
-use super::advance::Advance;
+use super::advance::{self, Advance};
 use super::commit_options::CommitOptions;
 use super::draft::Draft;
 use super::merge::{self, StagedMerge};
@@ -361,7 +361,7 @@ impl Table {
         let mut removed_totals = Totals::default();
         if let Change::Overwrite(_) = change {
             state.manifests.clear();
-            state.end_loads();
+            advance::end_loads(&mut state.apps, base.version.next()?);
             removed_totals = std::mem::take(&mut state.totals);
         }
         let unused = merge::apply(&staged.merges, &mut state.manifests);

@@ -40,7 +40,8 @@ pub struct CommitOptions {
     /// says which version has the key: to the log, at the level info.
     ///
     /// An `INSERT INTO` that ended after some of its chunks goes on behind them, if its query
-    /// gives the same rows in the same order.
+    /// gives the same rows in the same order. An `INSERT OVERWRITE` in between ends it: then it
+    /// fails, for nobody can tell which of its rows are there.
     pub idempotency_key: Option<String>,
     /// `INSERT INTO` commits a version whenever so many rows are written: it is not atomic
     /// then, and keeps what it has committed if it fails later. A chunk is committed once the

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::{Operation, StoredRecord, Version};
 
 /// So many records are searched; below them a key is forgotten.
-const SEARCHED: u64 = 1000;
+pub(super) const SEARCHED: u64 = 1000;
 
 /// The keys of the versions that were searched last.
 #[derive(Debug, Default)]

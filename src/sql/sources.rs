@@ -12,7 +12,8 @@ use super::produced;
 use crate::log::{Position, Table};
 use crate::table::AtioTable;
 
-/// The sources that the newest version knows: streams, and loads that have not ended.
+/// The sources that the newest version knows: streams, and loads that have not ended. A load that
+/// an overwrite ended has no position.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
     let table = Arc::clone(table.table());
     let schema = Arc::new(Schema::new(vec![

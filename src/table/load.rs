@@ -6,7 +6,7 @@ use datafusion::execution::SendableRecordBatchStream;
 
 use super::feed::{Feed, Room};
 use super::row_sum::RowSum;
-use super::sink::{AtioSink, Staged, Writing};
+use super::sink::{AtioSink, Staged, Target, Writing};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::format::Version;
 use crate::log::{Advance, CommitOptions, Committed, Position};
@@ -16,6 +16,9 @@ use crate::progress::Step;
 const LOAD_KEY: &str = "atio.load";
 /// The property of each version of a load that has several: its rows so far.
 const LOAD_ROWS: &str = "atio.load_rows";
+
+/// What may come before a load that stopped is run again.
+const UNLESS: &str = ", unless an INSERT OVERWRITE comes first, which ends it";
 
 /// A load that runs.
 pub(super) struct Load<'a> {
@@ -96,8 +99,7 @@ impl<'a> Load<'a> {
         }
         match self.append(&mut feed, writing).await {
             Ok(()) => Ok(self.rows),
-            Err(error) if self.is_there().await => Err(self.stopped(error)),
-            Err(error) => Err(error),
+            Err(error) => Err(self.explain(error).await),
         }
     }
 
@@ -180,12 +182,24 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// False if the table was dropped meanwhile, and what was committed with it.
-    async fn is_there(&self) -> bool {
-        let base = &self.sink.target.base;
-        match self.sink.target.table.newest().await {
-            Ok(newest) => newest.table == base.table || base.python.is_some(),
-            Err(error) => error.kind() != ErrorKind::TableNotFound,
+    /// Adds to `error` what became of the rows that were committed, and how to go on.
+    async fn explain(&self, error: DataFusionError) -> DataFusionError {
+        let Target { table, base, .. } = &self.sink.target;
+        let newest = match table.newest().await {
+            Ok(newest) => newest,
+            // The table was dropped meanwhile, and what was committed with it.
+            Err(gone) if gone.kind() == ErrorKind::TableNotFound => return error,
+            Err(_) => return self.stopped(error),
+        };
+        if newest.table != base.table && base.python.is_none() {
+            return error;
+        }
+        let ended = self
+            .key()
+            .and_then(|key| table.overwritten_load(&newest.state, key));
+        match ended {
+            Some(ended) if !is_unknown(&error) => ended_by(&ended, error),
+            _ => self.stopped(error),
         }
     }
 
@@ -208,13 +222,16 @@ impl<'a> Load<'a> {
 
     /// The error of a load of which some versions stay.
     fn stopped(&self, error: DataFusionError) -> DataFusionError {
-        let unknown =
-            Error::find(&error).is_some_and(|error| error.kind() == ErrorKind::CommitUnknown);
+        let unknown = is_unknown(&error);
         let Some((first, last)) = self.versions else {
             return match (unknown, self.key()) {
                 (true, Some(key)) => {
+                    let unless = match self.position.is_some() || self.options.has_chunks() {
+                        true => UNLESS,
+                        false => "",
+                    };
                     let said = format!(
-                        "run it again with its key '{}', and it writes each row once",
+                        "run it again with its key '{}', and it writes each row once{unless}",
                         key.escape_debug()
                     );
                     Error::of_datafusion_in(&said, error).into()
@@ -232,7 +249,7 @@ impl<'a> Load<'a> {
         };
         let next = match self.key() {
             Some(key) => format!(
-                "run it again with its key '{}', and it goes on behind them",
+                "run it again with its key '{}', and it goes on behind them{UNLESS}",
                 key.escape_debug()
             ),
             None => "run again it would write them twice, for it has no idempotency key (atio_rollback takes them back)".to_owned(),
@@ -257,6 +274,18 @@ struct Reached {
     /// None where the load cannot go on later.
     position: Option<Position>,
     more: bool,
+}
+
+fn is_unknown(error: &DataFusionError) -> bool {
+    Error::find(error).is_some_and(|error| error.kind() == ErrorKind::CommitUnknown)
+}
+
+/// The error of a load that `ended` says cannot go on, and that stopped with `error`.
+fn ended_by(ended: &Error, error: DataFusionError) -> DataFusionError {
+    match Error::find(&error).is_some_and(|found| found.message() == ended.message()) {
+        true => error,
+        false => Error::of_datafusion_in(&format!("{}; it stopped", ended.message()), error).into(),
+    }
 }
 
 fn position_of(feed: &Feed) -> Option<Position> {

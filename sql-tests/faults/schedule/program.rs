@@ -20,6 +20,12 @@ pub(super) enum Effect {
     Replace(Rows),
     /// Writes what it reads again, and rows of its own.
     Rewrite(Rows),
+    /// Adds consecutive rows in chunks, under a key that only this load has. It may be run several
+    /// times; the query of some runs fails at a row.
+    Load {
+        rows: Rows,
+        fails_at: Option<Row>,
+    },
     /// Names the version so many below the newest, by a name that nobody else gives.
     Tag(u64, Row),
     /// Goes back to the version so many below the newest.
@@ -41,7 +47,18 @@ impl Effect {
     /// The rows that are the statement's own, if it writes.
     pub(super) fn own(&self) -> Option<&Rows> {
         match self {
-            Self::Append(rows) | Self::Replace(rows) | Self::Rewrite(rows) => Some(rows),
+            Self::Append(rows)
+            | Self::Replace(rows)
+            | Self::Rewrite(rows)
+            | Self::Load { rows, .. } => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// The key of a load.
+    pub(super) fn key(&self) -> Option<String> {
+        match self {
+            Self::Load { rows, .. } => rows.first().map(|row| format!("load {row}")),
             _ => None,
         }
     }
@@ -64,6 +81,16 @@ impl Effect {
                 "INSERT OVERWRITE t SELECT a FROM t UNION ALL SELECT * FROM (VALUES {})",
                 values(rows)
             ),
+            Self::Load { rows, fails_at } => {
+                // Where it fails it divides by zero; elsewhere it adds nothing.
+                let fails = fails_at.map(|at| format!(" + 1 / (5000 + 1000 / (value - {at}))"));
+                format!(
+                    "INSERT INTO t SELECT value{} FROM generate_series({}, {})",
+                    fails.unwrap_or_default(),
+                    rows.first().unwrap(),
+                    rows.last().unwrap()
+                )
+            }
             Self::Tag(_, name) => format!(
                 "SELECT committed_as FROM atio_tag('t', tag => 'n{name}', version => {version})"
             ),
@@ -79,6 +106,11 @@ impl Effect {
         }
     }
 }
+
+/// How many rows a chunk of a load has.
+pub(super) const CHUNK: usize = 2;
+/// How many rows a load has.
+const LOADED: i64 = 5;
 
 /// The sessions of a run: two writers, an expirer, a reader.
 pub(super) const ACTORS: usize = 4;
@@ -103,7 +135,21 @@ pub(super) fn program(actor: usize, random: &mut Random) -> Vec<Effect> {
             }
         }
         _ => {
+            // A third of the writers run a load, once or twice, or three times, between the others.
+            let loads = match random.below(3) {
+                0 => 1 + random.below(3) as i64,
+                _ => 0,
+            };
+            let first = (actor as i64 + 1) * 1000 + 100;
+            let load = |fails_at| Effect::Load {
+                rows: (first..first + LOADED).collect(),
+                fails_at,
+            };
             for n in 1..=3 {
+                if n <= loads {
+                    let fails_at = first + random.below(LOADED as usize) as i64;
+                    statements.push(load((n < loads).then_some(fails_at)));
+                }
                 let first = (actor as i64 + 1) * 1000 + n * 10;
                 let two = Rows::from([first, first + 1]);
                 let back = random.below(3) as u64;

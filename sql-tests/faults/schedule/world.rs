@@ -6,17 +6,18 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use atio::ErrorKind;
+use atio::{CommitOptions, ErrorKind, with_commit};
 use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
+use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::conductor::{Conductor, Step, Weather};
-use super::program::{ACTORS, Effect, program};
+use super::program::{ACTORS, CHUNK, Effect, program};
 use super::random::Random;
 use crate::content::texts;
 use crate::faults::call::Fault;
@@ -194,7 +195,15 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
             faulty: true,
             outcome: Outcome::Unheard,
         });
-        let outcome = match run(&ctx, &sql).await {
+        let loading;
+        let ctx = match world.key(at) {
+            Some(key) => {
+                loading = load_session(&ctx, key).await;
+                &loading
+            }
+            None => &ctx,
+        };
+        let outcome = match run(ctx, &sql).await {
             Ok(batches) => Outcome::Done(texts(&batches)),
             Err(error) => Outcome::Failed(kind(&error), error.strip_backtrace()),
         };
@@ -212,7 +221,24 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
     }
 }
 
+/// A session whose next statement is a load in chunks, and whose batches are small.
+async fn load_session(ctx: &SessionContext, key: String) -> SessionContext {
+    let options = CommitOptions {
+        idempotency_key: Some(key),
+        commit_every_rows: Some(CHUNK as u64),
+        ..CommitOptions::default()
+    };
+    let ctx = with_commit(ctx, options).unwrap();
+    let small = format!("SET datafusion.execution.batch_size = {CHUNK}");
+    run(&ctx, &small).await.unwrap();
+    ctx
+}
+
 impl World {
+    fn key(&self, event: usize) -> Option<String> {
+        self.events.lock().unwrap()[event].effect.key()
+    }
+
     fn next(&self, actor: usize) -> Option<Effect> {
         self.programs.lock().unwrap()[actor].pop_front()
     }

@@ -6,12 +6,14 @@ mod one_version;
 
 use std::sync::Arc;
 
-use atio::AtioTable;
+use atio::{AtioCatalog, AtioTable};
 use datafusion::arrow::array::Int64Array;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::MemTable;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use url::Url;
 
@@ -30,6 +32,7 @@ on_every_place!(
     session_without_atio_scans_an_opened_table,
     table_recreated_with_other_columns_is_seen_by_the_next_statement_of_a_catalog,
     table_replaced_under_a_registration_works_at_the_latest_when_run_again,
+    table_made_by_a_query_of_no_rows_takes_null_in_any_session,
 );
 
 async fn view_prepared_statement_and_frame_see_what_was_committed_after_they_were_made(
@@ -359,4 +362,69 @@ async fn frame_with_a_null_for_a_not_null_column_is_refused_before_anything_is_w
         &crate::content::objects(&place).await,
         "a refused write",
     );
+}
+
+/// Whether `a` may be NULL in the table of this name.
+async fn is_nullable(ctx: &SessionContext, table: &str) -> bool {
+    let frame = ctx.table(table).await.unwrap();
+    let field = frame.schema().field_with_unqualified_name("a").unwrap();
+    field.is_nullable()
+}
+
+/// With atio registered or only its catalog, in the session itself or in a copy, by SQL or not.
+async fn table_made_by_a_query_of_no_rows_takes_null_in_any_session(place: Place) {
+    for registered in [false, true] {
+        let whole = place.session();
+        let ctx = match registered {
+            true => whole,
+            false => SessionContext::new_with_config_rt(Default::default(), whole.runtime_env()),
+        };
+        let catalog = format!("{}/warehouse", place.root());
+        for name in ["w", "again"] {
+            let catalog = AtioCatalog::open(&ctx, &catalog).unwrap();
+            ctx.register_catalog(name, Arc::new(catalog));
+        }
+        let copy = atio::with_commit(&ctx, Default::default()).unwrap();
+        let schema = format!("again.s{registered}");
+        rows(&ctx, &format!("CREATE SCHEMA {schema}")).await;
+        for (number, ctx) in [&ctx, &copy].into_iter().enumerate() {
+            let named = |what: &str| format!("{schema}.{what}{number}");
+            let strict = format!("CREATE TABLE {} (a INT NOT NULL)", named("strict"));
+            rows(ctx, &strict).await;
+            rows(
+                ctx,
+                &format!("CREATE TABLE {} AS SELECT 1 AS a WHERE false", named("q")),
+            )
+            .await;
+            let frame = ctx.sql("SELECT 1 AS a WHERE false").await.unwrap();
+            let plan = frame.logical_plan().clone();
+            let optimized = frame.into_optimized_plan().unwrap();
+            for (name, plan) in [("plan", plan), ("optimized", optimized)] {
+                let plan = LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(CreateMemoryTable {
+                    name: named(name).into(),
+                    constraints: Default::default(),
+                    input: Arc::new(plan),
+                    if_not_exists: false,
+                    or_replace: false,
+                    column_defaults: Vec::new(),
+                    temporary: false,
+                }));
+                ctx.execute_logical_plan(plan).await.unwrap();
+            }
+            let columns = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, false)]));
+            let memory = MemTable::try_new(columns, vec![vec![]]).unwrap();
+            ctx.register_table(named("memory"), Arc::new(memory))
+                .unwrap();
+            assert!(
+                !is_nullable(ctx, &named("strict")).await,
+                "{registered} {number}"
+            );
+            for table in ["q", "plan", "optimized", "memory"] {
+                assert!(
+                    is_nullable(ctx, &named(table)).await,
+                    "{table} {registered} {number}"
+                );
+            }
+        }
+    }
 }

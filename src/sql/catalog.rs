@@ -25,6 +25,9 @@ const DEFAULT_SCHEMA: &str = "public";
 ///
 /// `CREATE OR REPLACE TABLE` of a table that exists is refused: DataFusion would remove the
 /// old one before the new rows are known. `INSERT OVERWRITE` replaces rows safely.
+///
+/// The columns of `CREATE TABLE .. AS SELECT` may all be NULL. `CREATE TABLE t (x INT NOT NULL)`
+/// keeps its NOT NULL in sessions that atio is registered in, or that a catalog was opened with.
 pub struct AtioCatalog {
     warehouse: Arc<Warehouse>,
     schemas: Mutex<HashMap<String, Arc<AtioSchema>>>,

@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+use super::declared::DeclaredColumns;
 use super::location::Location;
 use super::new_rows::NewRows;
 use super::open::OpenTables;
@@ -38,6 +39,7 @@ pub(super) struct Warehouse {
     pub(super) location: Location,
     tables: Arc<OpenTables>,
     policy: Arc<AtioPolicy>,
+    pub(super) declared: Arc<DeclaredColumns>,
     pub(super) store: Arc<dyn ObjectStore>,
 }
 
@@ -57,6 +59,7 @@ impl Warehouse {
             location,
             tables,
             policy,
+            declared: DeclaredColumns::of(ctx),
             store,
         })
     }

@@ -6,6 +6,7 @@ mod commit;
 mod copy;
 mod copy_checks;
 mod damaged;
+mod declared;
 mod factory;
 mod file_functions;
 mod formats;

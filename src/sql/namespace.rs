@@ -154,7 +154,8 @@ impl SchemaProvider for AtioSchema {
         if self.session().contains_key(&name) {
             return Err(exists(&name).into());
         }
-        let rows = NewRows::of(&name, rows)?;
+        let declared = self.warehouse.declared.has(&rows.schema());
+        let rows = NewRows::of(&name, rows, declared)?;
         let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
         wait(async move { warehouse.create_table(&schema, &name, rows).await })?;
         Ok(None)

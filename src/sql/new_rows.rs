@@ -17,9 +17,9 @@ pub(super) struct NewRows {
 impl NewRows {
     /// Takes what CREATE TABLE hands over; refuses what a table does not store.
     ///
-    /// The columns of CREATE TABLE .. AS SELECT may all be null: that a literal is not is no
-    /// promise about later rows.
-    pub(super) fn of(name: &str, table: &MemTable) -> Result<Self> {
+    /// Columns that were not `declared`, but are those of a query, may all be null: that a literal
+    /// is not is no promise about later rows.
+    pub(super) fn of(name: &str, table: &MemTable, declared: bool) -> Result<Self> {
         use datafusion::catalog::TableProvider;
         let schema = table.schema();
         let clause = if table
@@ -48,7 +48,7 @@ impl NewRows {
                 .map_err(|_| Error::invalid("the rows of the new table are in use"))?;
             batches.extend(partition.iter().cloned());
         }
-        if batches.is_empty() {
+        if declared {
             return Ok(Self { schema, batches });
         }
         let fields = schema

@@ -6,6 +6,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
 use super::copy::PublishCopies;
+use super::declared::DeclaredColumns;
 use super::factory::AtioTableFactory;
 use super::formats::NoFormat;
 use super::guard::{GuardedFactory, GuardedPlans};
@@ -108,5 +109,6 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
     ctx.add_analyzer_rule(Arc::new(PublishCopies));
+    DeclaredColumns::of(ctx);
     Ok(())
 }

@@ -284,7 +284,7 @@ pub(super) fn reading() -> Vec<Case> {
         ),
         reads(
             "SELECT AS OF",
-            "SELECT a FROM atio_table('t', as_of => TIMESTAMP '2200-01-01 00:00:00')",
+            "SELECT a FROM atio_table('t', as_of => now())",
             &["1", "2", "3"],
         ),
         reads(

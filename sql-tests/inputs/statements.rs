@@ -121,12 +121,18 @@ async fn version_or_time_that_is_none_is_refused() {
                 Some(InvalidInput),
                 &["as_of", "99999"],
             ),
+            Bad(
+                82,
+                "SELECT * FROM atio_table('t', as_of => TIMESTAMP '2200-01-01')",
+                Some(InvalidInput),
+                &["as_of 2200-01-01T00:00:00.000000Z of 't' is in the future"],
+            ),
         ])
         .await;
-    // Version 0 is the empty table, and a time to come is the newest version.
+    // Version 0 is the empty table, and this moment is the newest version.
     let found = super::attempt(&bench.ctx, "SELECT * FROM atio_table('t', version => 0)").await;
     assert!(found.unwrap().is_empty());
-    let found = "SELECT b FROM atio_table('t', as_of => TIMESTAMP '2200-01-01')";
+    let found = "SELECT b FROM atio_table('t', as_of => now())";
     assert_eq!(super::attempt(&bench.ctx, found).await.unwrap(), ["one"]);
 }
 

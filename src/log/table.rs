@@ -5,9 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::Utc;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::history::time_words;
 use super::keys::SeenKeys;
 use super::objects::{Objects, Stamp};
 use super::open_options::OpenOptions;
@@ -198,8 +200,14 @@ impl Table {
     }
 
     /// Loads the version that was the newest at `at_us` microseconds since 1970.
+    ///
+    /// Fails for a time in the future, of which that is not known yet.
     pub(crate) async fn as_of(&self, at_us: i64) -> Result<Arc<Snapshot>> {
         let newest = self.newest().await?;
+        if at_us > newest.committed_at_us {
+            // Read behind the newest version, and behind what `now()` was when it was asked for.
+            self.check_past(at_us, Utc::now().timestamp_micros())?;
+        }
         if at_us >= newest.committed_at_us {
             return Ok(newest);
         }
@@ -224,10 +232,22 @@ impl Table {
                 format!(
                     "'{}' did not exist at that time; its first version was committed at {}",
                     self.name,
-                    crate::log::history::time_words(self.committed_at_us(first).await?)
+                    time_words(self.committed_at_us(first).await?)
                 ),
             )),
         }
+    }
+
+    fn check_past(&self, at_us: i64, now_us: i64) -> Result<()> {
+        if at_us <= now_us {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "as_of {} of '{}' is in the future (the clock says {}): its answer could still change; leave as_of out to read the newest version",
+            time_words(at_us),
+            self.name,
+            time_words(now_us)
+        )))
     }
 
     /// What a reader found missing may have expired while it read (A5).

@@ -3,6 +3,7 @@
 mod content;
 mod damage;
 mod databases;
+mod differential;
 #[cfg(target_os = "linux")]
 mod disks;
 mod dropping;
@@ -23,6 +24,7 @@ mod progress;
 mod provider;
 mod python;
 mod racing;
+mod random;
 mod randomly;
 mod readme;
 #[cfg(target_os = "linux")]

@@ -8,7 +8,6 @@
 mod conductor;
 mod history;
 mod program;
-mod random;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -17,8 +16,8 @@ use datafusion::object_store::memory::InMemory;
 
 use super::attempt::{in_runtime, prepared};
 use super::verify::{Verdict, verify, verify_next};
+use crate::random::Random;
 use conductor::Weather;
-use random::Random;
 use world::{Outcome, ROOT, World, play};
 
 /// How many seeds run if nobody says otherwise.

@@ -13,9 +13,9 @@ use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use super::program::ACTORS;
-use super::random::Random;
 use crate::faults::call::{Call, Fault, Operation, ready};
 use crate::faults::store::FaultStore;
+use crate::random::Random;
 
 /// Longer than the longest pause between two tries.
 const PAUSE: Duration = Duration::from_secs(3);

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::random::Random;
 use crate::faults::verify::EXPIRE_ALL;
+use crate::random::Random;
 
 /// Rows are numbers that no two statements share.
 pub(super) type Row = i64;

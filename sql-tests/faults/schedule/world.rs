@@ -18,12 +18,12 @@ use tokio::task::JoinHandle;
 
 use super::conductor::{Conductor, Step, Weather};
 use super::program::{ACTORS, CHUNK, Effect, program};
-use super::random::Random;
 use crate::content::texts;
 use crate::faults::call::Fault;
 use crate::faults::log::Log;
 use crate::faults::store::{Archive, FaultStore};
 use crate::faults::verify::{kind, open, session};
+use crate::random::Random;
 use crate::session::run;
 
 /// A request that takes so long is given up: time that passes is a fault then.

@@ -32,7 +32,7 @@ use world::{Spoil, World};
 const SHORT: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(120);
 /// How long a case that goes wrong is made smaller.
-const SHRINKING: Duration = Duration::from_secs(30);
+const SHRINKING: Duration = Duration::from_secs(60);
 /// After so many the search ends.
 const ENOUGH: usize = 5;
 
@@ -169,7 +169,7 @@ fn is_found(spoil: Spoil) -> String {
                 return None;
             }
             let finding = play(seed, Some(spoil), &mut counts).await.unwrap()?;
-            Some(told(seed, finding, Some(spoil), Duration::from_secs(3)).await)
+            Some(told(seed, finding, Some(spoil), Duration::from_secs(1)).await)
         })
     });
     found.expect("nothing is found")

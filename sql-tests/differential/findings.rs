@@ -97,6 +97,49 @@ async fn two_aggregates_each_see_the_row_groups_that_only_they_need() {
     }
 }
 
+#[tokio::test]
+async fn aggregate_of_nulls_alone_hides_no_row_from_another() {
+    let create = "CREATE TABLE t AS SELECT value AS id, CASE WHEN value = 17 THEN 7 END AS a, CAST(NULL AS BIGINT) AS b, CAST(0 AS BIGINT) AS c, value = 17 AS d FROM generate_series(16, 17)";
+    let ctx = session(&[
+        "SET datafusion.execution.parquet.max_row_group_size = '1'",
+        create,
+        "SET datafusion.execution.batch_size = '1'",
+        "SET datafusion.optimizer.repartition_file_min_size = '0'",
+    ])
+    .await;
+    for (sql, expected) in [
+        ("SELECT min(a), max(b), max(c) FROM t", "7|NULL|0"),
+        ("SELECT min(a), max(c) FROM t", "7|0"),
+        (
+            "SELECT max(d), min(id) FILTER (WHERE id = 16) FROM t",
+            "true|16",
+        ),
+    ] {
+        assert_eq!(in_order(&ctx, sql).await, [expected], "{sql}");
+    }
+}
+
+/// The same for numbers that are stored as a dictionary.
+#[tokio::test]
+async fn nan_in_a_dictionary_is_above_every_number() {
+    for nan in ["CAST('NaN' AS DOUBLE)", "(- CAST('NaN' AS DOUBLE))"] {
+        let create = format!(
+            "CREATE TABLE t AS SELECT value AS id, arrow_cast(CASE WHEN value = 3 THEN {nan} ELSE CAST(value AS DOUBLE) END, 'Dictionary(Int8, Float64)') AS x FROM generate_series(1, 10)"
+        );
+        let ctx = session(&[&create]).await;
+        for (sql, expected) in [
+            ("SELECT id FROM t WHERE x > CAST(100 AS DOUBLE)", "3"),
+            ("SELECT id FROM t WHERE x >= CAST('NaN' AS DOUBLE)", "3"),
+            ("SELECT id FROM t WHERE x = CAST('NaN' AS DOUBLE)", "3"),
+            ("SELECT id FROM t WHERE isnan(x)", "3"),
+            ("SELECT max(x) FROM t", "NaN"),
+            ("SELECT id FROM t ORDER BY x DESC LIMIT 1", "3"),
+        ] {
+            assert_eq!(in_order(&ctx, sql).await, [expected], "{nan}: {sql}");
+        }
+    }
+}
+
 const ZEROS: &str = "CREATE TABLE zeros AS SELECT value AS id, CASE value % 3 WHEN 0 THEN CAST('-0.0' AS DOUBLE) WHEN 1 THEN CAST(value AS DOUBLE) ELSE -1.5 END AS x FROM generate_series(1, 30)";
 
 #[tokio::test]
@@ -112,14 +155,17 @@ async fn zero_is_found_behind_a_bloom_filter_whatever_its_sign() {
 #[tokio::test]
 async fn join_pairs_zeros_of_both_signs() {
     let other = "CREATE TABLE other AS SELECT CAST('0.0' AS DOUBLE) AS y, 1 AS k";
-    let ctx = session(&[GROUPS, ZEROS, other]).await;
-    for sql in [
-        "SELECT count(*) FROM zeros JOIN other ON x = y",
-        "SELECT count(*) FROM other JOIN zeros ON x = y",
-        "SELECT count(*) FROM zeros WHERE x IN (SELECT y FROM other)",
-        "SELECT count(*) FROM zeros LEFT SEMI JOIN other ON x = y",
-    ] {
-        assert_eq!(in_order(&ctx, sql).await, ["10"], "{sql}");
+    for pushdown in ["false", "true"] {
+        let set = format!("SET datafusion.execution.parquet.pushdown_filters = '{pushdown}'");
+        let ctx = session(&[GROUPS, ZEROS, other, &set]).await;
+        for sql in [
+            "SELECT count(*) FROM zeros JOIN other ON x = y",
+            "SELECT count(*) FROM other JOIN zeros ON x = y",
+            "SELECT count(*) FROM zeros WHERE x IN (SELECT y FROM other)",
+            "SELECT count(*) FROM zeros LEFT SEMI JOIN other ON x = y",
+        ] {
+            assert_eq!(in_order(&ctx, sql).await, ["10"], "{set}; {sql}");
+        }
     }
 }
 

@@ -109,6 +109,13 @@ impl Kind {
         }
     }
 
+    /// False also for dictionaries of integers: the engine's hash join fails on them where it
+    /// knows their bounds.
+    pub(super) fn can_be_joined(&self) -> bool {
+        let dictionary = matches!(self, Self::Plain(DataType::Dictionary(..)));
+        self.class() != Class::Nested && !(dictionary && self.class() == Class::Integer)
+    }
+
     /// Values at the edges of the type, each an expression of exactly this type.
     pub(super) fn edges(&self) -> Vec<String> {
         match self {

@@ -66,12 +66,39 @@ impl Case {
         for at in 0..self.tables.len() {
             add(&|case| case.drop_table(at));
         }
-        if self.reading.len() > 1 {
+        // All at once what often plays no part.
+        add(&|case| {
+            let many = case.reading.len() > 1;
+            case.reading.clear();
+            many
+        });
+        add(&|case| {
+            let mut dropped = false;
+            for at in 0..case.tables.len() {
+                for column in (0..case.tables[at].columns.len()).rev() {
+                    dropped |= case.drop_column(at, column);
+                }
+            }
+            dropped
+        });
+        for keep in [&["max_row_group_size"][..], &[]] {
             add(&|case| {
-                case.reading.clear();
-                true
+                let steps = case.tables.iter_mut().flat_map(|table| &mut table.steps);
+                let mut dropped = false;
+                for step in steps {
+                    let before = step.settings.len();
+                    let kept = |(name, _): &Setting| keep.iter().any(|keep| name.ends_with(keep));
+                    step.settings.retain(kept);
+                    dropped |= step.settings.len() < before;
+                }
+                dropped
             });
         }
+        add(&|case| {
+            let many = case.statement.filters.len() > 1;
+            case.statement.filters.clear();
+            many
+        });
         for (at, table) in self.tables.iter().enumerate() {
             for step in (0..table.steps.len()).rev() {
                 add(&|case| case.drop_step(at, step));

@@ -200,6 +200,8 @@ impl Draft<'_> {
             (3, Class::Integer | Class::Decimal) => format!("sum({of})"),
             (4, Class::Boolean) => format!("bool_and({of})"),
             (_, Class::Nested) => format!("count({of})"),
+            // What the engine gives for a group with NaN depends on the order of its rows.
+            (_, Class::Float) if !self.statement.groups.is_empty() => format!("count({of})"),
             (n, _) => format!("{}({of})", ["min", "max"][n % 2]),
         };
         aggregate + &filter
@@ -314,7 +316,7 @@ impl Draft<'_> {
         let pairs: Vec<_> = left
             .iter()
             .flat_map(|l| right.iter().map(move |r| (l, r)))
-            .filter(|(l, r)| l.kind == r.kind && l.kind.class() != Class::Nested)
+            .filter(|(l, r)| l.kind == r.kind && l.kind.can_be_joined())
             .map(|(l, r)| (l.sql.clone(), r.sql.clone()))
             .collect();
         if l * r > PAIRS || self.random.chance(150) {
@@ -398,7 +400,7 @@ impl Draft<'_> {
         let pairs: Vec<_> = a
             .iter()
             .flat_map(|l| b.iter().map(move |r| (l, r)))
-            .filter(|(l, r)| l.kind == r.kind && l.kind.class() != Class::Nested)
+            .filter(|(l, r)| l.kind == r.kind && l.kind.can_be_joined())
             .map(|(l, r)| (l.sql.clone(), r.sql.clone()))
             .collect();
         let (l, r) = self.random.pick(&pairs).clone();

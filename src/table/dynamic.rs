@@ -7,8 +7,8 @@
 //! * An aggregate without groups builds one filter from its `min` and `max` of plain columns. Of
 //!   `min(a), max(b)` it forgets `a` as long as all of it was NULL, and of `min(a), min(0 - a)`
 //!   it never knew the second.
-//! * `-0.0` and `0.0` are equal in a join and in `WHERE`, and two values in the order of `ORDER BY`
-//!   and in the lists of keys: a filter over a floating-point column loses the one for the other.
+//! * `-0.0` and `0.0` are equal in a join and in `WHERE`, and two values in a list of keys and to
+//!   `min` and `max`: a filter over a floating-point column loses the one for the other.
 //!
 //! A scan declines these and follows all others. No setting of the session changes.
 
@@ -20,25 +20,49 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_plan::PhysicalExpr;
 use std::sync::Arc;
 
-/// True if an aggregate of the statement computes several minima or maxima over all rows.
-///
-/// A node that is not the engine's may compute what it likes, so it counts as one.
-pub(super) fn has_several_extremes(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        found |= match node {
-            LogicalPlan::Aggregate(aggregate) => {
-                is_over_all_rows(aggregate) && extremes(aggregate) > 1
-            }
-            LogicalPlan::Extension(_) => true,
-            _ => false,
+/// What a statement does above its scans, as far as it makes filters that lose rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Above {
+    /// An aggregate computes several minima or maxima over all rows.
+    several_extremes: bool,
+    /// Something tells a zero from one of the other sign, or takes them for equal where their bits
+    /// count: a join, a minimum or maximum over all rows. `ORDER BY .. LIMIT` does not: over several
+    /// batches the engine's TopK gives either of them.
+    compares_zeros: bool,
+}
+
+impl Above {
+    /// What a scan must reckon with where nobody has looked.
+    pub(super) const UNKNOWN: Self = Self {
+        several_extremes: true,
+        compares_zeros: true,
+    };
+
+    /// Looks at a whole statement. A node that is not the engine's may do what it likes.
+    pub(super) fn of(plan: &LogicalPlan) -> Result<Self> {
+        let mut above = Self {
+            several_extremes: false,
+            compares_zeros: false,
         };
-        Ok(match found {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
-        })
-    })?;
-    Ok(found)
+        plan.apply_with_subqueries(|node| {
+            match node {
+                LogicalPlan::Aggregate(aggregate) if is_over_all_rows(aggregate) => {
+                    let extremes = extremes(aggregate);
+                    above.several_extremes |= extremes > 1;
+                    above.compares_zeros |= extremes > 0;
+                }
+                // Subqueries become joins.
+                LogicalPlan::Join(_) | LogicalPlan::Subquery(_) => above.compares_zeros = true,
+                LogicalPlan::Extension(_) => above = Self::UNKNOWN,
+                _ => {}
+            }
+            Ok(match above == Self::UNKNOWN {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })?;
+        Ok(above)
+    }
 }
 
 /// Groups of constants count as none: an optimizer may take them away.
@@ -64,8 +88,7 @@ fn extremes(aggregate: &Aggregate) -> usize {
 /// What a scan knows of the filters that it may follow.
 #[derive(Debug)]
 pub(super) struct DynamicFilters {
-    /// The statement may have an aggregate of [`has_several_extremes`].
-    pub(super) several_extremes: bool,
+    pub(super) above: Above,
     /// The columns of the table.
     pub(super) schema: SchemaRef,
     /// Of each column, whether it may hold a zero of either sign: false if it is known to hold none.
@@ -78,7 +101,11 @@ impl DynamicFilters {
         let mut loses = false;
         filter.apply(|node| {
             if let Some(dynamic) = node.downcast_ref::<DynamicFilterPhysicalExpr>() {
-                loses = self.several_extremes || self.meet_zero(dynamic)?;
+                let Above {
+                    several_extremes,
+                    compares_zeros,
+                } = self.above;
+                loses = several_extremes || compares_zeros && self.meet_zero(dynamic)?;
             }
             Ok(match loses {
                 true => TreeNodeRecursion::Stop,

@@ -44,6 +44,10 @@ pub(super) fn with_positive_nan(column: &ArrayRef) -> ArrayRef {
         return Arc::clone(column);
     }
     match column.data_type() {
+        DataType::Dictionary(..) => match column.as_any_dictionary_opt() {
+            Some(column) => column.with_values(with_positive_nan(column.values())),
+            None => Arc::clone(column),
+        },
         DataType::Float64 => positive::<Float64Type>(column, |v| v.is_nan(), f64::NAN.abs()),
         DataType::Float32 => positive::<Float32Type>(column, |v| v.is_nan(), f32::NAN.abs()),
         DataType::Float16 => {
@@ -66,6 +70,9 @@ fn positive<T: ArrowPrimitiveType>(
 
 fn has_nan(column: &dyn Array) -> bool {
     match column.data_type() {
+        DataType::Dictionary(..) => column
+            .as_any_dictionary_opt()
+            .is_some_and(|column| has_nan(column.values())),
         DataType::Float64 => any::<Float64Type>(column, |value| value.is_nan()),
         DataType::Float32 => any::<Float32Type>(column, |value| value.is_nan()),
         DataType::Float16 => any::<Float16Type>(column, |value| value.is_nan()),
@@ -84,7 +91,7 @@ fn any<T: ArrowPrimitiveType>(column: &dyn Array, is_nan: impl Fn(T::Native) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::Float64Array;
+    use datafusion::arrow::array::{DictionaryArray, Float64Array, Int8Array};
     use datafusion::arrow::datatypes::{Field, Schema};
 
     #[test]
@@ -103,5 +110,16 @@ mod tests {
         assert!(cleaned.value(0).is_nan() && cleaned.value(0).is_sign_positive());
         assert!(cleaned.value(1) == 1.0 && cleaned.is_null(2));
         assert!(Arc::ptr_eq(&with_positive_nan(&b), &b));
+    }
+
+    #[test]
+    fn a_nan_among_the_values_of_a_dictionary_is_made_positive() {
+        let values = Arc::new(Float64Array::from(vec![1.0, -f64::NAN]));
+        let column = DictionaryArray::new(Int8Array::from(vec![1, 0, 1]), values);
+        let cleaned = with_positive_nan(&(Arc::new(column) as ArrayRef));
+        let cleaned = cleaned.as_any_dictionary();
+        let values = cleaned.values().as_primitive::<Float64Type>();
+        assert!(values.value(1).is_nan() && values.value(1).is_sign_positive());
+        assert_eq!(cleaned.normalized_keys(), [1, 0, 1]);
     }
 }

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 use tokio::sync::OnceCell;
 
-use super::dynamic::has_several_extremes;
+use super::dynamic::Above;
 use super::provider::AtioTable;
 use crate::error::Result as AtioResult;
 use crate::log::{Snapshot, Table};
@@ -65,7 +65,7 @@ impl AnalyzerRule for PinVersions {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let mut statement = Statement {
             pins: HashMap::new(),
-            several_extremes: has_several_extremes(&plan)?,
+            above: Above::of(&plan)?,
         };
         let plan = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
@@ -92,7 +92,7 @@ impl AnalyzerRule for PinVersions {
 /// What all scans of one statement have in common.
 struct Statement {
     pins: HashMap<String, Pin>,
-    several_extremes: bool,
+    above: Above,
 }
 
 impl Statement {
@@ -101,6 +101,6 @@ impl Statement {
         let provider = source_as_provider(source).ok()?;
         let table = AtioTable::downcast(provider.as_ref())?;
         let pin = self.pins.entry(table.location().to_owned()).or_default();
-        Some(table.in_statement(pin.clone(), self.several_extremes))
+        Some(table.in_statement(pin.clone(), self.above))
     }
 }

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tracing::Instrument;
 
+use super::dynamic::Above;
 use super::options::TableOptions;
 use super::pin::Pin;
 use super::scan;
@@ -40,8 +41,8 @@ pub struct AtioTable {
     at: At,
     /// Set where a catalog handed it out.
     watch: Option<Arc<Watch>>,
-    /// Whether the statement computes several minima or maxima at once, or nobody has looked.
-    several_extremes: bool,
+    /// What its statement does above it.
+    above: Above,
 }
 
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ impl AtioTable {
             store_url,
             at: At::Newest(Arc::new(Mutex::new(schema))),
             watch: None,
-            several_extremes: true,
+            above: Above::UNKNOWN,
         }
     }
 
@@ -81,7 +82,7 @@ impl AtioTable {
             store_url,
             at: At::Version(snapshot),
             watch: None,
-            several_extremes: true,
+            above: Above::UNKNOWN,
         }
     }
 
@@ -120,7 +121,7 @@ impl AtioTable {
     }
 
     /// The same table in one statement: held to `pin`, unless it reads a fixed version anyway.
-    pub(super) fn in_statement(&self, pin: Pin, several_extremes: bool) -> Self {
+    pub(super) fn in_statement(&self, pin: Pin, above: Above) -> Self {
         let pinned = |planned, known: &Arc<_>| At::Pinned {
             pin,
             planned,
@@ -134,7 +135,7 @@ impl AtioTable {
         Self {
             at,
             watch: None,
-            several_extremes,
+            above,
             ..self.clone()
         }
     }
@@ -271,7 +272,7 @@ impl TableProvider for AtioTable {
             projection,
             filters,
             limit,
-            several_extremes: self.several_extremes,
+            above: self.above,
         };
         let span = tracing::info_span!("plan", table = self.table.name());
         scan::plan(state, &self.table, &self.store_url, &snapshot, request)

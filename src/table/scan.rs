@@ -23,7 +23,7 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use super::adapter::FieldIdAdapterFactory;
 use super::bounds::NanFree;
-use super::dynamic::{DynamicFilters, holds_float};
+use super::dynamic::{Above, DynamicFilters, holds_float};
 use super::prune::{self, Listed};
 use super::reader::CheckedReaderFactory;
 use super::source::AtioSource;
@@ -38,8 +38,8 @@ pub(super) struct Request<'a> {
     pub(super) projection: Option<&'a Vec<usize>>,
     pub(super) filters: &'a [Expr],
     pub(super) limit: Option<usize>,
-    /// Whether the statement may have an aggregate with several minima or maxima over all rows.
-    pub(super) several_extremes: bool,
+    /// What the statement does above it.
+    pub(super) above: Above,
 }
 
 /// Plans a scan of `snapshot`. Reads manifests, no data file and no listing.
@@ -90,7 +90,7 @@ pub(super) async fn plan(
     let source = AtioSource::new(
         source.into(),
         DynamicFilters {
-            several_extremes: request.several_extremes,
+            above: request.above,
             schema: Arc::clone(&snapshot.arrow),
             zeros: zeros(snapshot, &files),
         },

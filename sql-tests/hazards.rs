@@ -30,6 +30,19 @@ async fn clock_that_is_a_year_off_keeps_times_increasing_and_expires_less() {
         .unwrap();
     assert_eq!(next, ahead + 1, "not younger than the version below");
 
+    // What was committed ahead of this moment can be asked for, and nothing behind it.
+    let as_of = |at: i64| {
+        let at = format!("arrow_cast({at}, 'Timestamp(Microsecond, None)')");
+        format!("SELECT count(*) FROM atio_table('{{t}}', as_of => {at})")
+    };
+    for (at, version) in [(ahead - 1, NEWEST - 1), (ahead, NEWEST), (next, NEWEST + 1)] {
+        let found = table.run(&as_of(at)).await.unwrap();
+        let wanted = format!("SELECT count(*) FROM atio_table('{{t}}', version => {version})");
+        assert_eq!(found, table.run(&wanted).await.unwrap());
+    }
+    let error = table.run(&as_of(next + 1)).await.unwrap_err();
+    assert!(error.contains("is in the future"), "{error}");
+
     // Version 3 was superseded a year from now, so by no clock is it a day old.
     let expired = table
         .run(

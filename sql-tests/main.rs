@@ -31,6 +31,7 @@ mod readme;
 mod scenarios;
 mod servers;
 mod session;
+mod settings;
 mod slt;
 mod streams;
 mod tpch;

@@ -18,6 +18,8 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::file_format::csv::CsvFormatFactory;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormatFactory;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::file_format::write::get_writer_schema;
 use datafusion::datasource::file_format::{
     FileFormat, FileFormatFactory, file_type_to_format, format_as_file_type,
 };
@@ -41,6 +43,7 @@ use super::publish::{Job, PublishExec, STAGING_URL};
 use super::target::{CopyTarget, shape};
 use crate::error::{Error, Result as AtioResult};
 use crate::file::{FileOptions, OUT, Shape};
+use crate::table::check_parquet_writer;
 
 const SINGLE_FILE: &str = "single_file_output";
 const COMPRESSION: &str = "format.compression";
@@ -311,6 +314,9 @@ impl FileFormat for AtioFormat {
         } = self.wrapped.as_ref();
         let format = self.inner.get_ext().trim_start_matches('.').to_lowercase();
         let values = Values::new(&format, &config);
+        if let Some(parquet) = self.inner.downcast_ref::<ParquetFormat>() {
+            check_parquet_writer(parquet.options(), &get_writer_schema(&config))?;
+        }
         let staged = self.staged(&config)?;
         let writer = self
             .inner

@@ -39,6 +39,7 @@ use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Reserve, Shape, Written};
 use crate::progress::{Listener, Reporter, Step};
 use crate::settings::CommitSettings;
+use crate::table::{check_output, without_panic};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";
@@ -140,6 +141,7 @@ impl PublishExec {
         };
         let target = job.target.open(&context.runtime_env())?;
         CommitSettings::take(context.session_config()).check_no_version(&target.shown())?;
+        check_output(&context.session_config().options().execution)?;
         let reserve = reserve(&context);
         let write = match FileWrite::begin(&target, job.shape, &job.options, reserve).await? {
             Begun::Skip => return Ok(0),
@@ -166,6 +168,8 @@ impl PublishExec {
         let rows = watched(rows, Arc::clone(&watch));
         let span = tracing::info_span!("write", target = target.shown());
         let ended = writer.sink().write_all(rows, &staging).instrument(span);
+        let shown = target.shown();
+        let ended = without_panic(&shown, ended);
         let rows = match (ended.await, watch.ended.load(Ordering::Acquire)) {
             (Ok(rows), COMPLETE) => rows,
             (ended, how) => {

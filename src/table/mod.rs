@@ -4,6 +4,7 @@
 mod adapter;
 mod bounds;
 mod dynamic;
+mod engine_settings;
 mod feed;
 mod load;
 mod nan;
@@ -20,6 +21,7 @@ mod statistics;
 mod stream;
 mod watch;
 
+pub(crate) use engine_settings::{check_output, check_parquet_writer, without_panic};
 pub(crate) use options::TableOptions;
 pub(crate) use pin::PinVersions;
 pub use provider::AtioTable;

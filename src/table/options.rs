@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
+use super::engine_settings::parse_compression;
 use crate::error::{Error, Result};
 use crate::log::OpenOptions;
 use crate::spelling::is_close;
@@ -96,11 +97,7 @@ impl TableOptions {
     }
 
     fn check_compression(&self) -> Result<()> {
-        datafusion::common::file_options::parquet_writer::parse_compression_string(
-            &self.compression,
-        )
-        .map(drop)
-        .map_err(|error| {
+        parse_compression(&self.compression).map_err(|error| {
             Error::invalid(format!("option '{PREFIX}{COMPRESSION}'")).with_source(error)
         })
     }

@@ -16,6 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tracing::Instrument;
 
 use super::dynamic::Above;
+use super::engine_settings::check_parquet_reader;
 use super::options::TableOptions;
 use super::pin::Pin;
 use super::scan;
@@ -264,6 +265,7 @@ impl TableProvider for AtioTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        check_parquet_reader(&state.config_options().execution.parquet)?;
         let snapshot = self.snapshot().await?;
         if let At::Pinned { pin, .. } = &self.at {
             pin.read();

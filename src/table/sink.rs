@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::dynamic::holds_float;
+use super::engine_settings::{check_output, check_parquet_writer, without_panic};
 use super::feed::Feed;
 use super::load::Load;
 use super::nan::NanWatch;
@@ -261,6 +262,8 @@ impl AtioSink {
         feed: &mut Feed,
         writing: &Writing<'_>,
     ) -> Result<Vec<FileEntry>> {
+        check_output(&writing.context.session_config().options().execution)?;
+        check_parquet_writer(&self.parquet_options(writing.context), &self.file_schema)?;
         let context = staging_context(txn, writing.context)?;
         let mut files: Vec<FileEntry> = Vec::new();
         // A file is begun only when there is a row for it.
@@ -324,7 +327,9 @@ impl AtioSink {
         ));
         // An error on either side drops the other: an encoder that saw its input end would
         // finish the file as if it were whole.
-        let (rows, _) = futures::try_join!(produce, sink.write_all(batches, context))?;
+        let write = sink.write_all(batches, context);
+        let write = without_panic(self.target.table.name(), write);
+        let (rows, _) = futures::try_join!(produce, write)?;
         self.entry(txn, path, &sink, rows, &nan)
     }
 

@@ -6,6 +6,7 @@ mod attempt;
 mod call;
 mod cases;
 mod copies;
+mod gone;
 mod kinds;
 mod log;
 mod marks;

@@ -110,7 +110,10 @@ impl Table {
         txn: &Transaction,
         base: &Snapshot,
     ) -> Result<Vec<StagedMerge>> {
-        merge::stage(self, txn, base).await
+        match merge::stage(self, txn, base).await {
+            Err(error) => Err(self.or_dropped(base, error).await),
+            staged => staged,
+        }
     }
 
     /// Commits `change`, which was planned on `base`, and gives the version it became, or the
@@ -143,6 +146,9 @@ impl Table {
                 && let Some(stopped) = txn.stopped(&table, &base).await
             {
                 committed = Err(stopped);
+            }
+            if let Err(error) = committed {
+                committed = Err(table.or_dropped(&base, error).await);
             }
             match committed {
                 Ok(Committed::Before(version)) => {

@@ -6,7 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use futures::StreamExt;
 
 use super::adopt;
-use super::snapshot::in_ranges;
+use super::gone::says_gone;
+use super::snapshot::{Snapshot, in_ranges};
 use super::table::Table;
 use crate::error::{ErrorKind, Result};
 use crate::format::StoredRecord;
@@ -42,6 +43,13 @@ impl Table {
     /// All versions of the table, oldest first, expired ones included.
     pub(crate) async fn history(&self) -> Result<Vec<HistoryEntry>> {
         let newest = self.newest().await?;
+        match self.history_up_to(&newest).await {
+            Err(error) => Err(self.or_gone(&newest, error).await),
+            entries => entries,
+        }
+    }
+
+    async fn history_up_to(&self, newest: &Snapshot) -> Result<Vec<HistoryEntry>> {
         let python = adopt::python_times(self, newest.version).await?;
         let versions = self.versions(newest.version).await?;
         let read = futures::stream::iter(versions)
@@ -56,7 +64,10 @@ impl Table {
                 }
                 // A record that could not be fetched may be whole.
                 Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
-                Err(error) => damaged(version, error.to_string()),
+                Err(error) => match self.or_gone(newest, error).await {
+                    gone if says_gone(&gone) => return Err(gone),
+                    error => damaged(version, error.to_string()),
+                },
             });
         }
         // A table that was dropped and created again begins at its newest creation.
@@ -66,9 +77,11 @@ impl Table {
         {
             entries.drain(..created);
         }
-        match self.refs(&newest).await {
+        match self.refs(newest).await {
             Ok(refs) => name(&mut entries, refs),
-            Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Storage || says_gone(&error) => {
+                return Err(error);
+            }
             Err(error) => {
                 ::log::warn!("the tags of '{}' cannot be read: {error}", self.name());
                 entries.iter_mut().for_each(|entry| entry.tags = None);

@@ -33,6 +33,13 @@ impl Table {
         if base.python.is_some() {
             return Ok(None);
         }
+        match self.search_keys(base, key).await {
+            Err(error) => Err(self.or_dropped(base, error).await),
+            found => found,
+        }
+    }
+
+    async fn search_keys(&self, base: &Snapshot, key: &str) -> Result<Option<Version>> {
         let first = self.first_version().await?;
         let from = Version::new(base.version.get().saturating_sub(SEARCHED - 1));
         let from = from.unwrap_or(first).max(first);

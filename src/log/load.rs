@@ -110,7 +110,7 @@ impl Table {
             Err(error) => {
                 let error =
                     error.context(format!("version {} of '{}'", snapshot.version, self.name()));
-                Err(self.or_expired(snapshot.version, error).await)
+                Err(self.or_expired(snapshot.version, snapshot, error).await)
             }
             loaded => loaded,
         }

@@ -104,6 +104,9 @@ impl Table {
             {
                 ended = Err(stopped);
             }
+            if let Err(error) = ended {
+                ended = Err(table.or_dropped(&base, error).await);
+            }
             match &ended {
                 Ok(ended) if !ended.made => txn.abort().await,
                 _ => txn.end(&ended).await,
@@ -258,7 +261,7 @@ impl Table {
             return Err(self.never_existed(version, base.version));
         }
         match self.older(version, base.version, &base.expired).await {
-            Err(error) => Err(self.or_expired(version, error).await),
+            Err(error) => Err(self.or_expired(version, base, error).await),
             target => target,
         }
     }

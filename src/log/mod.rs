@@ -12,6 +12,7 @@ mod draft;
 mod drop;
 mod expire;
 mod footer;
+mod gone;
 mod history;
 mod keys;
 mod load;

@@ -132,6 +132,14 @@ impl Table {
     /// table, or if the newest version is damaged: older ones are then readable by number,
     /// never instead of it.
     pub(crate) async fn newest(&self) -> Result<Arc<Snapshot>> {
+        match self.look_for_newest().await {
+            // The table may have been dropped between two looks: what was found is gone.
+            Err(error) if error.kind() == ErrorKind::Damaged => self.look_for_newest().await,
+            found => found,
+        }
+    }
+
+    async fn look_for_newest(&self) -> Result<Arc<Snapshot>> {
         let known = lock(&self.newest).clone();
         if let Some(known) = known {
             let version = known.snapshot.version;
@@ -185,7 +193,7 @@ impl Table {
                 Err(self.never_existed(version, newest.version))
             }
             Ok(newest) => match self.older(version, newest.version, &newest.expired).await {
-                Err(error) => Err(self.or_expired(version, error).await),
+                Err(error) => Err(self.or_expired(version, &newest, error).await),
                 found => found,
             },
             Err(error) if error.kind() == ErrorKind::TableNotFound => Err(error),
@@ -208,8 +216,15 @@ impl Table {
             // Read behind the newest version, and behind what `now()` was when it was asked for.
             self.check_past(at_us, Utc::now().timestamp_micros())?;
         }
+        match self.as_of_below(&newest, at_us).await {
+            Err(error) => Err(self.or_gone(&newest, error).await),
+            Ok(found) => self.check_same(&newest, found),
+        }
+    }
+
+    async fn as_of_below(&self, newest: &Arc<Snapshot>, at_us: i64) -> Result<Arc<Snapshot>> {
         if at_us >= newest.committed_at_us {
-            return Ok(newest);
+            return Ok(Arc::clone(newest));
         }
         let first = self.first_version().await?;
         let (mut low, mut high) = (first.get(), newest.version.get());
@@ -250,10 +265,20 @@ impl Table {
         )))
     }
 
-    /// What a reader found missing may have expired while it read (A5).
-    pub(super) async fn or_expired(&self, version: Version, error: Error) -> Error {
+    /// What a reader of `version` found missing may have expired while it read (A5), or may
+    /// have gone with the table. `seen` is a version of the table that it read.
+    pub(super) async fn or_expired(
+        &self,
+        version: Version,
+        seen: &Snapshot,
+        error: Error,
+    ) -> Error {
+        let error = self.or_gone(seen, error).await;
+        if error.kind() != ErrorKind::Damaged {
+            return error;
+        }
         match self.newest().await {
-            Ok(newest) if error.kind() == ErrorKind::Damaged && newest.has_expired(version) => {
+            Ok(newest) if newest.has_expired(version) => {
                 self.has_expired(version, newest.version, &newest.expired)
             }
             _ => error,

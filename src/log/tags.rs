@@ -26,10 +26,11 @@ impl Table {
         Ok(self.refs(&newest).await?.tags)
     }
 
-    /// The version that is tagged `name`.
-    pub(crate) async fn tagged(&self, name: &str) -> Result<Version> {
+    /// Loads the version that is tagged `name`.
+    pub(crate) async fn tagged(&self, name: &str) -> Result<Arc<Snapshot>> {
         let newest = self.newest().await?;
-        self.tagged_at(&newest, name).await
+        let version = self.tagged_at(&newest, name).await?;
+        self.check_same(&newest, self.version(version).await?)
     }
 
     pub(super) async fn tagged_at(&self, base: &Snapshot, name: &str) -> Result<Version> {
@@ -42,7 +43,10 @@ impl Table {
 
     /// What names the versions of the table where `base` is the newest.
     pub(super) async fn refs(&self, base: &Snapshot) -> Result<RefsFile> {
-        self.refs_of(&base.record).await
+        match self.refs_of(&base.record).await {
+            Err(error) => Err(self.or_gone(base, error).await),
+            refs => refs,
+        }
     }
 
     /// The same at a version whose record is still there; nothing if it has expired.

@@ -151,12 +151,13 @@ impl Transaction {
     /// Why nothing more can be written to a table on a local disk, if so it is: it was dropped
     /// since `base`, or an expiry took the transaction for abandoned.
     pub(crate) async fn stopped(&self, table: &Table, base: &Snapshot) -> Option<Error> {
-        if !self.is_gone() {
+        let gone = self.is_gone();
+        if !gone && self.objects.disk().is_none() {
             return None;
         }
         match table.newest().await {
             Ok(newest) if newest.table == base.table || base.python.is_some() => {
-                Some(table.revoked("an expiry"))
+                gone.then(|| table.revoked("an expiry"))
             }
             Err(error) if error.kind() != ErrorKind::TableNotFound => None,
             _ => Some(table.dropped_meanwhile()),

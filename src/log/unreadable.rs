@@ -1,12 +1,15 @@
 //! Why a data file could not be read: its version has expired, it is damaged, or the storage
 //! failed.
 
+use std::sync::Arc;
+
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
+use super::snapshot::Snapshot;
 use super::store_error::explain;
 use super::table::Table;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::Version;
 
 /// What reading a data file met.
@@ -50,6 +53,45 @@ impl Table {
                 Err(error) => explain(format!("{subject} cannot be read"), error),
             },
         };
-        self.or_expired(version, error).await
+        self.or_not_here(version, key, error).await
+    }
+
+    /// The file may be gone with its version, or with its table.
+    async fn or_not_here(&self, version: Version, key: &Path, error: Error) -> Error {
+        if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Storage) {
+            return error;
+        }
+        let newest = match self.newest().await {
+            Ok(newest) => newest,
+            Err(now) if now.kind() == ErrorKind::TableNotFound => return self.was_dropped(),
+            Err(_) => return error,
+        };
+        if newest.has_expired(version) {
+            return match error.kind() {
+                ErrorKind::Damaged => self.has_expired(version, newest.version, &newest.expired),
+                _ => error,
+            };
+        }
+        match self.lists(version, &newest, key).await {
+            Ok(false) => self.was_made_again(),
+            _ => error,
+        }
+    }
+
+    /// True if `version` of the table that is here now lists the data file at `key`.
+    async fn lists(&self, version: Version, newest: &Arc<Snapshot>, key: &Path) -> Result<bool> {
+        if version > newest.version {
+            return Ok(false);
+        }
+        let snapshot = match version == newest.version {
+            true => Arc::clone(newest),
+            false => self.older(version, newest.version, &newest.expired).await?,
+        };
+        let manifests = match &snapshot.python {
+            Some(python) => python.clone(),
+            None => self.load_manifests(&snapshot.state.manifests).await?,
+        };
+        let mut files = manifests.iter().flat_map(|manifest| &manifest.files);
+        Ok(files.any(|file| self.objects.key(&file.path).is_ok_and(|of| of == *key)))
     }
 }

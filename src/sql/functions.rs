@@ -140,8 +140,12 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
 /// The version of `table` that is tagged so, read only.
 fn at_tag(table: &AtioTable, tag: &str) -> AtioResult<AtioTable> {
     let (handle, tag) = (Arc::clone(table.table()), tag.to_owned());
-    let version = wait(async move { handle.tagged(&tag).await })?;
-    at_version(table, version)
+    let snapshot = wait(async move { handle.tagged(&tag).await })?;
+    Ok(AtioTable::version(
+        Arc::clone(table.table()),
+        table.store_url().clone(),
+        snapshot,
+    ))
 }
 
 /// One version of `table`, read only.

@@ -197,7 +197,8 @@ impl AtioSink {
         let (files, merges) = match futures::try_join!(write, merges) {
             Ok(done) => done,
             Err(error) => {
-                let stopped = txn.stopped(table, base).await;
+                let said = Error::find(&error);
+                let stopped = table.why_not_staged(&txn, base, said).await;
                 txn.abort().await;
                 return Err(stopped.map_or(error, Into::into));
             }

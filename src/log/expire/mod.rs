@@ -87,6 +87,9 @@ impl Table {
         {
             rows = Err(stopped);
         }
+        if let Err(error) = rows {
+            rows = Err(self.or_gone(&base, error).await);
+        }
         txn.end(&rows).await;
         rows
     }
@@ -115,7 +118,7 @@ impl Table {
                 Ok(inventory) => inventory,
                 // Another expiry may have taken away what was just being read.
                 Err(_) if self.newest().await?.version > base.version => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.or_gone(&base, error).await),
             };
             let plan = plan::ExpirePlan::new(&inventory, &listing, expiry);
             if expiry.dry_run {

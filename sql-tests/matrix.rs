@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: usize = 66;
+const ROWS: usize = 68;
 const FEATURES: usize = 19;
 
 fn root() -> &'static Path {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::case::INSERT;
 use super::long;
-use crate::content::{assert_same, files};
+use crate::content::{assert_same, files, rows};
+use crate::session::session_at;
 
 /// The insert fails with `words` under the first of `limits`, and passes under the last.
 async fn sweep(limits: &[u64], words: &str, limit: impl Fn(&mut super::child::Job, u64)) {
@@ -48,6 +49,54 @@ async fn process_that_may_open_no_more_files_fails_and_commits_nothing() {
         job.open_files = Some(limit);
     })
     .await;
+}
+
+/// A table of many small files and versions, read, told and expired by a process that may
+/// open few files: it reads fewer at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_may_open_few_files_reads_and_expires_hundreds_of_versions() {
+    const VERSIONS: usize = 210;
+    let directory = tempfile::tempdir().unwrap();
+    let prepared = directory.path().join("prepared");
+    fs::create_dir_all(&prepared).unwrap();
+    let ctx = session_at(&prepared);
+    let at = prepared.canonicalize().unwrap();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION '{}/t' OPTIONS ('atio.durability' 'none')",
+        at.display()
+    );
+    rows(&ctx, &create).await;
+    for n in 1..=VERSIONS {
+        rows(&ctx, &format!("INSERT INTO t VALUES ({n})")).await;
+    }
+    for limit in [24, 32, 64] {
+        let at = directory.path().join(limit.to_string());
+        super::leftovers::copy_all(&prepared, &at);
+        let table = at.join("t").to_str().unwrap().to_owned();
+        let statements = [
+            "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{t}'",
+            "SELECT 1 / CAST(count(*) = 210 AS INT) FROM atio_history('{t}') WHERE rows_added = 1",
+            "SELECT 1 / CAST(sum(a) = 22155 AS INT) FROM t",
+            "SELECT 1 / CAST(count(*) = 210 AS INT) FROM atio_files('{t}')",
+            "SELECT 1 / CAST(count(*) = 100 AS INT) FROM (SELECT a FROM atio_table('{t}', version => 100))",
+            "SET atio.idempotency_key = 'k'",
+            "INSERT INTO t VALUES (211)",
+            "SELECT 1 / CAST(count(*) > 0 AS INT) FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days', dry_run => false) WHERE deleted",
+            "SELECT 1 / CAST(sum(a) = 22366 AS INT) FROM t",
+            "INSERT OVERWRITE t SELECT a FROM t",
+            "SELECT 1 / CAST(count(*) > 210 AS INT) FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days', dry_run => false) WHERE deleted",
+            "SELECT 1 / CAST(sum(a) = 22366 AS INT) FROM t",
+        ];
+        let statements = statements.map(|sql| sql.replace("{t}", &table));
+        let mut job = super::child::Job::new(&at, statements.to_vec());
+        job.open_files = Some(limit);
+        let child = job.start();
+        let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();
+        for (number, sql) in statements.iter().enumerate() {
+            let said = &ended.said;
+            assert!(ended.done(number), "limit {limit}: {sql}: {said:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,6 +21,7 @@ use parquet::arrow::{parquet_column, parquet_to_arrow_schema};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::objects::Objects;
+use super::open_files::with_open_files;
 use crate::error::{Error, Result};
 use crate::format::TableSchema;
 use crate::format::stats::{Bound, ColumnStats, Value};
@@ -160,7 +161,10 @@ struct Ranges {
 
 impl MetadataFetch for Ranges {
     fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        Box::pin(async move { Ok(self.store.get_range(&self.key, range).await?) })
+        Box::pin(async move {
+            let Self { store, key } = &*self;
+            Ok(with_open_files(|| store.get_range(key, range.clone())).await?)
+        })
     }
 }
 

@@ -22,6 +22,7 @@ mod mark;
 mod merge;
 mod nested;
 mod objects;
+mod open_files;
 mod open_options;
 mod output;
 mod probe;

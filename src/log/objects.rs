@@ -12,6 +12,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::local::{Disk, blocking};
+use super::open_files::{blocking_with_open_files, with_open_files};
 use super::open_options::Durability;
 use super::store_error::explain;
 use crate::error::{Error, ErrorKind, Result};
@@ -144,7 +145,8 @@ impl Objects {
     /// The object's bytes; None if there is no such object.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>> {
         self.check_no_link(name)?;
-        let found = match self.store.get(&self.key(name)?).await {
+        let key = self.key(name)?;
+        let found = match with_open_files(|| self.store.get(&key)).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             found => found.map_err(|error| cannot("read", name, error))?,
         };
@@ -170,7 +172,8 @@ impl Objects {
 
     /// What identifies the object's content; None if there is no such object.
     pub(crate) async fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
-        match self.store.head(&self.key(name)?).await {
+        let key = self.key(name)?;
+        match with_open_files(|| self.store.head(&key)).await {
             Ok(meta) => Ok(Some(meta.into())),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(cannot("look for", name, error)),
@@ -223,7 +226,8 @@ impl Objects {
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
         if let Some(disk) = self.disk.clone() {
             let owned = folder.to_owned();
-            let found = blocking(move || disk.walk(&owned)).await;
+            let walk = move || blocking_with_open_files(|| disk.walk(&owned));
+            let found = blocking(walk).await;
             let found = found.map_err(|error| disk_cannot("list", folder, error))?;
             let listed = found.into_iter().map(|found| Listed {
                 path: found.name,
@@ -258,7 +262,7 @@ impl Objects {
     pub(crate) async fn top(&self) -> Result<(Vec<String>, Vec<String>)> {
         const ROOT: &str = "the directory";
         if let Some(disk) = self.disk.clone() {
-            let found = blocking(move || disk.top()).await;
+            let found = blocking(move || blocking_with_open_files(|| disk.top())).await;
             return found.map_err(|error| disk_cannot("list", ROOT, error));
         }
         let found = match self.store.list_with_delimiter(Some(&self.root)).await {

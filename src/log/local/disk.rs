@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::super::open_files::blocking_with_open_files;
 use super::super::open_options::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
@@ -90,7 +91,11 @@ impl Disk {
     /// Begins a file that nobody else has; it is readable by whom the umask allows.
     pub(super) fn begin(&self, path: &Path) -> io::Result<File> {
         step("begin-file", path)
-            .and_then(|()| OpenOptions::new().write(true).create_new(true).open(path))
+            .and_then(|()| {
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true);
+                blocking_with_open_files(|| options.open(path))
+            })
             .map_err(|error| cannot_make(path, &error))
     }
 
@@ -309,7 +314,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Elsewhere a directory cannot be opened; there the journal orders names.
     #[cfg(unix)]
     {
-        let folder = File::open(folder)?;
+        let folder = blocking_with_open_files(|| File::open(folder))?;
         tracing::info_span!("fsync").in_scope(|| folder.sync_all())?;
     }
     Ok(())

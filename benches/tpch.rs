@@ -10,18 +10,19 @@
 #[path = "../sql-tests/tpch/data.rs"]
 mod data;
 mod report;
+mod sides;
 
 use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
-use report::{median, milliseconds, print_table, ratio};
+use report::print_table;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -55,36 +56,17 @@ async fn measure() -> Result<()> {
         if ours.to_string() != plain.to_string() {
             return Err(format!("Q{query}: atio says\n{ours}\nplain Parquet says\n{plain}").into());
         }
-        let mut samples = [Vec::new(), Vec::new()];
-        for run in 0..runs {
-            for side in [run % 2, 1 - run % 2] {
-                let ctx = [&atio, &listing][side];
-                let start = Instant::now();
-                data::run(ctx, sql).await?;
-                samples[side].push(start.elapsed());
-            }
-        }
-        let [ours, plain] = [median(&samples[0]), median(&samples[1])];
-        totals[0] += ours;
-        totals[1] += plain;
-        rows.push(row(&format!("Q{query}"), ours, plain));
+        let medians = sides::take_turns([&atio, &listing], sql, runs).await?;
+        totals = [0, 1].map(|side| totals[side] + medians[side]);
+        rows.push(sides::row(&format!("Q{query}"), medians));
     }
-    rows.push(row("all", totals[0], totals[1]));
+    rows.push(sides::row("all", totals));
     print_table(
         &format!("TPC-H at scale factor {scale_factor}, the same rows ({runs} runs, medians)"),
         &["query", "atio", "plain Parquet", "atio / plain"],
         &rows,
     );
     Ok(())
-}
-
-fn row(name: &str, ours: Duration, plain: Duration) -> Vec<String> {
-    vec![
-        name.to_owned(),
-        milliseconds(ours),
-        milliseconds(plain),
-        format!("{:.2}", ratio(ours, plain)),
-    ]
 }
 
 fn number(variable: &str, default: f64) -> Result<f64> {

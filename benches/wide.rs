@@ -7,15 +7,15 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod report;
+mod sides;
 
 use std::env;
 use std::error::Error;
-use std::time::{Duration, Instant};
 
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
-use report::{median, milliseconds, print_table, ratio};
+use report::print_table;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -63,17 +63,10 @@ async fn measure() -> Result<()> {
         ("all columns, a filter", "SELECT * FROM wide WHERE c7 > 3"),
         ("one column", "SELECT sum(c9) FROM wide"),
     ] {
-        let mut samples = [Vec::new(), Vec::new()];
-        for turn in 0..=runs {
-            for side in [turn % 2, 1 - turn % 2] {
-                let start = Instant::now();
-                run([&atio, &listing][side], sql).await?;
-                if turn > 0 {
-                    samples[side].push(start.elapsed());
-                }
-            }
-        }
-        rows.push(row(name, median(&samples[0]), median(&samples[1])));
+        // The first run of each side warms it up.
+        sides::take_turns([&atio, &listing], sql, 1).await?;
+        let medians = sides::take_turns([&atio, &listing], sql, runs).await?;
+        rows.push(sides::row(name, medians));
     }
     print_table(
         &format!("{columns} columns, {files} files ({runs} runs, medians)"),
@@ -81,15 +74,6 @@ async fn measure() -> Result<()> {
         &rows,
     );
     Ok(())
-}
-
-fn row(name: &str, ours: Duration, plain: Duration) -> Vec<String> {
-    vec![
-        name.to_owned(),
-        milliseconds(ours),
-        milliseconds(plain),
-        format!("{:.2}", ratio(ours, plain)),
-    ]
 }
 
 async fn run(ctx: &SessionContext, sql: &str) -> Result<()> {

@@ -16,9 +16,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
-use crate::content::{assert_same, failure, files, row, rows};
+use crate::content::{Objects, assert_same, failure, files, row, rows};
 use crate::session::Place;
 use history::{Expected, write};
 
@@ -41,6 +42,43 @@ fn copy(format: &str) -> Place {
     Place::Disk(Arc::new(directory))
 }
 
+/// A session in which the golden table is `t`.
+async fn opened(place: &Place) -> SessionContext {
+    let ctx = place.session();
+    let open = format!(
+        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}/t'",
+        place.root()
+    );
+    rows(&ctx, &open).await;
+    ctx
+}
+
+/// Where the golden directory is made that the environment `variable` names, or a place of no
+/// consequence below `temporary`; one that is there is never touched.
+fn new_place(variable: &str, temporary: &Path) -> PathBuf {
+    let to = match std::env::var(variable) {
+        Ok(name) => golden(&name),
+        Err(_) => temporary.join("made"),
+    };
+    assert!(
+        !to.exists(),
+        "{} is there: golden files are never regenerated",
+        to.display()
+    );
+    to
+}
+
+/// Keeps the table `t` of `place` as a golden one in the directory `to`.
+fn keep(place: &Place, to: &Path) -> Objects {
+    let written = files(&place.path().join("t"));
+    for (name, bytes) in &written {
+        let to = to.join("table").join(name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, bytes).unwrap();
+    }
+    written
+}
+
 fn expected(format: &str) -> Expected {
     Expected::of_json(&fs::read(golden(format).join("expected.json")).unwrap())
 }
@@ -49,12 +87,7 @@ fn expected(format: &str) -> Expected {
 async fn table_of_format_1_is_read_at_every_version() {
     let (place, expected) = (copy("format-1"), expected("format-1"));
     let before = files(place.path());
-    let ctx = place.session();
-    let open = format!(
-        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}/t'",
-        place.root()
-    );
-    rows(&ctx, &open).await;
+    let ctx = opened(&place).await;
 
     let found = Expected::read(&ctx).await;
     assert_eq!(found.columns, expected.columns);
@@ -79,12 +112,7 @@ async fn table_of_format_1_is_read_at_every_version() {
 #[tokio::test]
 async fn table_of_format_1_is_appended_to_and_expired() {
     let (place, expected) = (copy("format-1"), expected("format-1"));
-    let ctx = place.session();
-    let open = format!(
-        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}/t'",
-        place.root()
-    );
-    rows(&ctx, &open).await;
+    let ctx = opened(&place).await;
     let newest = *expected.readable.keys().next_back().unwrap();
 
     // All its columns again, from what it holds itself.
@@ -165,23 +193,10 @@ fn golden_directory_is_whole() {
 #[tokio::test]
 async fn golden_directory_is_made_in_a_new_place_only() {
     let temporary = tempfile::tempdir().unwrap();
-    let to = match std::env::var("ATIO_MAKE_GOLDEN") {
-        Ok(format) => golden(&format),
-        Err(_) => temporary.path().join("made"),
-    };
-    assert!(
-        !to.exists(),
-        "{} is there: golden files are never regenerated",
-        to.display()
-    );
+    let to = new_place("ATIO_MAKE_GOLDEN", temporary.path());
     let place = Place::disk();
     let ctx = write(&place).await;
-    let written = files(&place.path().join("t"));
-    for (name, bytes) in &written {
-        let to = to.join("table").join(name);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::write(to, bytes).unwrap();
-    }
+    let written = keep(&place, &to);
     let expected = Expected::read(&ctx).await;
     fs::write(to.join("expected.json"), expected.to_json()).unwrap();
     let made = Expected::of_json(&fs::read(to.join("expected.json")).unwrap());

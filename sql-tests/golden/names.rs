@@ -4,7 +4,7 @@ use std::fs;
 
 use datafusion::prelude::SessionContext;
 
-use super::{copy, golden, shape};
+use super::{copy, golden, keep, new_place, opened, shape};
 use crate::content::{assert_same, failure, files, row, rows};
 use crate::session::Place;
 
@@ -68,12 +68,7 @@ async fn told(ctx: &SessionContext) -> Vec<String> {
 async fn table_with_names_is_read_as_it_was_written() {
     let place = copy(GOLDEN);
     let before = files(place.path());
-    let ctx = place.session();
-    let open = format!(
-        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}/t'",
-        place.root()
-    );
-    rows(&ctx, &open).await;
+    let ctx = opened(&place).await;
     let expected = fs::read_to_string(golden(GOLDEN).join("told.txt")).unwrap();
     let expected: Vec<_> = expected.lines().collect();
     assert_eq!(told(&ctx).await, expected);
@@ -107,17 +102,9 @@ async fn objects_of_names_have_the_keys_and_types_of_format_1() {
 #[tokio::test]
 async fn golden_names_are_made_in_a_new_place_only() {
     let temporary = tempfile::tempdir().unwrap();
-    let to = match std::env::var("ATIO_MAKE_GOLDEN_NAMES") {
-        Ok(name) => golden(&name),
-        Err(_) => temporary.path().join("made"),
-    };
-    assert!(!to.exists(), "golden files are never regenerated");
+    let to = new_place("ATIO_MAKE_GOLDEN_NAMES", temporary.path());
     let place = Place::disk();
     let ctx = write(&place).await;
-    for (name, bytes) in files(&place.path().join("t")) {
-        let to = to.join("table").join(name);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::write(to, bytes).unwrap();
-    }
+    keep(&place, &to);
     fs::write(to.join("told.txt"), told(&ctx).await.join("\n") + "\n").unwrap();
 }

@@ -42,21 +42,6 @@ impl ColumnStats {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// False if the column of a file with `rows` rows is known to hold no number that is zero.
-    pub(crate) fn may_hold_zero(&self, rows: Option<u64>) -> bool {
-        let number = |bound: &Option<Bound>| match bound.as_ref().map(|bound| &bound.value) {
-            Some(Value::Int(int)) => Some(*int as f64),
-            Some(Value::Float(float)) => Some(*float),
-            Some(Value::Text(text)) if text == "inf" => Some(f64::INFINITY),
-            Some(Value::Text(text)) if text == "-inf" => Some(f64::NEG_INFINITY),
-            _ => None,
-        };
-        let is_null = self.nulls.is_some() && self.nulls == rows;
-        let is_above = number(&self.min).is_some_and(|min| min > 0.0);
-        let is_below = number(&self.max).is_some_and(|max| max < 0.0);
-        self.nan || !(is_null || is_above || is_below)
-    }
 }
 
 impl Bound {

@@ -12,13 +12,15 @@
 //!
 //! A scan declines these and follows all others. No setting of the session changes.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::Result;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_plan::PhysicalExpr;
-use std::sync::Arc;
 
 /// What a statement does above its scans, as far as it makes filters that lose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +90,24 @@ fn extremes(aggregate: &Aggregate) -> usize {
 /// What a scan knows of the filters that it may follow.
 #[derive(Debug)]
 pub(super) struct DynamicFilters {
-    pub(super) above: Above,
+    above: Above,
     /// The columns of the table.
-    pub(super) schema: SchemaRef,
-    /// Of each column, whether it may hold a zero of either sign: false if it is known to hold none.
-    pub(super) zeros: Vec<bool>,
+    schema: SchemaRef,
+    /// Of each column, whether it may hold a zero of either sign.
+    zeros: Vec<bool>,
 }
 
 impl DynamicFilters {
+    /// Those of a scan of files of a table with `schema`, which together have `statistics`.
+    pub(super) fn new(above: Above, schema: SchemaRef, statistics: &Statistics) -> Self {
+        let columns = statistics.column_statistics.iter();
+        Self {
+            above,
+            schema,
+            zeros: columns.map(may_hold_zero).collect(),
+        }
+    }
+
     /// True if a scan that follows `filter`, which names columns of the table, may lose rows.
     pub(super) fn lose_rows(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<bool> {
         let mut loses = false;
@@ -119,11 +131,12 @@ impl DynamicFilters {
         let mut meets = false;
         for child in dynamic.children() {
             child.apply(|node| {
-                let zeros = match node.downcast_ref::<Column>() {
-                    Some(column) => self.schema.index_of(column.name()).map(|at| self.zeros[at]),
-                    None => Ok(true),
-                };
-                meets |= holds_float(&node.data_type(&self.schema)?) && zeros.unwrap_or(true);
+                // A column that is not the table's, as the number of a row, has no type here.
+                let data_type = node.data_type(&self.schema);
+                let is_float = data_type.map_or(true, |data_type| holds_float(&data_type));
+                let column = node.downcast_ref::<Column>();
+                let at = column.and_then(|column| self.schema.index_of(column.name()).ok());
+                meets |= is_float && at.is_none_or(|at| self.zeros[at]);
                 Ok(match meets {
                     true => TreeNodeRecursion::Stop,
                     false => TreeNodeRecursion::Continue,
@@ -132,6 +145,21 @@ impl DynamicFilters {
         }
         Ok(meets)
     }
+}
+
+/// False if all numbers of a column are known to be above zero, or all below.
+fn may_hold_zero(column: &ColumnStatistics) -> bool {
+    let number = |bound: &Precision<ScalarValue>| match bound
+        .get_value()?
+        .cast_to(&DataType::Float64)
+        .ok()?
+    {
+        ScalarValue::Float64(number) => number,
+        _ => None,
+    };
+    let is_above = number(&column.min_value).is_some_and(|min| min > 0.0);
+    let is_below = number(&column.max_value).is_some_and(|max| max < 0.0);
+    !(is_above || is_below)
 }
 
 /// True for floating-point types and those that hold them.

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use datafusion::arrow::datatypes::FieldRef;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
 use datafusion::config::TableParquetOptions;
@@ -29,7 +28,6 @@ use super::reader::CheckedReaderFactory;
 use super::source::AtioSource;
 use super::statistics;
 use crate::error::Error;
-use crate::format::schema::SchemaField;
 use crate::format::{FileEntry, Manifest};
 use crate::log::{Snapshot, Table};
 
@@ -87,16 +85,9 @@ pub(super) async fn plan(
     count_files(&source, files.len(), all);
     count_rows_pruned(&source, all_rows - count_rows(&files));
 
-    let source = AtioSource::new(
-        source.into(),
-        DynamicFilters {
-            above: request.above,
-            schema: Arc::clone(&snapshot.arrow),
-            zeros: zeros(snapshot, &files),
-        },
-    );
-
     let (partitioned, statistics) = partitioned_files(table, snapshot, &files)?;
+    let filters = DynamicFilters::new(request.above, Arc::clone(&snapshot.arrow), &statistics);
+    let source = AtioSource::new(source.into(), filters);
     let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
     let config = FileScanConfigBuilder::new(store_url.clone(), Arc::new(source))
         .with_file_groups(groups)
@@ -108,20 +99,6 @@ pub(super) async fn plan(
         )))))
         .build();
     Ok(DataSourceExec::from_data_source(config))
-}
-
-/// Of each column whether it may hold a zero of either sign; false if it is known to hold none,
-/// or no floating-point number.
-fn zeros(snapshot: &Snapshot, files: &[Listed<'_>]) -> Vec<bool> {
-    let columns = snapshot.schema.fields.iter().zip(snapshot.arrow.fields());
-    let may_hold = |(field, arrow): (&SchemaField, &FieldRef)| {
-        holds_float(arrow.data_type())
-            && files.iter().any(|(manifest, file)| {
-                statistics::column(manifest, file, field.id, &snapshot.schema)
-                    .is_none_or(|stats| stats.may_hold_zero(file.rows))
-            })
-    };
-    columns.map(may_hold).collect()
 }
 
 /// The ids of the floating-point columns of a file that are known to hold no NaN.

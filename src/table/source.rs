@@ -21,7 +21,6 @@ use object_store::ObjectStore;
 use super::dynamic::DynamicFilters;
 
 /// Reads data files as the source below does, and declines the dynamic filters that lose rows.
-#[derive(Clone)]
 pub(super) struct AtioSource {
     below: Arc<dyn FileSource>,
     filters: Arc<DynamicFilters>,

@@ -51,6 +51,9 @@ async fn measure() -> Result<()> {
         run(&atio, &insert).await?;
     }
     let listing = SessionContext::new();
+    // Each transaction has a directory.
+    let set = "SET datafusion.execution.listing_table_ignore_subdirectory = false";
+    run(&listing, set).await?;
     let create = format!(
         "CREATE EXTERNAL TABLE wide STORED AS PARQUET LOCATION '{}/data/'",
         table.display()

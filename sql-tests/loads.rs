@@ -261,7 +261,7 @@ async fn loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_en
             panic!("it neither ends nor says why");
         });
         let overwriter = tokio::spawn(async move {
-            for _ in 0..round % 4 * 5 {
+            for _ in 0..round % 4 * 8 {
                 // It may lose against the load.
                 let _ = run(&other, "INSERT OVERWRITE t SELECT * FROM t").await;
             }
@@ -287,7 +287,7 @@ async fn loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_en
         assert_eq!(found, "100|100|5050", "round {round}");
     }
     println!("{whole} loads were written, {ended} were ended");
-    assert!(whole >= 3, "{whole}");
+    assert!(whole > 0 && ended > 0, "{whole} {ended}");
 }
 
 async fn load_goes_on_between_appends_tags_and_an_expiry(place: Place) {

@@ -371,7 +371,8 @@ async fn is_nullable(ctx: &SessionContext, table: &str) -> bool {
     field.is_nullable()
 }
 
-/// With atio registered or only its catalog, in the session itself or in a copy, by SQL or not.
+/// With atio registered or only its catalog, in the session itself, a copy of it, or another one
+/// that has the same catalog; by SQL or not.
 async fn table_made_by_a_query_of_no_rows_takes_null_in_any_session(place: Place) {
     for registered in [false, true] {
         let whole = place.session();
@@ -380,14 +381,16 @@ async fn table_made_by_a_query_of_no_rows_takes_null_in_any_session(place: Place
             false => SessionContext::new_with_config_rt(Default::default(), whole.runtime_env()),
         };
         let catalog = format!("{}/warehouse", place.root());
+        let other = place.session();
         for name in ["w", "again"] {
-            let catalog = AtioCatalog::open(&ctx, &catalog).unwrap();
-            ctx.register_catalog(name, Arc::new(catalog));
+            let catalog = Arc::new(AtioCatalog::open(&ctx, &catalog).unwrap());
+            ctx.register_catalog(name, Arc::clone(&catalog) as _);
+            other.register_catalog(name, catalog);
         }
         let copy = atio::with_commit(&ctx, Default::default()).unwrap();
         let schema = format!("again.s{registered}");
         rows(&ctx, &format!("CREATE SCHEMA {schema}")).await;
-        for (number, ctx) in [&ctx, &copy].into_iter().enumerate() {
+        for (number, ctx) in [&ctx, &copy, &other].into_iter().enumerate() {
             let named = |what: &str| format!("{schema}.{what}{number}");
             let strict = format!("CREATE TABLE {} (a INT NOT NULL)", named("strict"));
             rows(ctx, &strict).await;

@@ -121,6 +121,33 @@ async fn malformed_statistics_lose_no_row() {
     }
 }
 
+/// Sizes are hints, too. The engine adds them up.
+#[tokio::test]
+async fn malformed_sizes_of_columns_lose_no_row() {
+    let template = Broken::fresh().await;
+    for bytes in [
+        json!(null),
+        json!([7]),
+        json!([-1, "x"]),
+        json!([u64::MAX, u64::MAX]),
+        json!([i64::MAX, i64::MAX]),
+        json!({"a": 1}),
+    ] {
+        let table = template.copy();
+        let mut manifest = table.json(&table.last_manifest());
+        manifest["files"][0]["column_bytes"] = bytes.clone();
+        table.forge_manifest(&manifest);
+        for sql in [
+            "SELECT b FROM t ORDER BY a DESC LIMIT 2",
+            "SELECT x.b FROM t x JOIN t y ON x.b = y.b ORDER BY x.a DESC LIMIT 2",
+            "SELECT b FROM (SELECT * FROM t UNION ALL SELECT * FROM t WHERE a < 0) ORDER BY a DESC LIMIT 2",
+        ] {
+            let found = table.on_t(sql).await.unwrap();
+            assert_eq!(found, ["fifty", "forty"], "{bytes}: {sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn snapshot_that_lies_is_refused_or_read_right() {
     let template = Broken::fresh().await;

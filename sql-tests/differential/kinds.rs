@@ -111,9 +111,16 @@ impl Kind {
 
     /// False also for dictionaries of integers: the engine's hash join fails on them where it
     /// knows their bounds.
-    pub(super) fn can_be_joined(&self) -> bool {
+    fn can_be_joined(&self) -> bool {
         let dictionary = matches!(self, Self::Plain(DataType::Dictionary(..)));
         self.class() != Class::Nested && !(dictionary && self.class() == Class::Integer)
+    }
+
+    /// Types that the engine casts to one of them are among these: its filters see the cast.
+    pub(super) fn can_be_joined_with(&self, other: &Self) -> bool {
+        let is_number = |kind: &Self| matches!(kind.class(), Class::Integer | Class::Float);
+        let can = self.can_be_joined() && other.can_be_joined();
+        can && (self == other || is_number(self) && is_number(other))
     }
 
     /// Values at the edges of the type, each an expression of exactly this type.

@@ -316,7 +316,7 @@ impl Draft<'_> {
         let pairs: Vec<_> = left
             .iter()
             .flat_map(|l| right.iter().map(move |r| (l, r)))
-            .filter(|(l, r)| l.kind == r.kind && l.kind.can_be_joined())
+            .filter(|(l, r)| l.kind.can_be_joined_with(&r.kind))
             .map(|(l, r)| (l.sql.clone(), r.sql.clone()))
             .collect();
         if l * r > PAIRS || self.random.chance(150) {
@@ -400,7 +400,7 @@ impl Draft<'_> {
         let pairs: Vec<_> = a
             .iter()
             .flat_map(|l| b.iter().map(move |r| (l, r)))
-            .filter(|(l, r)| l.kind == r.kind && l.kind.can_be_joined())
+            .filter(|(l, r)| l.kind.can_be_joined_with(&r.kind))
             .map(|(l, r)| (l.sql.clone(), r.sql.clone()))
             .collect();
         let (l, r) = self.random.pick(&pairs).clone();

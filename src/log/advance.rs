@@ -147,19 +147,25 @@ fn load_source(key: &str) -> String {
 }
 
 /// Lets a state remember that the version `by` overwrites the rows of all loads that have not
-/// ended (C7). What was overwritten as long ago as a key is remembered is forgotten.
+/// ended (C7).
 pub(super) fn end_loads(apps: &mut BTreeMap<String, Value>, by: Version) {
+    forget_loads(apps, by);
+    for (source, value) in apps {
+        let position = Position::parse(value).filter(|_| is_load(source));
+        if let Some(Position::Rows { rows, .. }) = position {
+            *value = Position::Overwritten { rows, by }.to_json();
+        }
+    }
+}
+
+/// Forgets the loads that were overwritten as long before the version `now` as a key is
+/// remembered.
+fn forget_loads(apps: &mut BTreeMap<String, Value>, now: Version) {
     apps.retain(|source, value| {
         let position = Position::parse(value).filter(|_| is_load(source));
         match position {
-            Some(Position::Rows { rows, .. }) => {
-                *value = Position::Overwritten { rows, by }.to_json();
-                true
-            }
-            Some(Position::Overwritten { by: before, .. }) => {
-                by.get().saturating_sub(before.get()) < SEARCHED
-            }
-            Some(Position::At(_)) | None => true,
+            Some(Position::Overwritten { by, .. }) => now.get().saturating_sub(by.get()) < SEARCHED,
+            _ => true,
         }
     });
 }
@@ -239,14 +245,27 @@ impl Table {
             return Ok(());
         };
         if found.is_none() && state.apps.len() >= APPS.most {
-            return Err(Error::invalid(format!(
-                "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end loads that stopped by running them again, or write to another table; nothing was written",
-                self.name(),
-                state.apps.len()
-            )));
+            forget_loads(&mut state.apps, base);
+        }
+        if found.is_none() && state.apps.len() >= APPS.most {
+            return Err(self.too_many_sources(state));
         }
         state.apps.insert(by.source.clone(), to.to_json());
         Ok(())
+    }
+
+    fn too_many_sources(&self, state: &State) -> Error {
+        let ended = match overwritten_loads(&state.apps).len() {
+            0 => String::new(),
+            ended => format!(
+                ". {ended} of them are loads that an INSERT OVERWRITE ended: each is forgotten {SEARCHED} versions after that"
+            ),
+        };
+        Error::invalid(format!(
+            "'{}' remembers {} sources, and no table remembers more: use the name of one of them (SELECT * FROM atio_sources), end loads that stopped by running them again, or write to another table; nothing was written{ended}",
+            self.name(),
+            state.apps.len()
+        ))
     }
 
     fn of_another_program(&self, source: &str) -> Error {

@@ -105,8 +105,10 @@ impl Footer {
         let parquet = self.metadata.file_metadata().schema_descr();
         let (at, _) = parquet_column(parquet, &self.schema, name)?;
         let groups = self.metadata.row_groups().iter();
-        let bytes = groups.map(|group| u64::try_from(group.column(at).uncompressed_size()));
-        bytes.sum::<std::result::Result<u64, _>>().ok()
+        let mut bytes = groups.map(|group| group.column(at).uncompressed_size());
+        bytes.try_fold(0_u64, |sum, bytes| {
+            sum.checked_add(u64::try_from(bytes).ok()?)
+        })
     }
 
     fn column(&self, name: &str, nan_free: bool) -> Option<ColumnStats> {

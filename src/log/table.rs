@@ -211,10 +211,12 @@ impl Table {
     ///
     /// Fails for a time in the future, of which that is not known yet.
     pub(crate) async fn as_of(&self, at_us: i64) -> Result<Arc<Snapshot>> {
+        // Before the newest version is looked for: one that is committed after that has a later
+        // time than any that is allowed. `now()` in the statement is earlier still.
+        let now = Utc::now().timestamp_micros();
         let newest = self.newest().await?;
         if at_us > newest.committed_at_us {
-            // Read behind the newest version, and behind what `now()` was when it was asked for.
-            self.check_past(at_us, Utc::now().timestamp_micros())?;
+            self.check_past(at_us, now)?;
         }
         match self.as_of_below(&newest, at_us).await {
             Err(error) => Err(self.or_gone(&newest, error).await),

@@ -12,7 +12,11 @@ use datafusion::prelude::SessionContext;
 
 const RULE: &str = "atio_declared_columns";
 
-/// The columns that statements of a session declare.
+/// The empty relations of all sessions that are still there, and whether a statement declares
+/// each: a catalog may be registered in other sessions than the one that it was opened in.
+static SEEN: Mutex<Vec<(Weak<Schema>, bool)>> = Mutex::new(Vec::new());
+
+/// The rules by which the columns that statements declare are known.
 ///
 /// `CREATE TABLE t (x INT NOT NULL)` and `CREATE TABLE t AS SELECT 1 AS x WHERE false` reach a
 /// catalog alike: as a table in memory without batches, with a column that is not nullable. They
@@ -20,41 +24,35 @@ const RULE: &str = "atio_declared_columns";
 /// it, where an analyzer rule sees it first; that of the latter becomes one, where an optimizer rule
 /// does. The schema of the relation reaches the catalog as the same object, so it is known there by
 /// its address. Neither rule changes a plan.
-#[derive(Debug, Default)]
-pub(super) struct DeclaredColumns {
-    /// Of each empty relation that is still there: whether a statement declares it.
-    seen: Mutex<Vec<(Weak<Schema>, bool)>>,
-}
+#[derive(Debug)]
+pub(super) struct DeclaredColumns;
 
 impl DeclaredColumns {
-    /// The one of this session, which gets it now if it has none.
-    pub(super) fn of(ctx: &SessionContext) -> Arc<Self> {
+    /// Gives the rules to a session that has not got them.
+    pub(super) fn register(ctx: &SessionContext) {
         let state = ctx.state();
-        // The configuration alone may come from another session.
-        let mut rules = state.analyzer().rules.iter();
-        if rules.any(|rule| rule.name() == RULE)
-            && let Some(known) = state.config().get_extension::<Self>()
+        if state
+            .analyzer()
+            .rules
+            .iter()
+            .any(|rule| rule.name() == RULE)
         {
-            return known;
+            return;
         }
-        let new = Arc::new(Self::default());
-        let state = ctx.state_ref();
-        state.write().config_mut().set_extension(Arc::clone(&new));
-        ctx.add_analyzer_rule(Arc::clone(&new) as _);
-        ctx.add_optimizer_rule(Arc::clone(&new) as _);
-        new
+        ctx.add_analyzer_rule(Arc::new(Self));
+        ctx.add_optimizer_rule(Arc::new(Self));
     }
 
     /// True if a statement declares these columns. False where that cannot be told, as in a
     /// session without the rules: to be nullable is no promise.
-    pub(super) fn has(&self, columns: &SchemaRef) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn has(columns: &SchemaRef) -> bool {
+        let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter()
             .any(|(seen, declared)| *declared && is(seen, columns))
     }
 
     /// What an empty relation was seen as first, it is.
-    fn see(&self, plan: &LogicalPlan, declared: bool) {
+    fn see(plan: &LogicalPlan, declared: bool) {
         let LogicalPlan::EmptyRelation(EmptyRelation {
             produce_one_row: false,
             schema,
@@ -63,7 +61,7 @@ impl DeclaredColumns {
             return;
         };
         let columns = schema.inner();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|(seen, _)| seen.strong_count() > 0);
         if !seen.iter().any(|(seen, _)| is(seen, columns)) {
             seen.push((Arc::downgrade(columns), declared));
@@ -81,7 +79,7 @@ impl AnalyzerRule for DeclaredColumns {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        self.see(&plan, true);
+        Self::see(&plan, true);
         Ok(plan)
     }
 }
@@ -96,7 +94,7 @@ impl OptimizerRule for DeclaredColumns {
         plan: LogicalPlan,
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        self.see(&plan, false);
+        Self::see(&plan, false);
         Ok(Transformed::no(plan))
     }
 }

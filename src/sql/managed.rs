@@ -39,7 +39,6 @@ pub(super) struct Warehouse {
     pub(super) location: Location,
     tables: Arc<OpenTables>,
     policy: Arc<AtioPolicy>,
-    pub(super) declared: Arc<DeclaredColumns>,
     pub(super) store: Arc<dyn ObjectStore>,
 }
 
@@ -54,12 +53,12 @@ impl Warehouse {
             None => Arc::new(RemoteStore::new(store, location.shown(), false)),
         };
         let tables = OpenTables::of(&ctx.state());
+        DeclaredColumns::register(ctx);
         Ok(Self {
             session: ctx.state_weak_ref(),
             location,
             tables,
             policy,
-            declared: DeclaredColumns::of(ctx),
             store,
         })
     }

@@ -10,6 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
 
 use super::damaged::DamagedTable;
+use super::declared::DeclaredColumns;
 use super::managed::{Warehouse, check_name};
 use super::new_rows::NewRows;
 use super::wait::wait;
@@ -154,7 +155,7 @@ impl SchemaProvider for AtioSchema {
         if self.session().contains_key(&name) {
             return Err(exists(&name).into());
         }
-        let declared = self.warehouse.declared.has(&rows.schema());
+        let declared = DeclaredColumns::has(&rows.schema());
         let rows = NewRows::of(&name, rows, declared)?;
         let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
         wait(async move { warehouse.create_table(&schema, &name, rows).await })?;

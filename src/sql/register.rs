@@ -109,6 +109,6 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
     ctx.add_analyzer_rule(Arc::new(PublishCopies));
-    DeclaredColumns::of(ctx);
+    DeclaredColumns::register(ctx);
     Ok(())
 }

@@ -42,6 +42,8 @@ pub(crate) fn check_output(settings: &ExecutionOptions) -> Result<()> {
 pub(crate) fn check_parquet_writer(options: &TableParquetOptions, schema: &Schema) -> Result<()> {
     let global = &options.global;
     let any = usize::MAX;
+    // The engine writes a file by one task otherwise, which asks for neither of the last two.
+    let parallel = global.allow_single_file_parallelism && !global.content_defined_chunking.enabled;
     for (name, value, most) in [
         ("max_row_group_size", Some(global.max_row_group_size), any),
         ("write_batch_size", Some(global.write_batch_size), any),
@@ -62,12 +64,12 @@ pub(crate) fn check_parquet_writer(options: &TableParquetOptions, schema: &Schem
         ),
         (
             "maximum_parallel_row_group_writers",
-            Some(global.maximum_parallel_row_group_writers),
+            parallel.then_some(global.maximum_parallel_row_group_writers),
             AT_ONCE,
         ),
         (
             "maximum_buffered_record_batches_per_stream",
-            Some(global.maximum_buffered_record_batches_per_stream),
+            parallel.then_some(global.maximum_buffered_record_batches_per_stream),
             AT_ONCE,
         ),
     ] {
@@ -242,11 +244,16 @@ fn check_range(
     Err(wrong((prefix, name), &value.to_string(), &why))
 }
 
-/// An option of COPY or of a table has the same last name as the setting.
+/// An option of COPY or of a table has the same last name as the setting. Only options are for
+/// one column.
 fn wrong((prefix, name): (&str, &str), value: &str, why: &str) -> Error {
-    Error::invalid(format!(
-        "{name} cannot be {value}: {why}; SET {prefix}{name} to another value, or RESET it"
-    ))
+    let mend = match name.contains("::") {
+        true => "give the option another value, or leave it out".to_owned(),
+        false => format!(
+            "give the option of the statement another value or, where it has none, SET {prefix}{name} to one, or RESET it"
+        ),
+    };
+    Error::invalid(format!("{name} cannot be {value}: {why}; {mend}"))
 }
 
 #[cfg(test)]

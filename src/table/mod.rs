@@ -2,6 +2,7 @@
 //! the next.
 
 mod adapter;
+mod bloom_filters;
 mod bounds;
 mod dynamic;
 mod engine_settings;

@@ -25,7 +25,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::dynamic::holds_float;
+use super::bloom_filters;
 use super::engine_settings::{check_output, check_parquet_writer, without_panic};
 use super::feed::Feed;
 use super::load::Load;
@@ -386,12 +386,7 @@ impl AtioSink {
             MemoryLimit::Infinite | MemoryLimit::Unknown => None,
         };
         let mut options = self.target.options.parquet(session, memory);
-        // The zeros are equal and have different bits, which is what a Bloom filter goes by.
-        let fields = self.file_schema.fields().iter();
-        for field in fields.filter(|field| holds_float(field.data_type())) {
-            let column = options.column_specific_options.entry(field.name().clone());
-            column.or_default().bloom_filter_enabled = Some(false);
-        }
+        bloom_filters::leave_floats_out(&mut options, &self.file_schema);
         options
     }
 }

@@ -9,6 +9,10 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use crate::format::stats::{Bound, ColumnStats, Value, from_hex};
 use crate::format::{FileEntry, Manifest, TableSchema};
 
+/// The engine adds the sizes of columns, files and tables up without looking for the largest
+/// number, so those that are out of all proportion are unknown.
+const MOST_BYTES: usize = 1 << 44;
+
 /// Where a manifest has the statistics of each column of a table; None for one of which it has
 /// none, or of another schema, whose types may be others.
 pub(super) fn positions(manifest: &Manifest, schema: &TableSchema) -> Vec<Option<usize>> {
@@ -38,13 +42,13 @@ pub(super) fn of_file(
             of_column(stats, arrow.data_type())
         });
         let bytes = at.and_then(|at| *file.column_bytes.get(at)?);
-        column.byte_size = match (arrow.data_type().primitive_width(), rows, count(bytes)) {
-            (Some(width), Some(rows), _) => width
-                .checked_mul(rows)
-                .map_or(Precision::Absent, Precision::Exact),
-            (None, _, Some(bytes)) => Precision::Inexact(bytes),
-            _ => Precision::Absent,
+        let size = match (arrow.data_type().primitive_width(), rows, count(bytes)) {
+            (Some(width), Some(rows), _) => width.checked_mul(rows).map(Precision::Exact),
+            (None, _, Some(bytes)) => Some(Precision::Inexact(bytes)),
+            _ => None,
         };
+        let size = size.filter(|size| size.get_value().is_some_and(|size| *size <= MOST_BYTES));
+        column.byte_size = size.unwrap_or_default();
         column
     });
     Statistics {

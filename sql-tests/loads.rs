@@ -248,7 +248,12 @@ async fn loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_en
             Place::Disk(_) => Place::disk(),
         };
         let (ctx, other) = (opened(&place).await, opened(&place).await);
+        // In every fourth round one overwrite comes for certain while the load has stopped.
+        let certain = round % 4 == 3;
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (replace, replaced) = tokio::sync::oneshot::channel();
         let loader = tokio::spawn(async move {
+            let mut certain = certain.then_some((stop, replaced));
             for fails_at in [Some(20 + 5 * round), None, None, None, None, None] {
                 match run(&load(&ctx, 9 + round), &insert(fails_at)).await {
                     Ok(_) => return Ok(()),
@@ -257,13 +262,23 @@ async fn loads_and_overwrites_at_once_write_each_row_once_or_say_that_one_was_en
                     }
                     Err(_) => {}
                 }
+                if let Some((stop, replaced)) = certain.take() {
+                    stop.send(()).unwrap();
+                    replaced.await.unwrap();
+                }
             }
             panic!("it neither ends nor says why");
         });
         let overwriter = tokio::spawn(async move {
-            for _ in 0..round % 4 * 8 {
+            let overwrite = "INSERT OVERWRITE t SELECT * FROM t";
+            for _ in 0..round % 4 * 5 {
                 // It may lose against the load.
-                let _ = run(&other, "INSERT OVERWRITE t SELECT * FROM t").await;
+                let _ = run(&other, overwrite).await;
+            }
+            // A load that was ended meanwhile waits no more.
+            if certain && stopped.await.is_ok() {
+                run(&other, overwrite).await.unwrap();
+                replace.send(()).unwrap();
             }
         });
         let (loaded, overwritten) = (loader.await.unwrap(), overwriter.await);

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
@@ -47,6 +47,14 @@ impl CommitSettings {
             .get::<Self>()
             .map(|settings| std::mem::take(&mut *settings.lock()))
             .unwrap_or_default()
+    }
+
+    /// Fails if something is set for the next version, which `target` does not make. Uses nothing up.
+    pub(crate) fn check_unset(config: &ConfigOptions, target: &str) -> AtioResult<()> {
+        match config.extensions.get::<Self>() {
+            Some(settings) => settings.lock().check_unset(target),
+            None => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, CommitOptions> {

@@ -103,6 +103,26 @@ impl CommitOptions {
 
     /// Fails if any is set: `target` has no versions that they could describe.
     pub(crate) fn check_no_version(&self, target: &str) -> Result<()> {
+        match self.set() {
+            None => Ok(()),
+            Some(set) => Err(Error::invalid(format!(
+                "{target} is no atio table: {set} is for the version that a statement commits, and here there is none; nothing was written, and it is used up: set it again for the statement that it is meant for"
+            ))),
+        }
+    }
+
+    /// Fails if anything is set, which stays set: `target` makes no version.
+    pub(crate) fn check_unset(&self, target: &str) -> Result<()> {
+        match self.set() {
+            None => Ok(()),
+            Some(set) => Err(Error::invalid(format!(
+                "{target} is no atio table: {set} is for the version that a statement commits, and here there is none; nothing was written, and it stays set: SET it to '' to take it back"
+            ))),
+        }
+    }
+
+    /// The names of what is set; None if nothing is.
+    fn set(&self) -> Option<String> {
         let set = [
             ("message", self.message.is_some()),
             ("idempotency_key", self.idempotency_key.is_some()),
@@ -112,13 +132,7 @@ impl CommitOptions {
         ];
         let set = set.iter().filter(|(_, set)| *set);
         let set: Vec<_> = set.map(|(name, _)| format!("atio.{name}")).collect();
-        match set.is_empty() {
-            true => Ok(()),
-            false => Err(Error::invalid(format!(
-                "{target} is no atio table: {} is for the version that a statement commits, and here there is none; nothing was written, and it is used up: set it again for the statement that it is meant for",
-                set.join(", ")
-            ))),
-        }
+        (!set.is_empty()).then(|| set.join(", "))
     }
 
     /// Fails if they ask for several versions of `statement`, which is one.

@@ -18,6 +18,7 @@ mod managed;
 mod named;
 mod namespace;
 mod new_rows;
+mod no_version;
 mod open;
 mod policy;
 mod produced;

@@ -10,6 +10,7 @@ use super::declared::DeclaredColumns;
 use super::factory::AtioTableFactory;
 use super::formats::NoFormat;
 use super::guard::{GuardedFactory, GuardedPlans};
+use super::no_version::RefuseNoVersion;
 use super::open::OpenTables;
 use super::policy::AtioPolicy;
 use super::relation::AtioRelations;
@@ -109,6 +110,7 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
     ctx.add_analyzer_rule(Arc::new(PublishCopies));
+    ctx.add_analyzer_rule(Arc::new(RefuseNoVersion));
     DeclaredColumns::register(ctx);
     Ok(())
 }

@@ -24,7 +24,11 @@ impl AnalyzerRule for RefuseNoVersion {
     }
 
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        if let LogicalPlan::Dml(dml) = &plan
+        let run = match &plan {
+            LogicalPlan::Analyze(analyze) => analyze.input.as_ref(),
+            plan => plan,
+        };
+        if let LogicalPlan::Dml(dml) = run
             && is_of_the_engine(&dml.target)
         {
             CommitSettings::check_unset(options, &dml.table_name.to_string())?;

@@ -27,6 +27,10 @@ pub(super) fn leave_floats_out(options: &mut TableParquetOptions, schema: &Schem
         return;
     };
     for column in columns.columns().iter().filter(|column| !is_float(column)) {
+        // It would be taken for a column in a struct, which may be a float.
+        if column.path().parts().iter().any(|name| name.contains('.')) {
+            continue;
+        }
         let path = column.path().string();
         let options = options.column_specific_options.entry(path).or_default();
         options.bloom_filter_enabled = Some(true);
@@ -61,11 +65,14 @@ mod tests {
     #[test]
     fn floats_get_no_filter_whatever_asks_for_one() {
         let item = Arc::new(Field::new("item", DataType::Float32, true));
+        let inner = Field::new("d", DataType::Float64, true);
         let schema = Schema::new(vec![
             Field::new("x", DataType::Float64, true),
             Field::new("h", DataType::Float16, true),
             Field::new("xs", DataType::List(item), true),
             Field::new("a.b", DataType::Float64, true),
+            Field::new("c.d", DataType::Utf8, true),
+            Field::new("c", DataType::Struct(vec![inner].into()), true),
             Field::new("s", DataType::Utf8, true),
         ]);
         for (asked, fpp, ndv) in [
@@ -82,7 +89,8 @@ mod tests {
             leave_floats_out(&mut options, &schema);
             let builder = WriterPropertiesBuilder::try_from(&options).unwrap();
             let properties = builder.build();
-            for float in [&["x"][..], &["h"], &["xs", "list", "item"], &["a.b"]] {
+            let list = &["xs", "list", "item"];
+            for float in [&["x"][..], &["h"], list, &["a.b"], &["c", "d"]] {
                 assert!(!has_filter(&properties, float), "{float:?}");
             }
             let any = asked || fpp.is_some() || ndv.is_some();

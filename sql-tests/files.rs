@@ -3,11 +3,13 @@
 #![cfg(test)]
 
 mod api;
+pub(crate) mod append;
 mod fails;
 mod folders;
 #[cfg(target_os = "linux")]
 pub(crate) mod killed;
 mod once;
+mod parents;
 mod stores;
 mod together;
 mod whole;
@@ -81,6 +83,16 @@ pub(super) fn copy(query: &str, to: &str, format: &str, options: &str) -> String
         options => format!(" OPTIONS ({options})"),
     };
     format!("COPY ({query}) TO '{to}' STORED AS {format}{options}")
+}
+
+/// The same, in place of what is there, and with a marker.
+pub(super) fn marked(query: &str, to: &str, format: &str, options: &str) -> String {
+    let mut all = vec!["'atio.marker' 'true'"];
+    if !options.contains("if_exists") {
+        all.push("'atio.if_exists' 'replace'");
+    }
+    all.extend((!options.is_empty()).then_some(options));
+    copy(query, to, format, &all.join(", "))
 }
 
 /// Rows from 1 to `n`, of which each says `n`.

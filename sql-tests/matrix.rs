@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: usize = 68;
-const FEATURES: usize = 19;
+const ROWS: usize = 72;
+const FEATURES: usize = 21;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

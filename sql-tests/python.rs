@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod attacks;
+mod directories;
 mod interpreter;
 mod names;
 mod rows;

@@ -18,7 +18,7 @@ pub(crate) async fn run() -> Result<()> {
     ask(&ctx, "CREATE TABLE features (id BIGINT, x DOUBLE)").await?;
     let result = format!("SELECT value AS id, sqrt(value) AS x FROM generate_series(1, {ROWS})");
     let steps = [
-        format!("COPY ({result}) TO 'features.csv' STORED AS CSV"),
+        format!("COPY ({result}) TO 'features.csv' STORED AS CSV OPTIONS ('atio.marker' 'true')"),
         format!("INSERT INTO features {result}"),
     ];
     println!("\n  Another process, the step before:");

@@ -36,16 +36,13 @@ pub(crate) async fn run() -> Result<()> {
     );
     let statements: Vec<_> = (1..=ROUNDS).flat_map(round).collect();
     let mut writer = Process::sql(&statements)?;
-    let (mut copies, mut unfinished) = (0, 0);
+    let mut copies = 0;
     let mut versions = Vec::new();
     loop {
         // The last copies are made when it has ended.
         let running = writer.is_running()?;
         for path in entries("out")? {
-            match is_unfinished(&path) {
-                true => unfinished += 1,
-                false => copies += usize::from(copy_whole_file(&path)?),
-            }
+            copies += usize::from(copy_whole_file(&path)?);
         }
         let backup = format!("./backup-{}", versions.len());
         copy_table(Path::new(TABLE), Path::new(&backup))?;
@@ -56,9 +53,7 @@ pub(crate) async fn run() -> Result<()> {
         sleep(Duration::from_millis(50));
     }
     writer.succeed()?;
-    println!(
-        "\n  {copies} files were copied, each of them whole; {unfinished} that end in .tmp were left out."
-    );
+    println!("\n  {copies} files were copied, each of them whole.");
     ensure(copies > 0, "files were copied while they were written")?;
 
     let mut rounds = Vec::new();
@@ -137,11 +132,6 @@ fn entries(directory: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     Ok(entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?)
-}
-
-/// Hidden, and ends in `.tmp`: the name alone tells.
-fn is_unfinished(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("tmp"))
 }
 
 /// Fails if the copy of a file of ours is not whole; returns whether it is one with rows.

@@ -83,6 +83,10 @@ impl Process {
         Ok(Self(child))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_none())
     }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::mount::{Mount, power_off};
+use super::mount::{Mount, cannot, may_mount, power_off};
 use super::power::disk;
-use crate::files::crc32c;
+use crate::content::{failure, row, rows};
+use crate::files::append::{counted, dealt};
 use crate::files::killed::{CASES, Case};
-use crate::processes::child::{Act, When};
+use crate::files::{copy, crc32c, names, numbers, read, said, session};
+use crate::processes::child::{Act, Job, When};
 use crate::processes::{long, sample};
 use atio::Marker;
 
@@ -25,7 +27,10 @@ async fn replace_and_fail(disk: &mut Mount, case: &Case, flush: bool) -> std::pa
     at
 }
 
-fn check_hash(target: &Path) {
+fn check_hash(target: &Path, case: &Case) {
+    if !case.has_marker() {
+        return;
+    }
     let marker = Marker::read(target).unwrap().unwrap();
     match marker.files.is_empty() {
         true => assert_eq!(crc32c(target), marker.hash),
@@ -46,7 +51,7 @@ async fn check_acknowledged(kind: &str) {
             if durable {
                 let at = replace_and_fail(&mut disk, case, flush).await;
                 assert!(case.check(&at, &what).await, "{what}");
-                check_hash(&at.join(case.name));
+                check_hash(&at.join(case.name), case);
             } else if !flush {
                 // What is not synced is lost, unless the journal happens to be written just then:
                 // so this test can fail.
@@ -119,4 +124,51 @@ async fn a_power_failure_of_ext4_at_any_step_of_a_copy_leaves_the_old_target_or_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_failure_of_xfs_at_any_step_of_a_copy_leaves_the_old_target_or_the_new() {
     check_steps("xfs").await;
+}
+
+/// Nothing can be staged beside it: that is another file system.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_is_mounted_takes_files_and_gives_them_back() {
+    if !may_mount() {
+        return;
+    }
+    let disk = match Mount::memory("size=64m") {
+        Ok(disk) => disk,
+        Err(why) => return cannot(&why),
+    };
+    let (at, above) = (disk.path(), disk.path().parent().unwrap().to_owned());
+    let to = at.to_str().unwrap();
+    let around = names(&above);
+    let ctx = session(2);
+    assert_eq!(row(&ctx, &dealt(1, 30, to, "csv", "")).await, "30");
+    let added = dealt(31, 60, to, "csv", "");
+    let home = tempfile::tempdir().unwrap();
+    let mut job = Job::new(home.path(), vec![added.clone()]);
+    job.act = Some((When::Nth("copy-link".to_owned(), 3), Act::Kill));
+    let ended = job.run().await;
+    assert!(ended.killed);
+    assert_eq!(ended.warned("nothing can be staged"), 1, "{:?}", ended.said);
+    // A part of the new files, and all of them in a hidden directory.
+    let left = names(&at);
+    assert_eq!(left.len(), 4, "{left:?}");
+    assert!(left[0].ends_with(".within"), "{left:?}");
+    let clean = format!("SELECT count(*) FROM atio_clean('{to}')");
+    assert_eq!(row(&ctx, &clean).await, "1");
+    assert_eq!(counted(to, "csv").await, "30|30");
+    assert_eq!(row(&ctx, &added).await, "30");
+    assert_eq!(counted(to, "csv").await, "60|60");
+    assert_eq!(names(&at), ["m=0", "m=1", "m=2"]);
+    // A file in it is linked where it is, and one that replaces another staged there.
+    for n in [5, 6] {
+        let file = at.join("one.csv");
+        rows(&ctx, &copy(&numbers(n), file.to_str().unwrap(), "csv", "")).await;
+        assert_eq!(read(file.to_str().unwrap(), "csv").await, said(n));
+    }
+    assert_eq!(names(&at), ["m=0", "m=1", "m=2", "one.csv"]);
+    // What would have to take its place cannot.
+    let replace = dealt(1, 9, to, "csv", "'atio.if_exists' 'replace'");
+    let failed = failure(&ctx, &replace).await;
+    assert!(failed.contains("cannot write"), "{failed}");
+    assert_eq!(names(&at), ["m=0", "m=1", "m=2", "one.csv"]);
+    assert_eq!(names(&above), around);
 }

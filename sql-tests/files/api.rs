@@ -68,6 +68,64 @@ async fn write_needs_no_registered_session_and_takes_the_format_from_the_name() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_puts_its_marker_beside_the_target_or_where_it_is_told() {
+    let place = Place::new();
+    let ctx = SessionContext::new();
+    std::fs::create_dir(place.path("markers")).unwrap();
+    for name in ["a.csv", "folder"] {
+        let to = place.text(name);
+        let at = place.path(&format!("markers/{name}.json"));
+        for n in [3, 4] {
+            let options = WriteOptions {
+                format: Some("csv".to_owned()),
+                if_exists: Some(Existing::Replace),
+                marker_path: Some(at.clone()),
+                ..WriteOptions::default()
+            };
+            let df = ctx.sql(&numbers(n)).await.unwrap();
+            atio::write(df, &to, options).await.unwrap();
+            assert_eq!(Marker::read(&to).unwrap(), None);
+            let marker: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&at).unwrap()).unwrap();
+            assert_eq!(
+                (&marker["rows"], &marker["target"]),
+                (&n.into(), &name.into())
+            );
+        }
+        // One beside it is the only one from then on that is true.
+        let df = ctx.sql(&numbers(5)).await.unwrap();
+        let options = WriteOptions {
+            format: Some("csv".to_owned()),
+            if_exists: Some(Existing::Replace),
+            ..WriteOptions::default()
+        };
+        atio::write(df, &to, options).await.unwrap();
+        assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 5);
+    }
+    assert_eq!(names(&place.path("markers")), ["a.csv.json", "folder.json"]);
+    for (path, said) in [
+        (
+            "folder/marker.json",
+            "would lie in the directory that it is about",
+        ),
+        ("missing/marker.json", "the directory of the marker"),
+    ] {
+        let options = WriteOptions {
+            format: Some("csv".to_owned()),
+            if_exists: Some(Existing::Replace),
+            marker_path: Some(place.path(path)),
+            ..WriteOptions::default()
+        };
+        let df = ctx.sql(&numbers(6)).await.unwrap();
+        let error = atio::write(df, &place.text("folder"), options)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(read(&place.text("folder"), "csv").await, super::said(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
     let place = Place::new();
     let ctx = session(4);
@@ -83,7 +141,6 @@ async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
         let found = std::fs::read(&to).unwrap();
         assert_eq!(found.starts_with(b"\x1f\x8b"), packed, "{name}");
         std::fs::remove_file(&to).unwrap();
-        std::fs::remove_file(place.path(&format!(".{name}._SUCCESS"))).unwrap();
     }
     let to = place.text("some.json.gz");
     let df = ctx.sql("SELECT 1 AS a").await.unwrap();
@@ -95,7 +152,6 @@ async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
     written.await.unwrap();
     assert_eq!(std::fs::read_to_string(&to).unwrap(), "{\"a\":1}\n");
     std::fs::remove_file(&to).unwrap();
-    std::fs::remove_file(place.path(".some.json.gz._SUCCESS")).unwrap();
     let df = || async { ctx.sql(&numbers(9)).await.unwrap() };
     let bad = || async {
         ctx.sql(&format!(
@@ -116,10 +172,9 @@ async fn write_methods_of_a_dataframe_are_atomic_in_a_registered_session() {
             };
             assert_eq!(ended.is_err(), fails);
             assert_eq!(read(&to, format).await, said(9));
-            assert_eq!(Marker::read(&to).unwrap().unwrap().rows, 9);
         }
     }
-    assert_eq!(place.names().len(), 6);
+    assert_eq!(place.names(), ["a.csv", "a.json", "a.parquet"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,8 +218,5 @@ async fn a_file_url_names_one_place_and_says_which() {
         "{failed}"
     );
     assert_eq!(read(&place.text("a.csv"), "csv").await, said(3));
-    assert_eq!(
-        place.names(),
-        [".a.csv._SUCCESS", ".b#c.csv._SUCCESS", "a.csv", "b#c.csv"]
-    );
+    assert_eq!(place.names(), ["a.csv", "b#c.csv"]);
 }

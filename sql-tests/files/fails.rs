@@ -33,7 +33,7 @@ async fn prepared(format: &str) -> (Place, [String; 2], Vec<Vec<String>>) {
     let ctx = session(4);
     let targets = [place.text(&format!("a.{format}")), place.text("folder")];
     for to in &targets {
-        rows(&ctx, &copy(&numbers(MANY), to, format, "")).await;
+        rows(&ctx, &marked(&numbers(MANY), to, format, "")).await;
     }
     let before = vec![place.names(), names(&place.path("folder"))];
     (place, targets, before)
@@ -63,7 +63,7 @@ async fn a_query_that_fails_at_its_last_row_leaves_the_old_target_untouched() {
                     numbers(MANY)
                 );
                 for to in &targets {
-                    let failed = failure(&ctx, &copy(&query, to, format, "")).await;
+                    let failed = failure(&ctx, &marked(&query, to, format, "")).await;
                     assert!(failed.contains("Divide by zero"), "{failed}");
                     let new = place.text(&format!("new.{format}"));
                     failure(&ctx, &copy(&query, &new, format, "")).await;
@@ -82,7 +82,7 @@ async fn a_panic_in_the_query_leaves_the_old_target_untouched() {
             let ctx = session(4);
             panics(&ctx, MANY);
             let query = format!("SELECT panics(i) AS i, n, s FROM ({})", numbers(MANY));
-            let sql = copy(&query, to, format, "");
+            let sql = marked(&query, to, format, "");
             let ended = tokio::spawn(async move {
                 let frame = ctx.sql(&sql).await?;
                 frame.collect().await
@@ -100,7 +100,7 @@ async fn a_copy_that_is_given_up_leaves_the_old_target_untouched() {
         for (after, to) in [(1, 0), (30, 0), (30, 1), (200, 0), (200, 1)] {
             let ctx = session(4);
             let query = "SELECT value AS i, 1 AS n, 'x' AS s FROM generate_series(1, 100000000000)";
-            let sql = copy(query, &targets[to], format, "");
+            let sql = marked(query, &targets[to], format, "");
             let given_up =
                 tokio::time::timeout(Duration::from_millis(after), rows(&ctx, &sql)).await;
             assert!(given_up.is_err());
@@ -193,7 +193,7 @@ async fn copy_that_is_refused_leaves_the_old_file() {
             "a.csv",
             "csv",
             "if_exists 'append'",
-            "is not 'replace', 'fail' or 'skip'",
+            "is for directories",
         ),
         (
             &nine,
@@ -210,17 +210,16 @@ async fn copy_that_is_refused_leaves_the_old_file() {
             "is there already",
         ),
         (&nine, "a.csv", "orc", "", "cannot write the format ORC"),
-        (&nine, "a.csv", "avro", "", "cannot write the format AVRO"),
+        (
+            &nine,
+            "a.csv",
+            "avro",
+            "",
+            "Writer not implemented for this format",
+        ),
         (&nine, "*.csv", "csv", "", "a pattern names no file"),
         (&nine, "?.csv", "csv", "", "a pattern names no file"),
         (&nine, "[a].csv", "csv", "", "a pattern names no file"),
-        (
-            &nine,
-            "missing/a.csv",
-            "csv",
-            "",
-            "does not exist: make it first",
-        ),
         (
             &nine,
             "a.csv/b.csv",
@@ -266,4 +265,90 @@ async fn copy_that_is_refused_leaves_the_old_file() {
     let link = std::fs::read_link(place.path("link.csv")).unwrap();
     assert_eq!(link, place.path("a.csv"));
     assert_eq!(read(&place.text("a.csv"), "csv").await, said(9));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marker_at_a_path_takes_the_place_of_nothing_but_a_marker() {
+    let place = Place::new();
+    let ctx = session(2);
+    std::fs::create_dir(place.path("kept")).unwrap();
+    std::fs::create_dir(place.path("out")).unwrap();
+    std::fs::write(place.path("kept/file"), "x").unwrap();
+    std::fs::write(place.path("notes.json"), "{}").unwrap();
+    rows(&ctx, &copy(&numbers(3), &place.text("old.csv"), "csv", "")).await;
+    let table = place.text("table");
+    let create = "CREATE EXTERNAL TABLE t (i INT) STORED AS ATIO LOCATION";
+    rows(&ctx, &format!("{create} '{table}'")).await;
+    let before = crate::content::files(&place.path(""));
+    for (target, marker, why) in [
+        ("new.csv", place.text("kept"), "is there and is no marker"),
+        (
+            "new.csv",
+            place.text("notes.json"),
+            "is there and is no marker",
+        ),
+        ("new.csv", place.text("table"), "is there and is no marker"),
+        (
+            "new.csv",
+            place.text("table/m"),
+            "lies in the directory of a table",
+        ),
+        (
+            "new.csv",
+            place.text("new.csv"),
+            "take the place of what it is about",
+        ),
+        (
+            "old.csv",
+            place.text("old.csv"),
+            "take the place of what it is about",
+        ),
+        (
+            "old.csv",
+            place.text("./kept/../old.csv"),
+            "take the place of what it is about",
+        ),
+        (
+            "out",
+            place.text("out/m"),
+            "in the directory that it is about",
+        ),
+        (
+            "new.csv",
+            place.text("none/m"),
+            "does not exist: make it first",
+        ),
+        (
+            "new.csv",
+            "off".to_owned(),
+            "is not 'true', 'false' or a path",
+        ),
+        (
+            "new.csv",
+            "file:///m".to_owned(),
+            "a path on the local disk",
+        ),
+    ] {
+        let options = format!("'atio.marker' '{marker}'");
+        let sql = copy(&numbers(5), &place.text(target), "csv", &options);
+        let failed = failure(&ctx, &sql).await;
+        assert!(failed.contains(why), "{marker}: {failed}");
+        crate::content::assert_same(&before, &crate::content::files(&place.path("")), &marker);
+    }
+    let marker = place.path("done.json");
+    for n in [4, 6] {
+        let options = format!("'atio.marker' '{}'", marker.display());
+        rows(
+            &ctx,
+            &copy(&numbers(n), &place.text("old.csv"), "csv", &options),
+        )
+        .await;
+        let said: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&marker).unwrap()).unwrap();
+        assert_eq!(said["rows"], n);
+    }
+    assert_eq!(
+        place.names(),
+        ["done.json", "kept", "notes.json", "old.csv", "out", "table"]
+    );
 }

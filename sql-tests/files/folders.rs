@@ -16,7 +16,7 @@ async fn a_directory_is_replaced_as_a_whole_backed_up_and_restored() {
             (20, "'atio.backup' 'true'"),
         ] {
             assert_eq!(
-                row(&ctx, &copy(&numbers(n), &to, format, options)).await,
+                row(&ctx, &marked(&numbers(n), &to, format, options)).await,
                 n.to_string()
             );
             assert_eq!(read(&format!("{to}/"), format).await, said(n));
@@ -54,9 +54,23 @@ async fn a_directory_with_files_of_others_is_replaced_only_when_that_is_said() {
     let place = Place::new();
     let ctx = session(2);
     let to = place.text("out");
-    rows(&ctx, &copy(&numbers(5), &to, "csv", "")).await;
+    let write = |n: i64| {
+        let (ctx, to) = (ctx.clone(), to.clone());
+        async move {
+            let options = atio::WriteOptions {
+                format: Some("csv".to_owned()),
+                ..Default::default()
+            };
+            let df = ctx.sql(&numbers(n)).await.unwrap();
+            atio::write(df, &to, options).await
+        }
+    };
+    for n in [5, 6] {
+        write(n).await.unwrap();
+        assert_eq!(read(&format!("{to}/"), "csv").await, said(n));
+    }
     std::fs::write(place.path("out/precious.txt"), "x").unwrap();
-    let failed = failure(&ctx, &copy(&numbers(6), &to, "csv", "")).await;
+    let failed = write(7).await.unwrap_err().to_string();
     assert!(
         failed.contains("files in it that atio did not write"),
         "{failed}"
@@ -106,7 +120,8 @@ async fn partitioned_by_makes_a_directory_for_each_value() {
         let sql = |n: i64| {
             format!(
                 "COPY (SELECT value AS i, {n} AS n, value % 3 AS m, 'a/b ' || (value % 2) AS s \
-                 FROM generate_series(1, {n})) TO '{to}' STORED AS {format} PARTITIONED BY (m, s)"
+                 FROM generate_series(1, {n})) TO '{to}' STORED AS {format} PARTITIONED BY (m, s) \
+                 OPTIONS ('atio.if_exists' 'replace', 'atio.marker' 'true')"
             )
         };
         for n in [300, 600] {

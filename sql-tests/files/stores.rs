@@ -53,7 +53,7 @@ async fn an_object_is_replaced_refused_skipped_backed_up_and_restored() {
         let set = "SET datafusion.execution.objectstore_writer_buffer_size";
         rows(ctx, &format!("{set} = {buffer}")).await;
         let to = "memory://b/x/a.csv";
-        let write = |n: i64, options: &str| copy(&numbers(n), to, "csv", options);
+        let write = |n: i64, options: &str| marked(&numbers(n), to, "csv", options);
         assert_eq!(row(ctx, &write(MANY, "")).await, MANY.to_string());
         assert_eq!(memory.names().await, ["x/.a.csv._SUCCESS", "x/a.csv"]);
         assert!(
@@ -107,7 +107,8 @@ async fn a_directory_of_objects_appears_when_all_are_whole_and_replaces_the_old_
         let sql = |n: i64, divisor: i64| {
             format!(
                 "COPY (SELECT value AS i, {n} AS n, value % 3 AS m, 1 / (value - {divisor}) AS x \
-                 FROM generate_series(1, {n})) TO 'memory://b/out/' STORED AS {format} PARTITIONED BY (m)"
+                 FROM generate_series(1, {n})) TO 'memory://b/out/' STORED AS {format} PARTITIONED BY (m) \
+                 OPTIONS ('atio.if_exists' 'replace', 'atio.marker' 'true')"
             )
         };
         assert!(
@@ -133,14 +134,19 @@ async fn a_directory_of_objects_appears_when_all_are_whole_and_replaces_the_old_
             "{second:?}"
         );
         assert_eq!(second.len(), 4);
-        memory
-            .store
-            .put(&Key::from("out/m=0/precious"), "x".into())
-            .await
-            .unwrap();
-        let failed = failure(ctx, &sql(300, 0)).await;
-        assert!(failed.contains("that atio did not write"), "{failed}");
-        assert_eq!(memory.names().await.len(), 5);
+        let marked = sql(300, 0).replace("'replace'", "'append'");
+        let refused = failure(ctx, &marked).await;
+        assert!(
+            refused.contains("would have to tell all its files"),
+            "{refused}"
+        );
+        assert_eq!(memory.names().await, second);
+        let add = marked.replace(", 'atio.marker' 'true'", "");
+        assert_eq!(row(ctx, &add).await, "300");
+        let third = memory.names().await;
+        // The marker is no longer true.
+        assert_eq!(third.len(), 6, "{third:?}");
+        assert!(second[1..].iter().all(|name| third.contains(name)));
     }
 }
 
@@ -160,7 +166,8 @@ async fn a_copy_that_is_given_up_while_it_is_published_leaves_the_old_rows_or_th
     let sql = |n: i64| {
         format!(
             "COPY (SELECT value AS i, value % 3 AS m FROM generate_series(1, {n})) \
-             TO '{to}' STORED AS CSV PARTITIONED BY (m)"
+             TO '{to}' STORED AS CSV PARTITIONED BY (m) \
+             OPTIONS ('atio.if_exists' 'replace', 'atio.marker' 'true')"
         )
     };
     let (mut old, mut new) = (0, 0);
@@ -206,7 +213,7 @@ async fn a_copy_that_is_given_up_while_it_is_published_leaves_the_old_rows_or_th
 async fn a_backup_of_a_directory_of_objects_is_refused_before_the_query_runs() {
     let memory = Memory::new();
     let fails = "SELECT 1 / (value - 1) AS i FROM generate_series(1, 3)";
-    let sql = copy(fails, "memory://b/out/", "csv", "'atio.backup' 'true'");
+    let sql = marked(fails, "memory://b/out/", "csv", "'atio.backup' 'true'");
     let failed = failure(&memory.ctx, &sql).await;
     let said = "cannot back up memory://b/out: of a directory on an object store no backup is kept";
     assert!(failed.contains(said), "{failed}");

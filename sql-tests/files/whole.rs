@@ -9,7 +9,7 @@ async fn check_format(format: &str) {
     let ctx = session(4);
     let (name, marker) = (format!("a.{format}"), format!(".a.{format}._SUCCESS"));
     let to = place.text(&name);
-    let write = |n: i64, options: &str| copy(&numbers(n), &to, format, options);
+    let write = |n: i64, options: &str| marked(&numbers(n), &to, format, options);
 
     assert_eq!(row(&ctx, &write(MANY, "")).await, MANY.to_string());
     assert_eq!(place.names(), [marker.as_str(), name.as_str()]);
@@ -43,7 +43,7 @@ async fn check_format(format: &str) {
         assert_eq!(Marker::read(&to).unwrap().unwrap().rows, n as u64);
     }
 
-    assert_eq!(row(&ctx, &write(30, "'atio.marker' 'false'")).await, "30");
+    assert_eq!(row(&ctx, &copy(&numbers(30), &to, format, "")).await, "30");
     assert_eq!(read(&to, format).await, said(30));
     assert_eq!(Marker::read(&to).unwrap(), None);
 }
@@ -63,7 +63,7 @@ async fn a_result_of_no_rows_is_a_valid_file_with_its_columns() {
         for name in [format!("a.{format}"), format!("folder-{format}")] {
             let to = place.text(&name);
             let query = format!("{} WHERE value < 0", numbers(5));
-            assert_eq!(row(&ctx, &copy(&query, &to, format, "")).await, "0");
+            assert_eq!(row(&ctx, &marked(&query, &to, format, "")).await, "0");
             if format == "json" {
                 // No rows are no lines.
                 let marker = Marker::read(&to).unwrap().unwrap();
@@ -107,14 +107,14 @@ async fn a_marker_tells_size_rows_and_the_hash_that_sha256sum_finds() {
     for format in FORMATS {
         for n in [3, MANY] {
             let to = place.text(&format!("{n}.{format}"));
-            rows(&ctx, &copy(&numbers(n), &to, format, "hash 'sha256'")).await;
+            rows(&ctx, &marked(&numbers(n), &to, format, "hash 'sha256'")).await;
             let marker = Marker::read(&to).unwrap().unwrap();
             assert_eq!(marker.target, format!("{n}.{format}"));
             assert_eq!((marker.kind.as_str(), marker.rows), ("file", n as u64));
             assert_eq!(marker.size, std::fs::metadata(&to).unwrap().len());
             assert_eq!(marker.hash, format!("sha256:{}", sha256sum(Path::new(&to))));
             assert!(marker.files.is_empty());
-            rows(&ctx, &copy(&numbers(n), &to, format, "")).await;
+            rows(&ctx, &marked(&numbers(n), &to, format, "")).await;
             let marker = Marker::read(&to).unwrap().unwrap();
             assert_eq!(marker.hash, crc32c(Path::new(&to)));
         }
@@ -122,7 +122,7 @@ async fn a_marker_tells_size_rows_and_the_hash_that_sha256sum_finds() {
     let to = place.text("c.csv");
     rows(
         &ctx,
-        &copy("SELECT 1 AS a", &to, "csv", "'atio.hash' 'crc32c'"),
+        &marked("SELECT 1 AS a", &to, "csv", "'atio.hash' 'crc32c'"),
     )
     .await;
     let marker = std::fs::read_to_string(place.path(".c.csv._SUCCESS")).unwrap();
@@ -251,9 +251,9 @@ async fn a_replacement_keeps_the_permission_bits() {
             // A directory must be writable for its old files to go.
             let mode = if name == "folder" { mode | 0o700 } else { mode };
             let to = place.text(name);
-            rows(&ctx, &copy(&numbers(5), &to, "csv", "")).await;
+            rows(&ctx, &marked(&numbers(5), &to, "csv", "")).await;
             std::fs::set_permissions(&to, std::fs::Permissions::from_mode(mode)).unwrap();
-            rows(&ctx, &copy(&numbers(6), &to, "csv", "")).await;
+            rows(&ctx, &marked(&numbers(6), &to, "csv", "")).await;
             assert_eq!(read(&to, "csv").await, said(6));
             assert_eq!(bits(Path::new(&to)), mode, "{name}");
         }
@@ -270,7 +270,11 @@ async fn a_damaged_backup_is_not_restored() {
     let ctx = session(2);
     let to = place.text("a.csv");
     for n in [5, 6] {
-        rows(&ctx, &copy(&numbers(n), &to, "csv", "'atio.backup' 'true'")).await;
+        rows(
+            &ctx,
+            &marked(&numbers(n), &to, "csv", "'atio.backup' 'true'"),
+        )
+        .await;
     }
     std::fs::write(place.path(".a.csv.atio-backup"), "i,n,s\n").unwrap();
     let failed = failure(&ctx, &format!("SELECT * FROM atio_restore('{to}')")).await;
@@ -296,7 +300,7 @@ async fn a_link_in_the_place_of_a_backup_or_its_marker_is_not_restored() {
     let to = place.text("a.csv");
     let restore = format!("SELECT * FROM atio_restore('{to}')");
     std::fs::write(place.path("others"), "x").unwrap();
-    rows(&ctx, &copy(&numbers(5), &to, "csv", "")).await;
+    rows(&ctx, &marked(&numbers(5), &to, "csv", "")).await;
     symlink(place.path("others"), place.path(".a.csv.atio-backup")).unwrap();
     let failed = failure(&ctx, &restore).await;
     assert!(
@@ -305,7 +309,11 @@ async fn a_link_in_the_place_of_a_backup_or_its_marker_is_not_restored() {
     );
     assert_eq!(read(&to, "csv").await, said(5));
 
-    rows(&ctx, &copy(&numbers(6), &to, "csv", "'atio.backup' 'true'")).await;
+    rows(
+        &ctx,
+        &marked(&numbers(6), &to, "csv", "'atio.backup' 'true'"),
+    )
+    .await;
     let marker = place.path(".a.csv.atio-backup._SUCCESS");
     std::fs::remove_file(&marker).unwrap();
     symlink(place.path(".a.csv._SUCCESS"), &marker).unwrap();
@@ -379,7 +387,7 @@ async fn options_of_atio_need_no_prefix() {
     );
     let failed = failure(&ctx, &copy(&numbers(7), &to, "csv", "if_exists 'other'")).await;
     assert!(
-        failed.contains("'other' is not 'replace', 'fail' or 'skip'"),
+        failed.contains("'other' is not 'replace', 'append', 'fail' or 'skip'"),
         "{failed}"
     );
     let twice = copy(

@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const SAYS: &str = "child: ";
 const LIFE: Duration = Duration::from_secs(300);
 
 /// The steps at which the local store can be made to fail or stop.
-pub(crate) const STEPS: [&str; 20] = [
+pub(crate) const STEPS: [&str; 24] = [
     "make-folder",
     "begin-file",
     "write-file",
@@ -49,6 +50,10 @@ pub(crate) const STEPS: [&str; 20] = [
     "copy-published",
     "copy-mark",
     "copy-marked",
+    "copy-unnamed",
+    "copy-link",
+    "copy-rename",
+    "copy-take-back",
 ];
 
 /// What a child does: statements in one session, each after the one before has ended.
@@ -72,6 +77,9 @@ pub(crate) struct Job {
     pub(crate) pushes: Option<super::loads::Pushes>,
     /// What the environment says, beside what it says to the parent.
     pub(crate) environment: Vec<(String, String)>,
+    /// Whether it writes nowhere where the modes of directories forbid it, as root else would.
+    #[serde(skip)]
+    pub(crate) obeys_modes: bool,
     /// Instead of the statements: see [`super::errors`].
     pub(crate) errors: Option<super::errors::Sweep>,
 }
@@ -82,6 +90,8 @@ pub(crate) enum When {
     Step(usize),
     /// At the first step that is called so.
     Named(String),
+    /// At the step with this number, from 1, of those that are called so.
+    Nth(String, usize),
     /// When all statements have ended.
     AtTheEnd,
 }
@@ -155,6 +165,23 @@ fn say(line: impl Display) {
     out.flush().unwrap();
 }
 
+/// Tells the parent what atio warns of.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target().starts_with("atio::")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            say(format_args!("warned {}", record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 /// Does nothing unless a parent gave it a job.
 #[test]
 fn child() {
@@ -165,6 +192,8 @@ fn child() {
         std::thread::sleep(LIFE);
         std::process::exit(9);
     });
+    log::set_logger(&Warnings).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
     let job: Job = serde_json::from_str(job.to_str().unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -263,11 +292,15 @@ fn watch(act: Option<(When, Act)>) -> &'static Mutex<Vec<&'static str>> {
         })
         .unwrap();
     }
-    if let Some((When::Named(name), act)) = act {
-        let once = Mutex::new(Some(act));
+    let named = match act {
+        Some((When::Named(name), act)) => Some((name, 1, act)),
+        Some((When::Nth(name, number), act)) => Some((name, number, act)),
+        _ => None,
+    };
+    if let Some((name, number, act)) = named {
+        let taken = AtomicUsize::new(0);
         fail::cfg_callback(name, move || {
-            let act = once.lock().unwrap().take();
-            if let Some(act) = act {
+            if taken.fetch_add(1, Ordering::Relaxed) + 1 == number {
                 act.run();
             }
         })
@@ -301,7 +334,17 @@ impl Job {
     }
 
     pub(crate) fn start(&self) -> Child {
-        self.start_by(&[])
+        // Root gives that right up.
+        let gives_up = self.obeys_modes && rustix::process::geteuid().is_root();
+        let by: &[&str] = match gives_up {
+            true => &[
+                "setpriv",
+                "--inh-caps=-dac_override,-dac_read_search",
+                "--bounding-set=-dac_override,-dac_read_search",
+            ],
+            false => &[],
+        };
+        self.start_by(by)
     }
 
     /// Starts the child by a program, such as one that takes rights away.
@@ -344,17 +387,25 @@ impl Job {
         for number in 0..self.sql.len() {
             assert!(ended.done(number), "{self:?}: {:?}", ended.said);
         }
-        let steps = ended
-            .said
-            .iter()
-            .find_map(|line| line.strip_prefix("steps "));
-        steps.unwrap().split(' ').map(str::to_owned).collect()
+        ended.steps()
     }
 }
 
 impl Child {
     fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
+    }
+
+    /// The bytes of the file without a name that it writes in the file system of `at`.
+    pub(crate) fn unnamed(&self, at: &Path) -> Option<u64> {
+        let open = format!("/proc/{}/fd", self.process.id());
+        let own = format!("{}/#", at.canonicalize().ok()?.display());
+        let mut open = std::fs::read_dir(open).ok()?.flatten();
+        open.find_map(|file| {
+            let path = file.path();
+            let is_ours = path.read_link().ok()?.to_str()?.starts_with(&own);
+            is_ours.then(|| path.metadata().ok().map(|meta| meta.len()))?
+        })
     }
 
     /// The next thing that it says; None at its end.
@@ -424,6 +475,21 @@ impl Ended {
     pub(crate) fn peak(&self) -> u64 {
         let said = self.said.iter().find_map(|line| line.strip_prefix("peak "));
         said.unwrap().parse().unwrap()
+    }
+
+    /// The steps that it took.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        let steps = self
+            .said
+            .iter()
+            .find_map(|line| line.strip_prefix("steps "));
+        steps.unwrap().split(' ').map(str::to_owned).collect()
+    }
+
+    /// How often it warned with these words.
+    pub(crate) fn warned(&self, words: &str) -> usize {
+        let warned = |line: &&String| line.starts_with("warned ") && line.contains(words);
+        self.said.iter().filter(warned).count()
     }
 
     /// How the statement with this number failed, beginning with the kind of the error.

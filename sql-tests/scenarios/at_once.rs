@@ -6,7 +6,7 @@ use atio::Marker;
 
 use super::*;
 use crate::content::{row, rows};
-use crate::files::{copy, crc32c, names, read, said};
+use crate::files::{crc32c, marked, names, read, said};
 use crate::processes::long;
 use crate::session::session_at;
 
@@ -30,7 +30,7 @@ async fn eight_processes_leave_one_whole_file_and_every_version() {
         let mut sql = vec![table(at, "")];
         for round in 0..rounds {
             let n = numbers(writer, round);
-            sql.push(copy(&crate::files::numbers(n), &to, "csv", ""));
+            sql.push(marked(&crate::files::numbers(n), &to, "csv", ""));
             sql.push(format!("INSERT INTO t VALUES ({n})"));
         }
         let job = Job::new(at, sql);

@@ -4,14 +4,7 @@ use atio::Marker;
 
 use super::*;
 use crate::content::rows;
-use crate::files::{FORMATS, copy, names, numbers, read, said, session};
-
-/// The size of what is being written.
-fn unfinished(at: &Path) -> Option<u64> {
-    let name = names(at).into_iter().find(|name| name.ends_with(".tmp"))?;
-    // It is renamed when it is complete.
-    Some(at.join(name).metadata().ok()?.len())
-}
+use crate::files::{FORMATS, marked, names, numbers, read, said, session};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_whose_new_writer_is_killed_in_the_middle_is_intact() {
@@ -21,15 +14,18 @@ async fn file_whose_new_writer_is_killed_in_the_middle_is_intact() {
             let directory = tempfile::tempdir().unwrap();
             let (at, name) = (directory.path(), format!("a.{format}"));
             let to = text(at, &name);
-            let old = copy(&numbers(3000), &to, format, "");
+            let old = marked(&numbers(3000), &to, format, "");
             succeed(at, std::slice::from_ref(&old)).await;
             let before = (std::fs::read(&to).unwrap(), Marker::read(&to).unwrap());
             assert!(before.1.is_some());
 
-            let endless = copy(&numbers(2_000_000_000), &to, format, "");
+            let endless = marked(&numbers(2_000_000_000), &to, format, "");
             let writer = Job::new(at, vec![endless]).start();
             let what = format!("{format}: {bytes} bytes");
-            until(&what, || unfinished(at).is_some_and(|found| found >= bytes)).await;
+            until(&what, || {
+                writer.unnamed(at).is_some_and(|found| found >= bytes)
+            })
+            .await;
             writer.kill();
             let ended = end(writer).await;
             assert!(ended.killed && !ended.done(0), "{what}");
@@ -37,11 +33,10 @@ async fn file_whose_new_writer_is_killed_in_the_middle_is_intact() {
             let after = (std::fs::read(&to).unwrap(), Marker::read(&to).unwrap());
             assert!(before == after, "{what}");
             assert_eq!(read(&to, format).await, said(3000), "{what}");
-            assert!(unfinished(at).unwrap() >= bytes, "{what}");
-
-            // Whoever comes next finds nothing in the way, and leaves nothing.
-            rows(&session(2), &old).await;
+            // Nothing is left of it, and whoever comes next leaves nothing.
             let left = [format!(".{name}._SUCCESS"), name, "warehouse".to_owned()];
+            assert_eq!(names(at), left, "{what}");
+            rows(&session(2), &old).await;
             assert_eq!(names(at), left, "{what}");
         }
     }

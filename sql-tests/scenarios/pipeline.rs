@@ -7,7 +7,7 @@ use atio::Marker;
 
 use super::*;
 use crate::content::{row, rows};
-use crate::files::{copy, crc32c, numbers};
+use crate::files::{crc32c, marked, numbers};
 use crate::processes::child::{Act, When};
 use crate::session::session_at;
 
@@ -42,7 +42,7 @@ async fn step_that_waits_for_the_marker_sees_whole_files_alone() {
     let sizes: Vec<i64> = (1..=8).map(|round| 5000 + round * 1000).collect();
     let copies: Vec<_> = sizes
         .iter()
-        .map(|n| copy(&numbers(*n), &to, "csv", ""))
+        .map(|n| marked(&numbers(*n), &to, "csv", ""))
         .collect();
 
     let over = Over(Arc::default());
@@ -62,7 +62,7 @@ async fn step_that_waits_for_the_marker_sees_whole_files_alone() {
     });
     succeed(at, &copies).await;
     // The last one is killed once its file is in place, and before it says so.
-    let mut job = Job::new(at, vec![copy(&numbers(77), &to, "csv", "")]);
+    let mut job = Job::new(at, vec![marked(&numbers(77), &to, "csv", "")]);
     job.act = Some((When::Named("copy-published".to_owned()), Act::Kill));
     assert!(job.run().await.killed);
     assert_eq!(Marker::read(&to).unwrap(), None);

@@ -8,12 +8,11 @@ use super::aside::Aside;
 use super::content::{Content, Hash};
 use super::marker::Marker;
 use super::names;
-use super::options::FileOptions;
-use super::publish::{exchange, sync};
+use super::publish::exchange;
 use super::remote::copy;
 use super::target::{LocalTarget, StoreTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{blocking, step};
+use crate::log::{blocking, step, sync_folder};
 
 /// Puts the backup of `target` in its place; true if what was there is the backup now.
 ///
@@ -41,9 +40,11 @@ fn none(shown: &str) -> Error {
 }
 
 fn restore_local(target: &LocalTarget) -> Result<bool> {
-    let options = FileOptions::default();
     let failed = |error| target.cannot("restore", error);
     let (path, backup, backup_marker) = (target.path(), target.backup(), target.backup_marker());
+    if !target.folder.exists() {
+        return Err(none(&path.display().to_string()));
+    }
     let _turn = target.lock()?;
     if !is_plain(&backup)? {
         return Err(none(&path.display().to_string()));
@@ -60,7 +61,7 @@ fn restore_local(target: &LocalTarget) -> Result<bool> {
         step("copy-unmark", &target.marker())?;
         let new = Aside::put(backup_marker.clone(), target.pending_marker())?;
         let old = Aside::put(target.marker(), target.old_marker())?;
-        sync(target, &options)?;
+        sync_folder(&target.folder)?;
         step("copy-publish", &path)?;
         match there {
             true => exchange(&backup, &path)?,
@@ -72,14 +73,14 @@ fn restore_local(target: &LocalTarget) -> Result<bool> {
     let (marked, kept) = (new.is_some(), old.is_some());
     [new, old].into_iter().flatten().for_each(Aside::stays);
     let named = || -> io::Result<()> {
-        sync(target, &options)?;
+        sync_folder(&target.folder)?;
         if kept {
             fs::rename(target.old_marker(), &backup_marker)?;
         }
         if marked {
             fs::rename(target.pending_marker(), target.marker())?;
         }
-        sync(target, &options)
+        sync_folder(&target.folder)
     };
     named().map_err(|error| {
         let what = format!("{} is restored, but not its marker", path.display());

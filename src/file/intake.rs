@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use super::content::{Content, Hash, Tally};
 use super::remote::give_up;
 use super::target::Shape;
+use super::unnamed;
 use super::upload::{Inside, IntakeUpload};
 use super::write::OUT;
 use crate::error::ErrorKind;
@@ -50,7 +51,7 @@ struct Inner {
 
 pub(super) enum Place {
     /// A staged file, open.
-    File(PathBuf, File, Durability),
+    File(File, Durability),
     /// A staged directory.
     Folder(PathBuf, Durability),
     /// A store, and the key of the target.
@@ -211,7 +212,8 @@ impl Intake {
     fn explained(&self, error: Error) -> crate::error::Error {
         let shown = &self.0.shown;
         let staged = match &self.0.place {
-            Place::File(path, ..) | Place::Folder(path, _) => path.display().to_string(),
+            Place::File(..) => None,
+            Place::Folder(path, _) => Some(path.display().to_string()),
             Place::Store(..) => return explain(format!("cannot write {shown}"), error),
         };
         let cause = match error {
@@ -219,7 +221,10 @@ impl Intake {
             error => error.to_string(),
         };
         // Nobody knows the hidden name.
-        let cause = cause.replace(&staged, shown);
+        let cause = match staged {
+            Some(staged) => cause.replace(&staged, shown),
+            None => cause,
+        };
         let what = match cause.contains(shown.as_str()) {
             true => cause,
             false => format!("cannot write {shown}: {cause}"),
@@ -241,10 +246,14 @@ impl Intake {
         }
     }
 
-    /// The open file for `name` in the staged file or directory, and where it is.
-    fn open(&self, name: &str) -> io::Result<(File, PathBuf)> {
+    /// The open file for `name`, which is the staged file or is to be in the staged directory.
+    fn open(&self, name: &str) -> io::Result<Opened> {
         match &self.0.place {
-            Place::File(path, file, _) => Ok((file.try_clone()?, path.clone())),
+            Place::File(file, _) => Ok(Opened {
+                file: file.try_clone()?,
+                path: PathBuf::from(&self.0.shown),
+                name: Name::None,
+            }),
             Place::Folder(root, _) => {
                 let path = root.join(name);
                 let above: Vec<_> = path
@@ -263,9 +272,16 @@ impl Intake {
                     self.0.state.lock().folders.insert(folder.to_owned());
                 }
                 step("copy-file", &path)?;
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create_new(true);
-                Ok((options.open(&path)?, path))
+                let folder = path.parent().unwrap_or(root);
+                let (file, name) = match unnamed::open(folder, 0o666)? {
+                    Some(file) => (file, Name::Later),
+                    None => {
+                        let mut options = OpenOptions::new();
+                        options.read(true).write(true).create_new(true);
+                        (options.open(&path)?, Name::Given)
+                    }
+                };
+                Ok(Opened { file, path, name })
             }
             Place::Store(..) => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
@@ -273,8 +289,7 @@ impl Intake {
 
     /// Makes the bytes of `file` durable. Never tried again on a failure.
     fn sync(&self, file: &File, path: &LocalPath) -> io::Result<()> {
-        if let Place::File(_, _, Durability::None) | Place::Folder(_, Durability::None) =
-            self.0.place
+        if let Place::File(_, Durability::None) | Place::Folder(_, Durability::None) = self.0.place
         {
             return Ok(());
         }
@@ -285,14 +300,46 @@ impl Intake {
         synced
     }
 
+    /// Ends a file that is whole: gives it its name, and makes it durable.
+    fn end(&self, file: &File, path: &LocalPath, name: Name) -> io::Result<()> {
+        // A file system need not make anything durable of a file that has no name.
+        if name == Name::Later {
+            unnamed::link(file, path)?;
+        }
+        self.sync(file, path)
+    }
+
     /// Writes a whole file that is staged.
     fn write(&self, name: &str, payload: &PutPayload) -> io::Result<()> {
-        let (mut file, path) = self.open(name)?;
+        let Opened {
+            mut file,
+            path,
+            name,
+        } = self.open(name)?;
         step("copy-write", &path)
             .and_then(|()| payload.iter().try_for_each(|bytes| file.write_all(bytes)))
-            .and_then(|()| self.sync(&file, &path))
+            .and_then(|()| self.end(&file, &path, name))
             .map_err(|error| cannot_write(path.display(), error))
     }
+}
+
+/// A file to be filled.
+struct Opened {
+    file: File,
+    /// How messages call it, and where it is to be in the staged directory.
+    path: PathBuf,
+    name: Name,
+}
+
+/// When a file gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// By whoever publishes it.
+    None,
+    /// It has it already.
+    Given,
+    /// When it is whole.
+    Later,
 }
 
 pub(super) fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -349,10 +396,13 @@ impl ObjectStore for Intake {
         let Place::Store(store, key) = &self.0.place else {
             let intake = self.clone();
             let opened = blocking(move || intake.open(&name)).await;
-            let (file, path) = self.noted(opened.map_err(generic))?;
+            let Opened { file, path, name } = self.noted(opened.map_err(generic))?;
             let intake = self.clone();
-            let sync = move |file: &File, path: &LocalPath| intake.sync(file, path);
-            let inner = Inside::Disk(LocalUpload::new(file, path, sync));
+            let end = move |file: &File, path: &LocalPath| intake.end(file, path, name);
+            let inner = Inside::Disk(match name {
+                Name::Given => LocalUpload::new(file, path, end),
+                Name::None | Name::Later => LocalUpload::unnamed(file, path, end),
+            });
             return Ok(Box::new(IntakeUpload::new(inner, tally, self)));
         };
         let full = match name.as_str() {

@@ -4,8 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::names;
-use super::publish::{inode, keep};
+use super::names::{self, Stage};
+use super::publish::{inode, keep, take_back};
 use super::staged::remove;
 use super::target::LocalTarget;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,81 +18,138 @@ pub(crate) struct Leftover {
     pub(crate) removed: bool,
 }
 
-/// What dead writers left in `folder`, removed unless it is only looked for.
+/// What dead writers left in `folder`, and of what they wrote into it in the directory above
+/// if one `may_look` there, removed unless it is only looked for.
 ///
 /// Where files cannot be locked nobody can tell the dead from the living, and nothing is
 /// removed.
-pub(crate) fn clean(folder: &Path, dry_run: bool) -> Result<Vec<Leftover>> {
+pub(crate) fn clean(
+    folder: &Path,
+    may_look: impl Fn(&Path) -> bool,
+    dry_run: bool,
+) -> Result<Vec<Leftover>> {
     let cannot = |error: io::Error| {
         let what = format!("cannot clean up {}", folder.display());
         Error::new(ErrorKind::Storage, what).with_source(error)
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let entry = entry.map_err(cannot)?;
-        if let Some(left) = look(&entry.path(), None, dry_run).map_err(cannot)? {
-            found.push(left);
+    let resolved = folder.canonicalize().map_err(cannot)?;
+    let beside = resolved
+        .parent()
+        .zip(resolved.file_name())
+        .filter(|(above, _)| may_look(above));
+    let beside = beside.map(|(above, name)| (above, Some(name.to_string_lossy())));
+    for (folder, only) in [Some((folder, None)), beside].into_iter().flatten() {
+        // Above it there may be what one may not look into, and then nothing was staged there.
+        let entries = match fs::read_dir(folder) {
+            Err(_) if only.is_some() => continue,
+            entries => entries.map_err(cannot)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(cannot)?;
+            match look(&entry.path(), only.as_deref(), dry_run).map_err(cannot)? {
+                Look::Dead(leftover) => found.push(leftover),
+                Look::NotOurs => ::log::debug!("{} is passed over", entry.path().display()),
+                Look::Nothing => {}
+            }
         }
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(found)
 }
 
-/// Removes what dead writers of `target` left. That it cannot be removed is no reason not
-/// to write.
-pub(super) fn clean_target(target: &LocalTarget) {
-    for entry in fs::read_dir(&target.folder).into_iter().flatten().flatten() {
-        if let Err(error) = look(&entry.path(), Some(&target.name), false) {
-            ::log::warn!("{} stays behind: {error}", entry.path().display());
+/// Removes what dead writers of `target` left. That it cannot be removed is no reason not to
+/// write; but fails if `appends` says that files are to be added, and some of a dead writer's
+/// stay, which would be there twice.
+pub(super) fn clean_target(target: &LocalTarget, appends: bool) -> Result<()> {
+    let places = [Some(target.clone()), target.beside(), Some(target.within())];
+    for target in places.into_iter().flatten() {
+        for entry in fs::read_dir(&target.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let why = match look(&path, Some(&target.name), false) {
+                Ok(Look::Nothing | Look::Dead(_)) => continue,
+                Ok(Look::NotOurs) => io::Error::from(io::ErrorKind::PermissionDenied),
+                Err(error) => error,
+            };
+            if appends && is_adding(&path) {
+                let what = format!(
+                    "a statement that died has added some of its files to {}, and they cannot be taken back: let the owner of {} write there or call atio_clean('{}')",
+                    target.path().display(),
+                    path.display(),
+                    target.folder.display()
+                );
+                return Err(Error::new(ErrorKind::Storage, what).with_source(why));
+            }
+            ::log::warn!("{} stays behind: {why}", path.display());
         }
     }
+    Ok(())
+}
+
+/// True if the files in it may be in another directory, too.
+fn is_adding(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stage = names::parse(&name).map(|temporary| temporary.stage);
+    matches!(stage, Some(Stage::Add | Stage::AddWithin))
+}
+
+/// What a name in a directory is.
+enum Look {
+    /// Nothing of ours, or gone, or a living writer's.
+    Nothing,
+    /// Another user's, who alone may say what becomes of it.
+    NotOurs,
+    Dead(Leftover),
 }
 
 /// Looks at one name in a directory; at those for `only` alone, if it is given.
-fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Leftover>> {
+fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Look> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(temporary) = names::parse(&name) else {
-        return Ok(None);
+        return Ok(Look::Nothing);
     };
     if only.is_some_and(|only| only != temporary.target) {
-        return Ok(None);
+        return Ok(Look::Nothing);
     }
     let gone = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(None),
+        io::ErrorKind::NotFound => Ok(Look::Nothing),
         _ => Err(error),
     };
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_file() || meta.is_dir() => meta,
-        Ok(_) => return Ok(None),
+        Ok(_) => return Ok(Look::Nothing),
         Err(error) => return gone(error),
     };
     let file = match File::open(path) {
         Ok(file) => file,
-        // Another user's: who may not read it could not remove it either.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            ::log::debug!("{} is passed over: {error}", path.display());
-            return Ok(None);
-        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Look::NotOurs),
         Err(error) => return gone(error),
     };
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::WouldBlock) => return Ok(Look::Nothing),
         Err(TryLockError::Error(error)) => {
             ::log::debug!("{} cannot be locked: {error}", path.display());
-            return Ok(None);
+            return Ok(Look::Nothing);
         }
     }
     let target = LocalTarget {
         folder: path.parent().unwrap_or(path).to_owned(),
         name: temporary.target.to_owned(),
+        here: true,
+        beside: false,
     };
     // A writer that has just exchanged two directories holds no lock on the old one, and is
     // not yet done with it.
     let turn = meta.is_dir().then(|| target.lock()).transpose();
     let _turn = turn.map_err(io::Error::other)?;
     if !is_at(&file, path)? {
-        return Ok(None);
+        return Ok(Look::Nothing);
+    }
+    // What lies there decides which files are taken back, so another user must not have put it
+    // there, nor be able to exchange it meanwhile.
+    if is_adding(path) && !is_own(&file)? {
+        return Ok(Look::NotOurs);
     }
     let bytes = match size(path, &meta) {
         Ok(bytes) => bytes,
@@ -100,17 +157,31 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Option<Lef
         Err(error) => return gone(error),
     };
     if !dry_run {
-        match temporary.swap {
+        match temporary.stage {
             // Exchanged already: the writer was to make this the backup.
-            Some(new) if new != inode(&file)? => keep(&target, path)?,
-            _ => remove(path)?,
+            Stage::Swap(new) if new != inode(&file)? => keep(&target, path)?,
+            Stage::Add => take_back(&target.path(), path)?,
+            Stage::AddWithin => take_back(&target.folder, path)?,
+            Stage::Swap(_) | Stage::Begun => remove(path)?,
         }
     }
-    Ok(Some(Leftover {
+    Ok(Look::Dead(Leftover {
         path: path.to_owned(),
         bytes,
         removed: !dry_run,
     }))
+}
+
+/// True if this user made the open file.
+#[cfg(unix)]
+fn is_own(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.uid() == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// True if the open file still has this name.
@@ -170,7 +241,7 @@ mod tests {
             });
             let mut cleaned = Vec::new();
             while !done.load(Ordering::Relaxed) {
-                cleaned.push(clean(at, true));
+                cleaned.push(clean(at, |_| true, true));
             }
             for found in cleaned {
                 found.unwrap();

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 const SIGN: &str = ".atio-";
 const TEMPORARY: &str = ".tmp";
 const SWAP: &str = ".swap";
+const ADD: &str = ".add";
+const ADD_WITHIN: &str = ".within";
+const DONE: &str = ".done";
 const BACKUP: &str = ".atio-backup";
 const PENDING: &str = ".atio-pending";
 const OLD: &str = ".atio-old";
@@ -45,6 +48,21 @@ pub(super) fn swap(name: &str, inode: u64) -> String {
     format!(".{name}{SIGN}{}-{inode:x}{SWAP}", Uuid::now_v7().simple())
 }
 
+/// A name under which new files lie whose other names are in a directory that is there.
+pub(super) fn adding(name: &str) -> String {
+    format!(".{name}{SIGN}{}{ADD}", Uuid::now_v7().simple())
+}
+
+/// The same in that directory itself.
+pub(super) fn adding_within(name: &str) -> String {
+    format!(".{name}{SIGN}{}{ADD_WITHIN}", Uuid::now_v7().simple())
+}
+
+/// Either of them, once the files are to stay there.
+pub(super) fn added(name: &str) -> String {
+    format!(".{name}{SIGN}{}{DONE}", Uuid::now_v7().simple())
+}
+
 pub(super) fn backup(name: &str) -> String {
     format!(".{name}{BACKUP}")
 }
@@ -73,22 +91,34 @@ pub(super) fn old_marker(name: &str) -> String {
 pub(super) struct Temporary<'a> {
     /// What it was to become.
     pub(super) target: &'a str,
-    /// Of the new directory that waits for an exchange.
-    pub(super) swap: Option<u64>,
+    pub(super) stage: Stage,
+}
+
+/// How far a writer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing is shown, or all of it.
+    Begun,
+    /// A new directory with this inode waits for an exchange.
+    Swap(u64),
+    /// Files in it may be in the target, too.
+    Add,
+    /// Files in it may be in the directory around it, too.
+    AddWithin,
 }
 
 /// None if the name is not a temporary one.
 pub(super) fn parse(name: &str) -> Option<Temporary<'_>> {
-    let (target, id) = name.strip_prefix('.')?.rsplit_once(SIGN)?;
-    let (id, swap) = match id.strip_suffix(TEMPORARY) {
-        Some(id) => (id, None),
-        None => {
-            let (id, inode) = id.strip_suffix(SWAP)?.split_once('-')?;
-            (id, Some(u64::from_str_radix(inode, 16).ok()?))
-        }
+    let (target, rest) = name.strip_prefix('.')?.rsplit_once(SIGN)?;
+    let (id, ending) = rest.split_once(['.', '-'])?;
+    let stage = match &rest[id.len()..] {
+        TEMPORARY | DONE => Stage::Begun,
+        ADD => Stage::Add,
+        ADD_WITHIN => Stage::AddWithin,
+        _ => Stage::Swap(u64::from_str_radix(ending.strip_suffix(SWAP)?, 16).ok()?),
     };
     let hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (hex && !target.is_empty()).then_some(Temporary { target, swap })
+    (hex && !target.is_empty()).then_some(Temporary { target, stage })
 }
 
 #[cfg(test)]
@@ -99,9 +129,14 @@ mod tests {
     fn temporary_names_are_recognised_and_no_others() {
         let plain = temporary("a.csv");
         let swapping = swap("a.csv", 255);
-        let of = |name| parse(name).map(|found| (found.target, found.swap));
-        assert_eq!(of(&plain), Some(("a.csv", None)));
-        assert_eq!(of(&swapping), Some(("a.csv", Some(255))));
+        let of = |name| parse(name).map(|found| (found.target, found.stage));
+        assert_eq!(of(&plain), Some(("a.csv", Stage::Begun)));
+        assert_eq!(of(&swapping), Some(("a.csv", Stage::Swap(255))));
+        let (adding, added) = (adding("a"), added("a"));
+        assert_eq!(of(&adding), Some(("a", Stage::Add)));
+        assert_eq!(of(&added), Some(("a", Stage::Begun)));
+        let within = adding_within("a");
+        assert_eq!(of(&within), Some(("a", Stage::AddWithin)));
         for other in [
             "a.csv",
             ".a.csv",

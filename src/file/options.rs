@@ -1,6 +1,9 @@
 //! Options of writing a file: what is not the format's.
 
+use std::path::PathBuf;
+
 use super::content::Hash;
+use super::target::Shape;
 use crate::error::{Error, Result};
 use crate::log::{Durability, OpenOptions};
 
@@ -14,19 +17,35 @@ pub enum Existing {
     /// Replace it, in one step.
     #[default]
     Replace,
+    /// Leave the files of a directory where they are, and add to them. A single file cannot be
+    /// added to.
+    Append,
     /// Fail, and leave it as it is.
     Fail,
     /// Do nothing, and do not run the query.
     Skip,
 }
 
+/// Whether a marker is written, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Marking {
+    #[default]
+    Off,
+    /// Beside the target, where programs that read its directory find it.
+    Beside,
+    /// At a path of its own on the local disk.
+    At(PathBuf),
+}
+
 /// How a target is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileOptions {
-    /// None: replace it, but a directory only if all in it was written by atio.
+    /// None: replace a file. Of a directory [`appends`](Self::appends) says it.
     pub(crate) if_exists: Option<Existing>,
+    /// Whether a directory that is there is added to, or is replaced if atio wrote all in it.
+    pub(crate) appends: bool,
     pub(crate) backup: bool,
-    pub(crate) marker: bool,
+    pub(crate) marker: Marking,
     pub(crate) hash: Hash,
     pub(crate) durability: Durability,
 }
@@ -35,8 +54,9 @@ impl Default for FileOptions {
     fn default() -> Self {
         Self {
             if_exists: None,
+            appends: true,
             backup: false,
-            marker: true,
+            marker: Marking::Off,
             hash: Hash::default(),
             durability: Durability::default(),
         }
@@ -50,6 +70,13 @@ impl FileOptions {
         let name = key.strip_prefix("format.").unwrap_or(key);
         name.strip_prefix(PREFIX)
             .or_else(|| NAMES.contains(&name).then_some(name))
+    }
+
+    /// True if an option is one of atio whatever the format is.
+    pub(crate) fn is_ours(key: &str) -> bool {
+        key.strip_prefix("format.")
+            .unwrap_or(key)
+            .starts_with(PREFIX)
     }
 
     /// Sets the option of this name.
@@ -70,10 +97,20 @@ impl FileOptions {
             ("if_exists", "replace", _) => self.if_exists = Some(Existing::Replace),
             ("if_exists", "fail", _) => self.if_exists = Some(Existing::Fail),
             ("if_exists", "skip", _) => self.if_exists = Some(Existing::Skip),
-            ("if_exists", ..) => return wrong("'replace', 'fail' or 'skip'"),
+            ("if_exists", "append", _) => self.if_exists = Some(Existing::Append),
+            ("if_exists", ..) => return wrong("'replace', 'append', 'fail' or 'skip'"),
             ("backup", _, Some(flag)) => self.backup = flag,
-            ("marker", _, Some(flag)) => self.marker = flag,
-            ("backup" | "marker", ..) => return wrong("'true' or 'false'"),
+            ("backup", ..) => return wrong("'true' or 'false'"),
+            ("marker", _, Some(true)) => self.marker = Marking::Beside,
+            ("marker", _, Some(false)) => self.marker = Marking::Off,
+            // More likely meant as a flag; a path can begin with './'.
+            ("marker", "" | "yes" | "no" | "on" | "off" | "none" | "0" | "1", _) => {
+                return wrong("'true', 'false' or a path");
+            }
+            ("marker", ..) if value.contains("://") => {
+                return wrong("'true', 'false' or a path on the local disk");
+            }
+            ("marker", ..) => self.marker = Marking::At(PathBuf::from(value)),
             ("hash", "sha256", _) => self.hash = Hash::Sha256,
             ("hash", "crc32c", _) => self.hash = Hash::Crc32c,
             ("hash", ..) => return wrong("'sha256' or 'crc32c'"),
@@ -87,8 +124,26 @@ impl FileOptions {
         Ok(())
     }
 
-    pub(super) fn existing(&self) -> Existing {
-        self.if_exists.unwrap_or_default()
+    /// What to do if a target of this shape is there.
+    pub(crate) fn existing(&self, shape: Shape) -> Existing {
+        self.if_exists.unwrap_or(match shape {
+            Shape::Folder if self.appends => Existing::Append,
+            _ => Existing::Replace,
+        })
+    }
+
+    /// Fails if these options do not go together for a target of this shape.
+    pub(crate) fn check(&self, shape: Shape) -> Result<()> {
+        let refused = match (self.existing(shape), shape) {
+            (Existing::Append, Shape::File) => {
+                "'atio.if_exists' 'append' is for directories: a file is replaced as a whole"
+            }
+            (Existing::Append, Shape::Folder) if self.backup => {
+                "'atio.backup' keeps what is replaced, and files are added to a directory: give 'atio.if_exists' 'replace', too"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::invalid(refused))
     }
 }
 

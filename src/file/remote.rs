@@ -11,8 +11,8 @@ use super::content::{Content, Hash};
 use super::intake::{Held, Intake, Place};
 use super::marker::Marker;
 use super::names;
-use super::options::{Existing, FileOptions};
-use super::publish::{Published, already_there};
+use super::options::{Existing, FileOptions, Marking};
+use super::publish::{Published, already_there, no_marker};
 use super::target::{Shape, StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{explain, is_refused, is_taken};
@@ -51,10 +51,11 @@ impl Remote {
     ) -> Result<Option<(Self, Place)>> {
         let old = find(target, shape).await?;
         if !old.is_empty() {
-            match options.existing() {
+            match options.existing(shape) {
                 Existing::Skip => return Ok(None),
                 Existing::Fail => return Err(already_there(&target.shown)),
                 Existing::Replace => check_ours(target, shape, options, &old).await?,
+                Existing::Append => check_append(target, options, &old)?,
             }
         }
         let key = target.objects.key(&target.name)?;
@@ -82,7 +83,7 @@ impl Remote {
         // Once more: nothing keeps others out of a store.
         self.old = find(&self.target, self.shape).await?;
         if !self.old.is_empty() {
-            match options.existing() {
+            match options.existing(self.shape) {
                 Existing::Replace => {
                     check_ours(&self.target, self.shape, options, &self.old).await?;
                 }
@@ -91,6 +92,7 @@ impl Remote {
                     return Ok(Published::Skipped);
                 }
                 Existing::Fail => return Err(already_there(shown)),
+                Existing::Append => check_append(&self.target, options, &self.old)?,
             }
         }
         if options.backup && self.shape == Shape::File && !self.old.is_empty() {
@@ -98,8 +100,9 @@ impl Remote {
         }
         let marked = names::marker(name);
         let mut old_marker = None;
-        // Where nothing is to be replaced it can only be that of one who came first.
-        if options.existing() == Existing::Replace {
+        // Where nothing is to be changed it can only be that of one who came first.
+        let existing = options.existing(self.shape);
+        if matches!(existing, Existing::Replace | Existing::Append) {
             if !self.old.is_empty() {
                 old_marker = match objects.get(&marked).await {
                     // What is too large for a marker is none, and is not put back.
@@ -124,7 +127,7 @@ impl Remote {
             let completed = self.complete(&below, last, content, options).await;
             let failed = match completed {
                 Ok(Completed::Yes) => None,
-                Ok(Completed::Taken) if options.existing() == Existing::Skip => {
+                Ok(Completed::Taken) if options.existing(self.shape) == Existing::Skip => {
                     return Ok(Published::Skipped);
                 }
                 Ok(Completed::Taken) => Some(already_there(shown)),
@@ -153,7 +156,12 @@ impl Remote {
                 return Err(error);
             }
         }
-        if self.shape == Shape::Folder {
+        if existing == Existing::Append && old_marker.is_some() {
+            ::log::warn!(
+                "{marked} is removed: files were added to the directory that it tells the files of"
+            );
+        }
+        if self.shape == Shape::Folder && existing != Existing::Append {
             let new: Vec<_> = contents
                 .iter()
                 .map(|(below, _)| format!("{name}/{below}"))
@@ -229,7 +237,11 @@ impl Remote {
                 }
             },
             Held::Put(payload, mut put) => {
-                if options.existing() != Existing::Replace {
+                // Names in a directory are new ones.
+                if matches!(
+                    options.existing(self.shape),
+                    Existing::Fail | Existing::Skip
+                ) {
                     put.mode = PutMode::Create;
                 }
                 let store = self.target.objects.store();
@@ -254,7 +266,7 @@ impl Remote {
             found = self.compare(&key, &put).await;
         }
         let refused = is_refused(&error);
-        let alone = self.shape == Shape::File && options.existing() != Existing::Replace;
+        let alone = self.shape == Shape::File && options.existing(self.shape) != Existing::Replace;
         match found {
             Ok(Found::Ours) => Ok(Completed::Yes),
             Ok(Found::Other) if alone && is_taken(&error) => Ok(Completed::Taken),
@@ -373,6 +385,31 @@ async fn find(target: &StoreTarget, shape: Shape) -> Result<Vec<String>> {
     }
 }
 
+/// The name of an object below the target.
+fn below<'a>(target: &StoreTarget, path: &'a str) -> &'a str {
+    path.strip_prefix(&target.name)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or_default()
+}
+
+fn check_append(target: &StoreTarget, options: &FileOptions, old: &[String]) -> Result<()> {
+    check_no_table(target, old)?;
+    match options.marker {
+        Marking::Off => Ok(()),
+        _ => Err(no_marker(&target.shown)),
+    }
+}
+
+fn check_no_table(target: &StoreTarget, old: &[String]) -> Result<()> {
+    match is_table(old.iter().map(|path| below(target, path))) {
+        false => Ok(()),
+        true => Err(Error::invalid(format!(
+            "{} is a table of atio: use INSERT INTO or INSERT OVERWRITE",
+            target.shown
+        ))),
+    }
+}
+
 async fn check_ours(
     target: &StoreTarget,
     shape: Shape,
@@ -382,26 +419,15 @@ async fn check_ours(
     if shape == Shape::File {
         return Ok(());
     }
-    let below = |path: &String| {
-        path.strip_prefix(&target.name)
-            .and_then(|rest| rest.strip_prefix('/'))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let names: Vec<_> = old.iter().map(below).collect();
-    if is_table(names.iter().map(String::as_str)) {
-        return Err(Error::invalid(format!(
-            "{} is a table of atio: use INSERT INTO or INSERT OVERWRITE",
-            target.shown
-        )));
-    }
+    check_no_table(target, old)?;
+    let names: Vec<_> = old.iter().map(|path| below(target, path)).collect();
     if options.if_exists.is_some() {
         return Ok(());
     }
     let name = names::marker(&target.name);
     let marker = target.objects.get(&name).await?;
     let marker = marker.and_then(|bytes| Marker::parse(&bytes, &name).ok());
-    match marker.is_some_and(|marker| marker.names_all(names.iter().map(String::as_str))) {
+    match marker.is_some_and(|marker| marker.names_all(names.iter().copied())) {
         true => Ok(()),
         false => Err(foreign(&target.shown)),
     }

@@ -33,6 +33,9 @@ pub(crate) enum Target {
 pub(crate) struct LocalTarget {
     pub(super) folder: PathBuf,
     pub(super) name: String,
+    /// Whether something may be staged in the directory, and beside it.
+    pub(super) here: bool,
+    pub(super) beside: bool,
 }
 
 /// An object, or what begins with its name and a slash.
@@ -76,8 +79,10 @@ impl StoreTarget {
 }
 
 impl LocalTarget {
-    /// The directory must be there. Nothing is looked for in it.
-    pub(crate) fn new(path: &Path) -> Result<Self> {
+    /// Nothing is looked for in the directory, which need not be there. Files, and what is added
+    /// to a directory, are staged in directories alone that `may_stage` allows; a directory that
+    /// is made or replaced is staged beside itself.
+    pub(crate) fn new(path: &Path, may_stage: impl Fn(&Path) -> bool) -> Result<Self> {
         let unusable = || Error::invalid(format!("'{}' names no file", path.display()));
         let absolute = std::path::absolute(path).map_err(|error| unusable().with_source(error))?;
         let (Some(above), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -87,27 +92,43 @@ impl LocalTarget {
             .to_str()
             .ok_or_else(|| Error::invalid(format!("the path '{}' is not UTF-8", path.display())))?;
         names::check(name)?;
-        let folder = above.canonicalize().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::invalid(format!(
-                "the directory {} does not exist: make it first",
-                above.display()
-            )),
-            _ => Error::new(
-                ErrorKind::Storage,
-                format!("cannot look into {}", above.display()),
-            )
-            .with_source(error),
-        })?;
-        if !folder.is_dir() {
-            return Err(Error::invalid(format!(
-                "{} is a file, so nothing can be written in it",
-                above.display()
-            )));
-        }
+        let folder = resolve(above)?;
+        let here = may_stage(&folder);
+        let beside = folder.parent().is_some_and(may_stage);
         Ok(Self {
             folder,
             name: name.to_owned(),
+            here,
+            beside,
         })
+    }
+
+    /// The directory as a target beside which something can be staged; None if it is a place
+    /// of its own where files are mounted, or has a name that leaves no room for others.
+    pub(super) fn beside(&self) -> Option<Self> {
+        let name = self.folder.file_name()?.to_str()?;
+        let possible = self.beside && names::check(name).is_ok() && !is_mounted(&self.folder);
+        possible.then(|| Self {
+            folder: self.folder.parent().unwrap_or(&self.folder).to_owned(),
+            name: name.to_owned(),
+            here: true,
+            beside: false,
+        })
+    }
+
+    /// The directory that is there as one in which something can be staged.
+    pub(super) fn within(&self) -> Self {
+        Self {
+            folder: self.path(),
+            name: self.name.clone(),
+            here: true,
+            beside: false,
+        }
+    }
+
+    /// True if files can have a second name in the directory that is there.
+    pub(super) fn can_link(&self) -> bool {
+        self.here && !is_mounted(&self.path())
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -167,9 +188,12 @@ impl LocalTarget {
             let name = folder.file_name().and_then(|name| name.to_str());
             name.is_some_and(|name| names.contains(&name))
         };
-        let mut roots = vec![self.folder.as_path()];
-        if let Some(above) = self.folder.parent() {
-            if called(&self.folder, &[layout::METADATA, layout::DATA]) {
+        // One that is missing would be made.
+        let existing = self.folder.ancestors().find(|folder| folder.is_dir());
+        let folder = existing.unwrap_or(&self.folder);
+        let mut roots = vec![folder];
+        if let Some(above) = folder.parent() {
+            if called(folder, &[layout::METADATA, layout::DATA]) {
                 roots.push(above);
             }
             // The files of each transaction have a directory.
@@ -186,15 +210,22 @@ impl LocalTarget {
         }
     }
 
-    /// Fails if the directory that is there holds anything that atio did not write.
+    /// Fails if the directory that is there is a table.
+    pub(super) fn check_no_table(&self) -> Result<()> {
+        let path = self.path();
+        match holds_table(&path) {
+            false => Ok(()),
+            true => Err(table(&path)),
+        }
+    }
+
+    /// Fails if the directory that is there holds anything that atio did not write, or, where
+    /// that was asked for explicitly, if it is a table.
     pub(super) fn check_ours(&self, explicit: bool) -> Result<()> {
         let path = self.path();
         let found = walk(&path).map_err(|error| self.cannot("look into", error))?;
         if is_table(found.iter().map(String::as_str)) {
-            return Err(Error::invalid(format!(
-                "{} is a table of atio: use INSERT INTO or INSERT OVERWRITE",
-                path.display()
-            )));
+            return Err(table(&path));
         }
         if explicit || found.is_empty() {
             return Ok(());
@@ -264,10 +295,95 @@ impl LocalTarget {
         }
     }
 
+    /// True if `folder`, which is open, still is the directory.
+    #[cfg(unix)]
+    pub(super) fn is_in(&self, folder: &File) -> bool {
+        use std::os::unix::fs::MetadataExt;
+
+        let of = |meta: io::Result<Metadata>| meta.ok().map(|meta| (meta.dev(), meta.ino()));
+        of(folder.metadata()) == of(fs::metadata(&self.folder))
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn is_in(&self, _: &File) -> bool {
+        self.folder.is_dir()
+    }
+
     pub(super) fn cannot(&self, verb: &str, error: io::Error) -> Error {
         let what = format!("cannot {verb} {}", self.path().display());
         Error::new(ErrorKind::Storage, what).with_source(error)
     }
+}
+
+/// The path with links resolved as far as it exists. What is missing may be made, so nothing
+/// but directories may be on the way.
+fn resolve(folder: &Path) -> Result<PathBuf> {
+    let mut missing = Vec::new();
+    let mut existing = folder;
+    let found = loop {
+        match existing.canonicalize() {
+            Ok(found) => break found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(error) => {
+                let what = format!("cannot look into {}", existing.display());
+                return Err(Error::new(ErrorKind::Storage, what).with_source(error));
+            }
+        }
+        if existing.is_symlink() {
+            return Err(Error::invalid(format!(
+                "{} is a symbolic link to nothing, so nothing can be written in it",
+                existing.display()
+            )));
+        }
+        let (Some(above), Some(name)) = (existing.parent(), existing.file_name()) else {
+            return Err(Error::invalid(format!(
+                "{} leads back out of a directory that does not exist",
+                folder.display()
+            )));
+        };
+        missing.push(name);
+        existing = above;
+    };
+    if !found.is_dir() {
+        return Err(Error::invalid(format!(
+            "{} is a file, so nothing can be written in it",
+            existing.display()
+        )));
+    }
+    Ok(missing
+        .into_iter()
+        .rev()
+        .fold(found, |path, name| path.join(name)))
+}
+
+/// True if files here cannot be renamed to the directory above, nor the other way: others are
+/// mounted here, or it is a volume of its own.
+#[cfg(unix)]
+fn is_mounted(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let device = |path: &Path| fs::metadata(path).ok().map(|meta| meta.dev());
+    is_mount_root(folder) || folder.parent().map(device) != Some(device(folder))
+}
+
+/// What is mounted may be another directory of the same file system.
+#[cfg(target_os = "linux")]
+fn is_mount_root(folder: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+    statx(CWD, folder, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn is_mount_root(_: &Path) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn is_mounted(_: &Path) -> bool {
+    false
 }
 
 /// True if these paths in a directory, or names of objects below a prefix, are of a table.
@@ -292,6 +408,13 @@ fn holds_table(folder: &Path) -> bool {
     })
 }
 
+fn table(path: &Path) -> Error {
+    Error::invalid(format!(
+        "{} is a table of atio: use INSERT INTO or INSERT OVERWRITE",
+        path.display()
+    ))
+}
+
 pub(super) fn foreign(shown: &str) -> Error {
     Error::invalid(format!(
         "{shown} is a directory with files in it that atio did not write: give another name, or the option 'atio.if_exists' 'replace' to replace it with all that is in it"
@@ -299,7 +422,7 @@ pub(super) fn foreign(shown: &str) -> Error {
 }
 
 /// The paths of all files below `folder`, and of what is neither file nor directory.
-fn walk(folder: &Path) -> io::Result<Vec<String>> {
+pub(super) fn walk(folder: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {

@@ -7,20 +7,24 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use object_store::ObjectStore;
 
+use super::folders::MadeFolders;
 use super::intake::{Intake, Place, Reserve};
 use super::leftovers::clean_target;
 use super::marker::Marker;
 use super::mode::keep_mode;
-use super::options::{Existing, FileOptions};
-use super::publish::{self, Published};
+use super::options::{Existing, FileOptions, Marking};
+use super::publish::{self, OnDisk, Published, Staged};
 use super::remote::Remote;
-use super::staged::Staged;
+use super::staged::{StagedFile, StagedFolder};
 use super::target::{LocalTarget, Shape, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::blocking;
 
 /// What the target is called in the store that the engine's writers are given.
 pub(crate) const OUT: &str = "out";
+
+/// How often a directory that was made may be taken away before something is made in it.
+const TRIES: usize = 16;
 
 /// How a write begins.
 pub(crate) enum Begun {
@@ -42,7 +46,7 @@ pub(crate) struct FileWrite {
 }
 
 enum Stage {
-    Disk(Option<Staged>),
+    Disk(Option<OnDisk>),
     Store(Remote),
 }
 
@@ -70,9 +74,9 @@ impl FileWrite {
         let (stage, place) = match target {
             Target::Disk(local) => {
                 let (local, options) = (local.clone(), options.clone());
-                match on_disk(move || begin(&local, shape, &options)).await? {
+                match run_on_disk(move || begin(&local, shape, &options)).await? {
                     None => return Ok(Begun::Skip),
-                    Some((staged, place)) => (Stage::Disk(Some(staged)), place),
+                    Some((on_disk, place)) => (Stage::Disk(Some(on_disk)), place),
                 }
             }
             Target::Store(store) => match Remote::begin(store, shape, options).await? {
@@ -126,7 +130,8 @@ impl FileWrite {
             synced: self.intake.synced(),
             published: Duration::ZERO,
         };
-        let marker = self.options.marker.then(|| {
+        let marked = self.options.marker != Marking::Off;
+        let marker = marked.then(|| {
             let name = match &self.target {
                 Target::Disk(target) => &target.name,
                 Target::Store(target) => &target.name,
@@ -155,18 +160,18 @@ impl FileWrite {
                 done.await
                     .unwrap_or_else(|error| Err(unknown(&self.target, error)))?
             }
-            Stage::Disk(staged) => {
-                let (Target::Disk(target), Some(staged)) = (&self.target, staged.take()) else {
+            Stage::Disk(on_disk) => {
+                let (Target::Disk(target), Some(on_disk)) = (&self.target, on_disk.take()) else {
                     return Err(Error::invalid("a write cannot be finished twice"));
                 };
-                let (target, shape) = (target.clone(), self.shape);
+                let target = target.clone();
                 let (options, intake) = (self.options.clone(), self.intake.clone());
                 let done = blocking(move || {
                     let synced = intake
                         .sync_folders()
                         .map_err(|error| target.cannot("write", error));
                     Ok(synced.and_then(|()| {
-                        publish::publish(&target, shape, staged, marker.as_ref(), &options)
+                        publish::publish(&target, on_disk, marker.as_ref(), &options)
                     }))
                 });
                 done.await
@@ -188,7 +193,7 @@ impl FileWrite {
         self.intake.abort().await;
         if let Stage::Disk(staged) = &mut self.stage {
             let staged = staged.take();
-            on_disk(move || {
+            run_on_disk(move || {
                 drop(staged);
                 Ok(())
             })
@@ -212,48 +217,75 @@ impl Drop for FileWrite {
     }
 }
 
+/// None if the target is to be left as it is.
 fn begin(
     target: &LocalTarget,
     shape: Shape,
     options: &FileOptions,
-) -> Result<Option<(Staged, Place)>> {
+) -> Result<Option<(OnDisk, Place)>> {
     let old = publish::look(target, shape, options)?;
-    if old.is_some() && options.existing() == Existing::Skip {
+    if old.is_some() && options.existing(shape) == Existing::Skip {
         return Ok(None);
     }
-    clean_target(target);
+    let mut made = MadeFolders::default();
+    let make = |made: &mut MadeFolders| {
+        made.make(&target.folder, options.durability)
+            .map_err(|error| target.cannot("make the directory of", error))
+    };
+    make(&mut made)?;
+    let appends = shape == Shape::Folder && options.existing(shape) == Existing::Append;
+    clean_target(target, appends)?;
     let begun = || -> std::io::Result<(Staged, Place)> {
-        match shape {
+        Ok(match shape {
             Shape::File => {
-                let staged = match &old {
-                    None => Staged::file(target)?,
-                    Some(old) => {
-                        let staged = Staged::private_file(target)?;
-                        keep_mode(staged.as_file(), old)?;
-                        staged
-                    }
-                };
-                let path = staged.path().to_owned();
-                let place = Place::File(path, staged.as_file().try_clone()?, options.durability);
-                Ok((staged, place))
+                let staged = StagedFile::new(target, old.is_some())?;
+                if let Some(old) = &old {
+                    keep_mode(staged.as_file(), old)?;
+                }
+                let place = Place::File(staged.as_file().try_clone()?, options.durability);
+                (Staged::File(staged), place)
             }
             Shape::Folder => {
-                let staged = Staged::folder(target)?;
+                let staged = match &old {
+                    Some(_) if options.existing(shape) == Existing::Append => {
+                        StagedFolder::adding_to(target)?
+                    }
+                    _ => StagedFolder::new(target)?,
+                };
                 let place = Place::Folder(staged.path().to_owned(), options.durability);
-                Ok((staged, place))
+                (Staged::Folder(staged), place)
             }
-        }
+        })
     };
-    begun().map(Some).map_err(|error| {
+    let mut staged = begun();
+    for _ in 0..TRIES {
+        match &staged {
+            // Another statement that made the directory failed, and took it away just now.
+            Err(error) if is_removed(error) => {
+                make(&mut made)?;
+                staged = begun();
+            }
+            _ => break,
+        }
+    }
+    let (staged, place) = staged.map_err(|error| {
         let what = format!(
             "cannot write {}: no file can be made in its directory",
             target.path().display()
         );
         Error::new(ErrorKind::Storage, what).with_source(error)
-    })
+    })?;
+    Ok(Some((OnDisk { staged, made }, place)))
 }
 
-async fn on_disk<T: Send + 'static>(
+/// True if a directory may have been removed while something was made in it, which Linux also
+/// calls EPERM.
+fn is_removed(error: &std::io::Error) -> bool {
+    const EPERM: i32 = 1;
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(EPERM)
+}
+
+async fn run_on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = blocking(move || Ok(work())).await;

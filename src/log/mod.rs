@@ -46,7 +46,8 @@ pub(crate) use expire::{Expiry, ExpiryRow};
 pub(crate) use footer::{Footer, stats_columns};
 pub(crate) use history::HistoryEntry;
 pub(crate) use local::{
-    LocalUpload, blocking, cannot_write, make_folders, rename_new, step, sync_folder, sync_rename,
+    LocalUpload, blocking, cannot_write, make_all, make_folders, rename_new, step, sync_folder,
+    sync_rename,
 };
 pub(crate) use mark::{Mark, Target};
 pub(crate) use merge::StagedMerge;

@@ -15,10 +15,11 @@ use datafusion::common::file_options::file_type::FileType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{GetExt, Statistics};
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::file_format::arrow::ArrowFormatFactory;
 use datafusion::datasource::file_format::csv::CsvFormatFactory;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormatFactory;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::file_format::parquet::{ParquetFormat, ParquetFormatFactory};
 use datafusion::datasource::file_format::write::get_writer_schema;
 use datafusion::datasource::file_format::{
     FileFormat, FileFormatFactory, file_type_to_format, format_as_file_type,
@@ -28,7 +29,7 @@ use datafusion::datasource::physical_plan::{
     FileOutputMode, FileScanConfig, FileSinkConfig, FileSource,
 };
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::dml::CopyTo;
@@ -42,7 +43,7 @@ use super::formats::NoFormat;
 use super::publish::{Job, PublishExec, STAGING_URL};
 use super::target::{CopyTarget, shape};
 use crate::error::{Error, Result as AtioResult};
-use crate::file::{FileOptions, OUT, Shape};
+use crate::file::{FileOptions, Marking, OUT, Shape};
 use crate::table::check_parquet_writer;
 
 const SINGLE_FILE: &str = "single_file_output";
@@ -77,15 +78,29 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
     if crate::database::is_database(&copy.file_type) {
         return Ok((copy, false));
     }
-    let inner = file_type_to_format(&copy.file_type)?;
+    // Of a kind that the engine does not know, either.
+    let Ok(inner) = file_type_to_format(&copy.file_type) else {
+        return Ok((copy, false));
+    };
     if inner.is::<AtioFormatFactory>() {
         return Ok((copy, false));
     }
-    let target = CopyTarget::parse(&copy.output_url)?;
     if let Some(none) = inner.downcast_ref::<NoFormat>() {
         return Err(none.refused().into());
     }
     let format = inner.get_ext().to_lowercase();
+    if !is_published(inner.as_ref()) {
+        return match copy.options.keys().find(|key| FileOptions::is_ours(key)) {
+            None => Ok((copy, false)),
+            Some(key) => Err(Error::unsupported(format!(
+                "{} is written in a way of its own, which takes no option '{}'",
+                format.to_uppercase(),
+                key.escape_debug()
+            ))
+            .into()),
+        };
+    }
+    let target = CopyTarget::parse(&copy.output_url)?;
     let mut keep_columns = false;
     let mut ours = BTreeSet::new();
     for (key, value) in std::mem::take(&mut copy.options) {
@@ -114,6 +129,14 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
         .get(SINGLE_FILE)
         .map(|value| value.trim() == "true");
     let shape = shape(&copy.output_url, single_file, !copy.partition_by.is_empty());
+    options.check(shape)?;
+    if let (Marking::At(_), CopyTarget::Store(_)) = (&options.marker, &target) {
+        return Err(Error::unsupported(format!(
+            "the marker of {} lies beside it: for a target on an object store 'atio.marker' is 'true' or 'false'",
+            target.shown()
+        ))
+        .into());
+    }
     if options.backup && shape == Shape::Folder && matches!(target, CopyTarget::Store(_)) {
         return Err(Error::unsupported(format!(
             "cannot back up {}: of a directory on an object store no backup is kept; leave out the option 'atio.backup'",
@@ -137,11 +160,17 @@ pub(super) fn wrap(mut copy: CopyTo, mut options: FileOptions) -> Result<(CopyTo
     Ok((copy, true))
 }
 
-fn cannot_write(format: &str) -> Error {
-    let format = format.to_uppercase();
-    Error::unsupported(format!(
-        "COPY cannot write the format {format} in this session"
-    ))
+/// True for formats that write to the store that they are given; those of other libraries may
+/// write in a way of their own.
+fn is_published(factory: &dyn FileFormatFactory) -> bool {
+    #[cfg(feature = "xlsx")]
+    if crate::file::is_xlsx(factory) {
+        return true;
+    }
+    factory.is::<CsvFormatFactory>()
+        || factory.is::<JsonFormatFactory>()
+        || factory.is::<ParquetFormatFactory>()
+        || factory.is::<ArrowFormatFactory>()
 }
 
 /// The format of a COPY, and all that is to be known beside it.
@@ -195,20 +224,13 @@ impl FileFormatFactory for AtioFormatFactory {
         state: &dyn Session,
         options: &HashMap<String, String>,
     ) -> Result<Arc<dyn FileFormat>> {
-        let create = |options: &HashMap<String, String>| {
-            self.0.inner.create(state, options).map_err(|error| {
-                let format = self.0.inner.get_ext().to_uppercase();
-                let what = format!("the options of COPY to {format}");
-                Error::from_datafusion(&what, error)
-            })
-        };
-        let mut inner = create(options)?;
+        let mut inner = self.0.inner.create(state, options)?;
         if !options.contains_key(COMPRESSION)
             && let Some(compression) = self.0.compression()
         {
             let mut options = options.clone();
             options.insert(COMPRESSION.to_owned(), compression.to_owned());
-            inner = create(&options)?;
+            inner = self.0.inner.create(state, &options)?;
         }
         Ok(Arc::new(AtioFormat {
             inner,
@@ -321,11 +343,7 @@ impl FileFormat for AtioFormat {
         let writer = self
             .inner
             .create_writer_physical_plan(Arc::clone(&input), state, staged, order.clone())
-            .await
-            .map_err(|error| match error.find_root() {
-                DataFusionError::NotImplemented(_) => cannot_write(&format).into(),
-                _ => error,
-            })?;
+            .await?;
         let job = Job {
             format,
             target: target.clone(),
@@ -338,7 +356,7 @@ impl FileFormat for AtioFormat {
             writer,
             order,
             Arc::new(job),
-        )?))
+        )))
     }
 
     fn file_source(&self, schema: TableSchema) -> Arc<dyn FileSource> {

@@ -1,6 +1,6 @@
 //! The table functions about files that COPY writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{BooleanArray, StringArray, UInt64Array};
@@ -74,11 +74,12 @@ fn restore(
         Field::new("has_backup", DataType::Boolean, false),
     ]));
     let (rows_schema, runtime) = (Arc::clone(&schema), Arc::clone(runtime));
+    let policy = Arc::new(policy.clone());
     produced::provider("atio_restore", schema, move |_| {
         let (schema, target) = (Arc::clone(&rows_schema), target.clone());
-        let runtime = Arc::clone(&runtime);
+        let (runtime, policy) = (Arc::clone(&runtime), Arc::clone(&policy));
         Box::pin(async move {
-            let swapped = file::restore(&target.open(&runtime)?).await?;
+            let swapped = file::restore(&target.open(&runtime, &policy)?).await?;
             let columns: Vec<Arc<dyn datafusion::arrow::array::Array>> = vec![
                 Arc::new(StringArray::from(vec![target.shown()])),
                 Arc::new(BooleanArray::from(vec![swapped])),
@@ -94,6 +95,7 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
     let folder = local(text)?;
     let access = if dry_run { Access::Read } else { Access::Write };
     policy.check_path(&folder, access)?;
+    let policy = policy.clone();
     let schema = Arc::new(Schema::new(vec![
         Field::new("path", DataType::Utf8, false),
         Field::new("bytes", DataType::UInt64, false),
@@ -102,8 +104,11 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
     let rows_schema = Arc::clone(&schema);
     produced::provider("atio_clean", schema, move |_| {
         let (schema, folder) = (Arc::clone(&rows_schema), folder.clone());
+        let policy = policy.clone();
         Box::pin(async move {
-            let left = clean_folder(folder, dry_run).await?;
+            // Where the policy forbids it nothing was staged beside the directory.
+            let may_look = move |above: &Path| policy.check_path(above, access).is_ok();
+            let left = clean_folder(folder, may_look, dry_run).await?;
             let paths = left.iter().map(|left| left.path.display().to_string());
             let columns: Vec<Arc<dyn datafusion::arrow::array::Array>> = vec![
                 Arc::new(StringArray::from_iter_values(paths)),
@@ -132,8 +137,12 @@ pub(super) fn local(text: &str) -> AtioResult<PathBuf> {
     }
 }
 
-pub(super) async fn clean_folder(folder: PathBuf, dry_run: bool) -> AtioResult<Vec<Leftover>> {
-    let cleaned = blocking(move || Ok(file::clean(&folder, dry_run))).await;
+pub(super) async fn clean_folder(
+    folder: PathBuf,
+    may_look: impl Fn(&Path) -> bool + Send + 'static,
+    dry_run: bool,
+) -> AtioResult<Vec<Leftover>> {
+    let cleaned = blocking(move || Ok(file::clean(&folder, may_look, dry_run))).await;
     cleaned.unwrap_or_else(|error| {
         Err(Error::new(ErrorKind::Storage, "cleaning up was cut off").with_source(error))
     })

@@ -33,10 +33,11 @@ use object_store::ObjectStore;
 use tracing::Instrument;
 
 use super::copy_checks::Values;
+use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind};
 use crate::estimate::expected_rows;
-use crate::file::{Begun, FileOptions, FileWrite, Reserve, Shape, Written};
+use crate::file::{Begun, FileOptions, FileWrite, Marking, Reserve, Shape, Written};
 use crate::progress::{Listener, Reporter, Step};
 use crate::settings::CommitSettings;
 use crate::table::{check_output, without_panic};
@@ -78,14 +79,7 @@ impl PublishExec {
         writer: Arc<dyn ExecutionPlan>,
         order: Option<LexRequirement>,
         job: Arc<Job>,
-    ) -> Result<Self> {
-        if sink(&writer).is_none() {
-            return Err(Error::unsupported(format!(
-                "the format {} writes in a way of its own, which cannot be made atomic",
-                job.format.to_uppercase()
-            ))
-            .into());
-        }
+    ) -> Self {
         let schema = Arc::new(Schema::new(vec![Field::new(
             "count",
             DataType::UInt64,
@@ -99,7 +93,7 @@ impl PublishExec {
         )
         .with_scheduling_type(SchedulingType::Cooperative)
         .with_evaluation_type(EvaluationType::Eager);
-        Ok(Self {
+        Self {
             input,
             writer,
             order,
@@ -107,7 +101,7 @@ impl PublishExec {
             schema,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
-        })
+        }
     }
 
     fn record(&self, written: &Written, writing: Duration) {
@@ -139,7 +133,12 @@ impl PublishExec {
         let Some(writer) = sink(&self.writer) else {
             return Err(Error::invalid("a COPY has no writer").into());
         };
-        let target = job.target.open(&context.runtime_env())?;
+        let policy = context.session_config().get_extension::<AtioPolicy>();
+        let policy = policy.unwrap_or_default();
+        if let Marking::At(path) = &job.options.marker {
+            policy.check_path(path, Access::Write)?;
+        }
+        let target = job.target.open(&context.runtime_env(), &policy)?;
         CommitSettings::take(context.session_config()).check_no_version(&target.shown())?;
         check_output(&context.session_config().options().execution)?;
         let reserve = reserve(&context);
@@ -336,7 +335,7 @@ impl ExecutionPlan for PublishExec {
         let [input] =
             <[_; 1]>::try_from(children).map_err(|_| Error::invalid("a COPY has one input"))?;
         let (writer, job) = (Arc::clone(&self.writer), Arc::clone(&self.job));
-        Ok(Arc::new(Self::new(input, writer, self.order.clone(), job)?))
+        Ok(Arc::new(Self::new(input, writer, self.order.clone(), job)))
     }
 
     fn with_new_children(

@@ -96,10 +96,14 @@ impl CopyTarget {
         }
     }
 
-    /// The place itself. On a local disk the directory must be there.
-    pub(super) fn open(&self, runtime: &RuntimeEnv) -> Result<Target> {
+    /// The place itself. On a local disk files are not staged where `policy` does not allow it.
+    pub(super) fn open(&self, runtime: &RuntimeEnv, policy: &AtioPolicy) -> Result<Target> {
         let location = match self {
-            Self::Local(path) => return Ok(Target::Disk(LocalTarget::new(path)?)),
+            Self::Local(path) => {
+                let may_stage =
+                    |folder: &std::path::Path| policy.check_path(folder, Access::Write).is_ok();
+                return Ok(Target::Disk(LocalTarget::new(path, may_stage)?));
+            }
             Self::Store(location) => location,
         };
         let store = stores::store(runtime, location)?;

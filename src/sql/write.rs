@@ -18,7 +18,7 @@ use super::file_functions::{clean_folder, local};
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, Result as AtioResult};
-use crate::file::{self, Existing, FileOptions, Hash};
+use crate::file::{self, Existing, FileOptions, Hash, Marking};
 use crate::log::Durability;
 
 /// How [`write`](write()) writes.
@@ -33,8 +33,13 @@ pub struct WriteOptions {
     pub if_exists: Option<Existing>,
     /// Keeps what is replaced, for [`restore`].
     pub backup: bool,
-    /// Writes the [`Marker`](crate::Marker); true by default.
+    /// Writes the [`Marker`](crate::Marker); true by default. It lies beside the target, where
+    /// a program that reads all files of that directory, hidden ones too, takes it for data, as
+    /// `CREATE EXTERNAL TABLE` of DataFusion does: write it to another place then, or not at all.
     pub marker: bool,
+    /// Where the marker is written to in place of that, on the local disk. Its directory must
+    /// be there.
+    pub marker_path: Option<PathBuf>,
     /// What the marker knows the content by.
     pub hash: Hash,
     /// Waits until a power failure takes nothing of it; true by default.
@@ -53,6 +58,7 @@ impl Default for WriteOptions {
             if_exists: None,
             backup: false,
             marker: true,
+            marker_path: None,
             hash: Hash::default(),
             durable: true,
             partition_by: Vec::new(),
@@ -137,14 +143,28 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
     let file_options = FileOptions {
         if_exists: options.if_exists,
         backup: options.backup,
-        marker: options.marker,
+        appends: false,
+        marker: match options.marker_path {
+            _ if !options.marker => Marking::Off,
+            None => Marking::Beside,
+            Some(path) => Marking::At(path),
+        },
         hash: options.hash,
         durability: match options.durable {
             true => Durability::Full,
             false => Durability::None,
         },
     };
-    let (copy, _) = wrap(copy, file_options)?;
+    let (copy, published) = wrap(copy, file_options)?;
+    #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
+    let published = published || crate::database::is_database(&copy.file_type);
+    if !published {
+        return Err(Error::unsupported(format!(
+            "the format {} is written in a way of its own, which need not be complete or not at all: use COPY",
+            format.to_uppercase().escape_debug()
+        ))
+        .into());
+    }
     let batches = DataFrame::new(state, LogicalPlan::Copy(copy))
         .collect()
         .await?;
@@ -166,8 +186,9 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
 /// [`Damaged`](crate::ErrorKind::Damaged) if it is not what its marker says.
 pub async fn restore(ctx: &SessionContext, target: &str) -> AtioResult<bool> {
     let parsed = CopyTarget::parse(target)?;
-    parsed.check(&AtioPolicy::of(&ctx.state()), Access::Write)?;
-    file::restore(&parsed.open(&ctx.runtime_env())?).await
+    let policy = AtioPolicy::of(&ctx.state());
+    parsed.check(&policy, Access::Write)?;
+    file::restore(&parsed.open(&ctx.runtime_env(), &policy)?).await
 }
 
 /// Removes what writers that died have left in a local directory, and returns where it was.
@@ -179,6 +200,6 @@ pub async fn restore(ctx: &SessionContext, target: &str) -> AtioResult<bool> {
 ///
 /// [`Storage`](crate::ErrorKind::Storage) if the directory cannot be read or written.
 pub async fn clean(directory: &str) -> AtioResult<Vec<PathBuf>> {
-    let left = clean_folder(local(directory)?, false).await?;
+    let left = clean_folder(local(directory)?, |_| true, false).await?;
     Ok(left.into_iter().map(|left| left.path).collect())
 }

@@ -1,6 +1,6 @@
 //! Where rows go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use atio::{Existing, WriteOptions};
@@ -21,7 +21,7 @@ use futures::StreamExt;
 use super::exact::{self, Text};
 use super::format::Format;
 use super::input::{self, Input, find_table};
-use super::write::{IfExists, Wishes};
+use super::write::{IfExists, NO_MARKER, Wishes};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -84,6 +84,19 @@ impl Output {
                 Some("--backup is for files; a database has backups of its own")
             }
             (
+                Kind::Table | Kind::Database(_),
+                Wishes {
+                    marker: Some(_), ..
+                },
+            ) => Some("--marker is for files"),
+            (
+                Kind::File(_),
+                Wishes {
+                    marker: Some("true" | "false" | "yes" | "no" | "on" | "off"),
+                    ..
+                },
+            ) => Some("--marker is a path, or 'none'"),
+            (
                 Kind::File(_),
                 Wishes {
                     if_exists: Some(IfExists::Append),
@@ -142,6 +155,8 @@ impl Output {
                 Some(IfExists::Append) | None => None,
             },
             backup: wishes.backup,
+            marker: wishes.marker != Some(NO_MARKER),
+            marker_path: wishes.marker.map(PathBuf::from),
             // A name without an ending is one, too, if it is said to be a file.
             single_file: Some(!self.location.ends_with('/')),
             ..WriteOptions::default()

@@ -57,6 +57,11 @@ pub(crate) struct Write {
     #[arg(long)]
     backup: bool,
 
+    /// Where the marker of a file lies, or 'none' [default: beside it, where programs that read
+    /// all files of a directory, hidden ones too, take it for data]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
+    marker: Option<String>,
+
     /// What the history of an atio table says of it
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
@@ -75,11 +80,16 @@ pub(super) enum IfExists {
     Append,
 }
 
+/// In place of the path of a marker.
+pub(super) const NO_MARKER: &str = "none";
+
 /// What there is to say about a write.
 pub(super) struct Wishes<'a> {
     pub(super) if_exists: Option<IfExists>,
     pub(super) create: bool,
     pub(super) backup: bool,
+    /// A path, or [`NO_MARKER`].
+    pub(super) marker: Option<&'a str>,
     pub(super) message: Option<&'a str>,
 }
 
@@ -89,6 +99,7 @@ impl Write {
             if_exists: self.if_exists,
             create: self.create,
             backup: self.backup,
+            marker: self.marker.as_deref(),
             message: self.message.as_deref(),
         };
         // Before anything is read: what cannot be written need not be.

@@ -26,8 +26,8 @@ fn an_option_of_copy_that_is_given_twice_is_refused() {
 #[test]
 fn copy_writes_a_file_and_its_marker_and_restores_a_backup() {
     let home = TempDir::new().unwrap();
-    let sql = "COPY (SELECT 1 AS a) TO 'a.csv' STORED AS CSV; \
-               COPY (SELECT 2 AS a) TO 'a.csv' STORED AS CSV OPTIONS ('atio.backup' 'true'); \
+    let sql = "COPY (SELECT 1 AS a) TO 'a.csv' STORED AS CSV OPTIONS ('atio.marker' 'true'); \
+               COPY (SELECT 2 AS a) TO 'a.csv' STORED AS CSV OPTIONS ('atio.backup' 'true', 'atio.marker' 'true'); \
                SELECT has_backup FROM atio_restore('a.csv')";
     succeeded(&run(home.path(), &["-q", "-c", sql]));
     assert_eq!(

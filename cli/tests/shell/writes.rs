@@ -100,6 +100,29 @@ fn a_file_that_is_there_is_replaced_refused_or_left_alone_as_asked() {
 }
 
 #[test]
+fn a_marker_lies_beside_a_file_or_where_it_is_wished_and_missing_directories_are_made() {
+    let home = home();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(home.path().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    for arguments in [
+        &["in.csv", "a/b/out.csv"][..],
+        &["in.csv", "c/out.csv", "--marker", "none"],
+        &["in.csv", "d/out.csv", "--marker", "done.json"],
+    ] {
+        wrote(home.path(), arguments);
+    }
+    assert_eq!(names("a/b"), [".out.csv._SUCCESS", "out.csv"]);
+    assert_eq!(names("c"), ["out.csv"]);
+    assert_eq!(names("d"), ["out.csv"]);
+    assert_eq!(names(""), ["a", "c", "d", "done.json", "in.csv"]);
+}
+
+#[test]
 fn a_table_is_made_only_if_asked_and_then_appended_to() {
     let home = home();
     let missing = failed(&run(home.path(), &["write", "in.csv", "t"]));
@@ -324,8 +347,11 @@ fn what_cannot_be_read_changes_nothing_and_is_named() {
             "old\n"
         );
     }
-    let message = failed(&run(home.path(), &["write", "in.csv", "nowhere/out.csv"]));
-    assert!(message.contains("nowhere"), "{message}");
+    let message = failed(&run(home.path(), &["write", "in.csv", "notes/out.csv"]));
+    assert!(
+        message.contains("notes is a file, so nothing can be written in it"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -336,6 +362,7 @@ fn options_that_make_no_sense_for_the_target_are_refused() {
         vec!["in.csv", "out.csv", "--create"],
         vec!["in.csv", "out.csv", "--message", "x"],
         vec!["in.csv", "t", "--backup"],
+        vec!["in.csv", "t", "--marker", "none"],
         vec!["in.csv", "out.avro"],
         vec![
             "in.csv",

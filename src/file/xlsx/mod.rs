@@ -61,6 +61,11 @@ pub(crate) fn register_xlsx(state: &mut SessionState) -> Result<()> {
     }
 }
 
+/// True if files of this format are workbooks of ours.
+pub(crate) fn is_xlsx(factory: &dyn FileFormatFactory) -> bool {
+    factory.is::<XlsxFactory>()
+}
+
 #[derive(Debug)]
 struct XlsxFactory;
 

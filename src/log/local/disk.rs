@@ -61,7 +61,7 @@ impl Disk {
 
     /// Makes the directories of a new table, and all above them that are missing.
     pub(in crate::log) fn make_table(&self) -> io::Result<()> {
-        make_all(&self.root, self.durability)?;
+        make_all(&self.root, self.durability, &mut Vec::new())?;
         if let Some(above) = self.root.parent() {
             // Whoever made the root may have died before this. If it may not be opened, it was
             // made by somebody else, long ago.
@@ -281,26 +281,30 @@ pub(crate) fn sync_rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Makes the directory `path`, and all above it that is missing, for good.
 pub(crate) fn make_folders(path: &Path) -> Result<()> {
-    make_all(path, Durability::Full).map_err(|error| {
+    make_all(path, Durability::Full, &mut Vec::new()).map_err(|error| {
         let what = format!("cannot make the directory {}", path.display());
         Error::new(ErrorKind::Storage, what).with_source(error)
     })
 }
 
-/// Makes `path` and all above it that is missing, each durable in the one above.
-fn make_all(path: &Path, durability: Durability) -> io::Result<()> {
+/// Makes `path` and all above it that is missing, each durable in the one above. Those that
+/// this made are in `made`, the outermost first, also if it fails.
+pub(crate) fn make_all(
+    path: &Path,
+    durability: Durability,
+    made: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let above = path.parent();
     if let Some(above) = above {
-        make_all(above, durability)?;
+        make_all(above, durability, made)?;
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => {
-            return Err(error);
-        }
-        _ => {}
+    match step("make-folder", path).and_then(|()| fs::create_dir(path)) {
+        Ok(()) => made.push(path.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
     }
     match (above, durability) {
         (Some(above), Durability::Full) => sync_folder(above),

@@ -21,7 +21,9 @@ mod upload;
 mod writer;
 
 pub(super) use disk::Disk;
-pub(crate) use disk::{blocking, make_folders, rename_new, step, sync_folder, sync_rename};
+pub(crate) use disk::{
+    blocking, make_all, make_folders, rename_new, step, sync_folder, sync_rename,
+};
 pub(crate) use upload::LocalUpload;
 pub(super) use writer::LocalWriter;
 pub(crate) use writer::cannot_write;

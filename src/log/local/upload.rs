@@ -26,6 +26,8 @@ struct State {
     /// None once it is published or given up.
     file: Mutex<Option<File>>,
     staged: PathBuf,
+    /// Whether it has that name already.
+    is_named: bool,
     /// A part that failed, or was never finished, spoils the whole.
     parts: Mutex<Parts>,
     publish: Box<Publish>,
@@ -38,15 +40,35 @@ struct Parts {
 }
 
 impl LocalUpload {
-    /// `publish` makes the finished file durable and gives it its name.
+    /// `publish` makes the finished file durable and gives it its name. If that fails, `staged`
+    /// is removed.
     pub(crate) fn new(
         file: File,
         staged: PathBuf,
         publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::begin(file, staged, true, publish)
+    }
+
+    /// The same of a file without a name; messages call it `shown`, and nothing is removed.
+    pub(crate) fn unnamed(
+        file: File,
+        shown: PathBuf,
+        publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::begin(file, shown, false, publish)
+    }
+
+    fn begin(
+        file: File,
+        staged: PathBuf,
+        is_named: bool,
+        publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let state = State {
             file: Mutex::new(Some(file)),
             staged,
+            is_named,
             parts: Mutex::default(),
             publish: Box::new(publish),
         };
@@ -75,19 +97,24 @@ impl State {
         let file = open.take().ok_or_else(given_up)?;
         let parts = lock(&self.parts);
         if parts.written < parts.begun {
-            std::fs::remove_file(&self.staged).ok();
+            self.remove();
             return Err(io::Error::other(format!(
                 "{} of {} parts were not written",
                 parts.begun - parts.written,
                 parts.begun
             )));
         }
-        (self.publish)(&file, &self.staged)
-            .inspect_err(|_| drop(std::fs::remove_file(&self.staged)))
+        (self.publish)(&file, &self.staged).inspect_err(|_| self.remove())
     }
 
     fn abort(&self) {
         if lock(&self.file).take().is_some() {
+            self.remove();
+        }
+    }
+
+    fn remove(&self) {
+        if self.is_named {
             std::fs::remove_file(&self.staged).ok();
         }
     }

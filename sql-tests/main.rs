@@ -14,6 +14,7 @@ mod faults;
 mod files;
 mod golden;
 mod hazards;
+mod hosts;
 mod inputs;
 mod loads;
 mod matrix;

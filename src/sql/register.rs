@@ -91,16 +91,16 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
             let free = !policy.limits_places();
             for (stored_as, factory) in crate::database::factories(free) {
                 let factories = state.table_factories_mut();
-                factories.insert(stored_as.to_owned(), factory);
+                // What the host knows of the name is better, here and below.
+                factories.entry(stored_as.to_owned()).or_insert(factory);
             }
             for format in crate::database::formats(free) {
-                state.register_file_format(format, false)?;
+                state.register_file_format(format, false).ok();
             }
         }
         #[cfg(feature = "xlsx")]
         crate::file::register_xlsx(&mut state)?;
         for format in NoFormat::all() {
-            // What the host knows of the name is better.
             state.register_file_format(Arc::new(format), false).ok();
         }
     }

@@ -68,6 +68,31 @@ impl AtioRelations {
         Ok(session.read().clone())
     }
 
+    /// What the planners of the host that come after this one make of a relation that is not
+    /// atio's; fails with `refusal` if it is none of theirs either.
+    fn leave_to_others(
+        &self,
+        mut relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+        refusal: Error,
+    ) -> Result<RelationPlanning> {
+        let state = self.state()?;
+        let ours =
+            |planner: &Arc<dyn RelationPlanner>| std::ptr::addr_eq(Arc::as_ptr(planner), self);
+        let after = state
+            .relation_planners()
+            .iter()
+            .skip_while(|planner| !ours(planner));
+        for planner in after.skip(1) {
+            match planner.plan_relation(relation, context)? {
+                RelationPlanning::Original(original) => relation = *original,
+                planned => return Ok(planned),
+            }
+        }
+        // The engine itself would read the table as it is now.
+        Err(refusal.into())
+    }
+
     fn plan_function(
         &self,
         function: Function,
@@ -118,11 +143,18 @@ impl RelationPlanner for AtioRelations {
                 sample,
                 ..
             } => {
+                let refused = version.is_some().then(|| {
+                    Error::unsupported(format!("{name}: AS OF cannot follow a function call"))
+                });
                 let Some(function) = function(name, context) else {
-                    refuse_version(version.as_ref(), name)?;
-                    return Ok(RelationPlanning::Original(Box::new(relation)));
+                    return match refused {
+                        None => Ok(RelationPlanning::Original(Box::new(relation))),
+                        Some(refusal) => self.leave_to_others(relation, context, refusal),
+                    };
                 };
-                refuse_version(version.as_ref(), name)?;
+                if let Some(refusal) = refused {
+                    return Err(refusal.into());
+                }
                 if sample.is_some() {
                     return Err(Error::unsupported(format!(
                         "{name}: TABLESAMPLE is not supported"
@@ -149,13 +181,19 @@ impl RelationPlanner for AtioRelations {
                 sample,
                 ..
             } => {
+                refuse_damaged(name, context)?;
+                let reference = context.object_name_to_table_reference(name.clone())?;
+                let table = match versioned(&reference, context) {
+                    Ok(table) => table,
+                    Err(refusal) => return self.leave_to_others(relation, context, refusal),
+                };
                 if sample.is_some() {
                     return Err(Error::unsupported(format!(
                         "{name}: TABLESAMPLE cannot be combined with AS OF"
                     ))
                     .into());
                 }
-                let plan = plan_as_of(name, version, context)?;
+                let plan = plan_as_of(&table, reference, name, version, context)?;
                 Ok(planned(plan, alias))
             }
             TableFactor::Table {
@@ -209,15 +247,6 @@ fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<C
     table.or_else(|| FileFunction::of(&name).map(Called::File))
 }
 
-fn refuse_version(version: Option<&TableVersion>, name: &ObjectName) -> AtioResult<()> {
-    match version {
-        None => Ok(()),
-        Some(_) => Err(Error::unsupported(format!(
-            "{name}: AS OF cannot follow a function call"
-        ))),
-    }
-}
-
 /// A table of a catalog that cannot be opened says why, not that it has no columns.
 fn refuse_damaged(name: &ObjectName, context: &dyn RelationPlannerContext) -> Result<()> {
     let reference = context.object_name_to_table_reference(name.clone())?;
@@ -233,30 +262,40 @@ fn refuse_damaged(name: &ObjectName, context: &dyn RelationPlannerContext) -> Re
     }
 }
 
+/// The table of this name; fails if it has no versions.
+fn versioned(
+    reference: &TableReference,
+    context: &dyn RelationPlannerContext,
+) -> AtioResult<AtioTable> {
+    let refused = |why: &str| {
+        Error::unsupported(format!(
+            "'{reference}' {why}: only atio tables can be read AS OF"
+        ))
+    };
+    let Ok(source) = context
+        .context_provider()
+        .get_table_source(reference.clone())
+    else {
+        return Err(refused("is not a table of this session"));
+    };
+    let provider = source_as_provider(&source);
+    let table = provider
+        .as_ref()
+        .ok()
+        .and_then(|provider| AtioTable::downcast(provider.as_ref()))
+        .filter(|table| table.fixed().is_none());
+    table
+        .cloned()
+        .ok_or_else(|| refused("has no versions to go back to"))
+}
+
 fn plan_as_of(
+    table: &AtioTable,
+    reference: TableReference,
     name: &ObjectName,
     version: &TableVersion,
     context: &mut dyn RelationPlannerContext,
 ) -> Result<LogicalPlan> {
-    refuse_damaged(name, context)?;
-    let reference = context.object_name_to_table_reference(name.clone())?;
-    let source = context
-        .context_provider()
-        .get_table_source(reference.clone())
-        .map_err(|_| {
-            Error::unsupported(format!(
-                "'{reference}' is not a table of this session: only atio tables can be read AS OF"
-            ))
-        })?;
-    let provider = source_as_provider(&source)?;
-    let Some(table) =
-        AtioTable::downcast(provider.as_ref()).filter(|table| table.fixed().is_none())
-    else {
-        return Err(Error::unsupported(format!(
-            "'{reference}' has no versions to go back to: only atio tables can be read AS OF"
-        ))
-        .into());
-    };
     let selected = match at(name, version)? {
         At::Version(expr) => {
             let value = constant(name, expr, context)?;

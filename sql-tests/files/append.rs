@@ -429,7 +429,9 @@ mod processes {
                 job.fail = vec![(step.to_owned(), format!("{after}*off->return({errno})"))];
                 let ended = job.run().await;
                 let what = format!("{step} fails with {errno} after {after}: {:?}", ended.said);
-                if ended.done(0) || ended.failure(0).starts_with("CommitNotDurable") {
+                let undone = !ended.done(0) && ended.failure(0).starts_with("CommitNotDurable");
+                let all = ended.done(0) || undone;
+                if all {
                     assert_eq!(count(at).await, NEW, "{what}");
                 } else {
                     assert!(
@@ -444,6 +446,12 @@ mod processes {
                     assert_eq!(names(&at.join("out")), ALL[..3], "{what}");
                     failed.insert(step);
                 }
+                // What says that they are there is kept until that is durable.
+                let left = names(at).into_iter().filter(|name| name.ends_with(".done"));
+                assert_eq!(left.count(), usize::from(undone), "{what}");
+                let clean = format!("SELECT * FROM atio_clean('{}')", at.join("out").display());
+                rows(&session(2), &clean).await;
+                assert_eq!(count(at).await, if all { NEW } else { OLD }, "{what}");
                 assert_eq!(names(at), ["out", "warehouse"], "{what}");
             }
         }

@@ -63,20 +63,25 @@ pub(crate) fn clean(
 /// stay, which would be there twice.
 pub(super) fn clean_target(target: &LocalTarget, appends: bool) -> Result<()> {
     let places = [Some(target.clone()), target.beside(), Some(target.within())];
-    for target in places.into_iter().flatten() {
-        for entry in fs::read_dir(&target.folder).into_iter().flatten().flatten() {
+    for place in places.into_iter().flatten() {
+        for entry in fs::read_dir(&place.folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            let why = match look(&path, Some(&target.name), false) {
+            let why = match look(&path, Some(&place.name), false) {
                 Ok(Look::Nothing | Look::Dead(_)) => continue,
                 Ok(Look::NotOurs) => io::Error::from(io::ErrorKind::PermissionDenied),
                 Err(error) => error,
             };
-            if appends && is_adding(&path) {
+            if appends && adds_to(&path) == Some(target.path()) {
+                // Who adds files has the turn, so what is there when we have it is a dead one's.
+                let _turn = target.lock()?;
+                if fs::symlink_metadata(&path).is_err() {
+                    continue;
+                }
                 let what = format!(
-                    "a statement that died has added some of its files to {}, and they cannot be taken back: let the owner of {} write there or call atio_clean('{}')",
+                    "a statement that died has added some of its files to {}, and they cannot be taken back: let the owner of {} call atio_clean('{}')",
                     target.path().display(),
                     path.display(),
-                    target.folder.display()
+                    target.path().display()
                 );
                 return Err(Error::new(ErrorKind::Storage, what).with_source(why));
             }
@@ -86,11 +91,15 @@ pub(super) fn clean_target(target: &LocalTarget, appends: bool) -> Result<()> {
     Ok(())
 }
 
-/// True if the files in it may be in another directory, too.
-fn is_adding(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stage = names::parse(&name).map(|temporary| temporary.stage);
-    matches!(stage, Some(Stage::Add | Stage::AddWithin))
+/// The directory in which the files of this one may be, too.
+fn adds_to(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    let (temporary, folder) = (names::parse(&name)?, path.parent()?);
+    match temporary.stage {
+        Stage::Add => Some(folder.join(temporary.target)),
+        Stage::AddWithin => Some(folder.to_owned()),
+        Stage::Begun | Stage::Swap(_) => None,
+    }
 }
 
 /// What a name in a directory is.
@@ -122,6 +131,8 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Look> {
     };
     let file = match File::open(path) {
         Ok(file) => file,
+        // Elsewhere no directory can be opened, and nobody tells the dead from the living.
+        Err(_) if cfg!(not(unix)) => return Ok(Look::Nothing),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Look::NotOurs),
         Err(error) => return gone(error),
     };
@@ -148,7 +159,8 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Look> {
     }
     // What lies there decides which files are taken back, so another user must not have put it
     // there, nor be able to exchange it meanwhile.
-    if is_adding(path) && !is_own(&file)? {
+    let added = adds_to(path);
+    if added.is_some() && !is_own(&file)? {
         return Ok(Look::NotOurs);
     }
     let bytes = match size(path, &meta) {
@@ -157,12 +169,11 @@ fn look(path: &Path, only: Option<&str>, dry_run: bool) -> io::Result<Look> {
         Err(error) => return gone(error),
     };
     if !dry_run {
-        match temporary.stage {
+        match (temporary.stage, added) {
             // Exchanged already: the writer was to make this the backup.
-            Stage::Swap(new) if new != inode(&file)? => keep(&target, path)?,
-            Stage::Add => take_back(&target.path(), path)?,
-            Stage::AddWithin => take_back(&target.folder, path)?,
-            Stage::Swap(_) | Stage::Begun => remove(path)?,
+            (Stage::Swap(new), _) if new != inode(&file)? => keep(&target, path)?,
+            (_, Some(folder)) => take_back(&folder, path)?,
+            (_, None) => remove(path)?,
         }
     }
     Ok(Look::Dead(Leftover {

@@ -136,10 +136,14 @@ impl StagedFolder {
     /// An empty directory for files that are added to the directory `target`, which is there:
     /// beside it, or in it where that cannot be.
     pub(super) fn adding_to(target: &LocalTarget) -> io::Result<Self> {
-        let beside = target.can_link().then(|| Self::new(target));
+        let beside = target.can_link().then(|| {
+            let made = Self::new(target)?;
+            made.inherit(&target.path())?;
+            io::Result::Ok(made)
+        });
         match beside {
             Some(Err(error)) if may_not(&error) => Self::within(target, &error),
-            Some(made) => made.and_then(|made| made.inherit(&target.path()).map(|()| made)),
+            Some(made) => made,
             None => Self::within(
                 target,
                 "it is mounted, or the directory above may not be used",
@@ -158,7 +162,8 @@ impl StagedFolder {
         Self::new_open(&target.within())
     }
 
-    /// Gives new files in it the group that they would have in `folder`.
+    /// Gives new files in it the group that they would have in `folder`; fails if this user may
+    /// not give it.
     #[cfg(unix)]
     fn inherit(&self, folder: &Path) -> io::Result<()> {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -169,7 +174,7 @@ impl StagedFolder {
             return Ok(());
         }
         let mode = self.file.metadata()?.mode() & 0o7777;
-        // Only root may give a group that the user is not in, and mode bits go with the group.
+        // The bit comes last: to give a group takes it away.
         fchown(&self.file, None, Some(meta.gid())).and_then(|()| {
             self.file
                 .set_permissions(fs::Permissions::from_mode(mode | SET_GROUP))

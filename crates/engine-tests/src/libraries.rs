@@ -1,6 +1,8 @@
 //! Other libraries in a session with atio: their statements say what they say without it, whichever
 //! was registered first, and their tables and those of atio meet in one statement.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::sync::Arc;
 

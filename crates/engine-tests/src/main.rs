@@ -8,7 +8,6 @@
 
 mod exceptions;
 mod files;
-#[cfg(test)]
 mod libraries;
 mod side;
 

@@ -69,7 +69,7 @@ pub(super) fn publish(
     }
     // That they stay must be known before what could take them back goes.
     let synced = step("copy-published", &target.path()).and_then(|()| sync(&around, options));
-    adding.stays();
+    adding.stays(synced.is_ok());
     aside.into_iter().for_each(Aside::stays);
     synced.map_err(|error| not_durable(target, error))?;
     if let Err(error) = remove(&target.old_marker()) {
@@ -182,9 +182,13 @@ impl Adding<'_> {
         })
     }
 
-    fn stays(mut self) {
+    /// Nothing is taken back. The staged directory goes if that is `durable`; else it is left
+    /// for whoever cleans up, for a power failure may still call it as if files were under way.
+    fn stays(mut self, durable: bool) {
         std::mem::take(&mut self.made).keep();
-        // Its files have names of their own by now, and lose the other.
+        if let (Some(staged), false) = (&mut self.staged, durable) {
+            staged.published();
+        }
         self.staged.take();
     }
 }

@@ -9,7 +9,14 @@ pub(crate) fn dealt(from: i64, to: i64, at: &str, format: &str, options: &str) -
 }
 
 /// The same, to so many directories.
-fn dealt_to(many: i64, from: i64, to: i64, at: &str, format: &str, options: &str) -> String {
+pub(super) fn dealt_to(
+    many: i64,
+    from: i64,
+    to: i64,
+    at: &str,
+    format: &str,
+    options: &str,
+) -> String {
     let options = match options {
         "" => String::new(),
         options => format!(" OPTIONS ({options})"),

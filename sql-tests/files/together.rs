@@ -117,3 +117,77 @@ async fn of_writers_who_must_not_replace_one_wins() {
         assert_eq!(place.names().len(), 1);
     }
 }
+
+/// Each statement has all its rows or none, and the one that replaced others has its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn files_are_added_whole_to_a_directory_that_another_writer_replaces_meanwhile() {
+    let mut kept = 0;
+    for _ in 0..20 {
+        let place = Place::new();
+        let to = place.text("out");
+        let sql = |writer: i64, options: &str| {
+            let from = 1000 * writer;
+            append::dealt_to(20, from, from + 39, &to, "csv", options)
+        };
+        rows(&session(2), &sql(1, "")).await;
+        let mut writers = JoinSet::new();
+        for writer in 2..=5 {
+            let replaces = if writer == 5 {
+                "'atio.if_exists' 'replace'"
+            } else {
+                ""
+            };
+            let sql = sql(writer, replaces);
+            writers.spawn(async move { assert_eq!(row(&session(2), &sql).await, "40") });
+        }
+        writers.join_all().await;
+        let ctx = SessionContext::new();
+        let create = format!("CREATE EXTERNAL TABLE r STORED AS csv LOCATION '{to}/'");
+        rows(&ctx, &create).await;
+        let by_writer = "SELECT i / 1000, count(*), count(DISTINCT i) FROM r GROUP BY 1 ORDER BY 1";
+        let found = rows(&ctx, by_writer).await;
+        let whole = |row: &String| row.ends_with("|40|40") && !row.starts_with("1|");
+        assert!(found.iter().all(whole), "{found:?}");
+        assert_eq!(found.last().map(String::as_str), Some("5|40|40"));
+        kept += found.len() - 1;
+        assert_eq!(place.names(), ["out"]);
+    }
+    println!("{kept} of 60 statements came after the replacement");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn files_of_a_program_that_keeps_making_them_in_the_directory_stay() {
+    let place = Arc::new(Place::new());
+    let to = place.text("out");
+    rows(&session(2), &append::dealt(1, 10, &to, "csv", "")).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let others = {
+        let (over, place) = (Arc::clone(&over), Arc::clone(&place));
+        tokio::task::spawn_blocking(move || {
+            let mut made = 0;
+            while !over.load(Ordering::Relaxed) || made == 0 {
+                // Also in the directories of values, and where the next are to be.
+                let name = format!("out/m={}/other-{made}.csv", made % 3);
+                std::fs::write(place.path(&name), format!("i\n{}\n", -1 - made)).unwrap();
+                made += 1;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            made
+        })
+    };
+    let ctx = session(2);
+    for round in 1..=20 {
+        let added = append::dealt(10 * round + 1, 10 * round + 10, &to, "csv", "");
+        assert_eq!(row(&ctx, &added).await, "10");
+        let fails = format!(
+            "COPY (SELECT 1 / (value - 3000) AS i, value % 3 AS m FROM generate_series(1, 3000)) \
+             TO '{to}' STORED AS csv PARTITIONED BY (m)"
+        );
+        crate::content::failure(&ctx, &fails).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let made = others.await.unwrap();
+    let all = 210 + made;
+    assert_eq!(append::counted(&to, "csv").await, format!("{all}|{all}"));
+    assert_eq!(place.names(), ["out"]);
+}

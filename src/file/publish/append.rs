@@ -72,7 +72,7 @@ pub(super) fn publish(
     adding.stays(synced.is_ok());
     aside.into_iter().for_each(Aside::stays);
     synced.map_err(|error| not_durable(target, error))?;
-    if let Err(error) = remove(&target.old_marker()) {
+    if let Err(error) = marking::forget(&target.old_marker()) {
         ::log::warn!("{} stays behind: {error}", target.old_marker().display());
     }
     marking

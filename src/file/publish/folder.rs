@@ -87,7 +87,7 @@ pub(super) fn publish(
             Error::new(ErrorKind::Storage, what).with_source(error)
         })?;
     }
-    if let Err(error) = remove(&target.old_marker()) {
+    if let Err(error) = marking::forget(&target.old_marker()) {
         ::log::warn!("{} stays behind: {error}", target.old_marker().display());
     }
     drop(turn);

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::file::aside::Aside;
 use crate::file::marker::Marker;
 use crate::file::options::{self, FileOptions};
-use crate::file::staged::{StagedFile, remove};
+use crate::file::staged::StagedFile;
 use crate::file::target::LocalTarget;
 use crate::log::step;
 
@@ -147,7 +147,7 @@ impl Marking {
         }
         let pending = target.pending_marker();
         // What a writer that died has left.
-        remove(&pending)?;
+        forget(&pending)?;
         self.staged.show_new(&pending)?;
         sync_file(self.staged.as_file(), &pending, options)?;
         self.pending = Some(Pending(Some(pending)));
@@ -184,16 +184,24 @@ impl Marking {
         sync(&self.of.folder, options)?;
         // That of a target is still needed, as the marker of its backup.
         match self.of.path() == self.at {
-            true => remove(&self.of.old_marker()),
+            true => forget(&self.of.old_marker()),
             false => Ok(()),
         }
+    }
+}
+
+/// Removes a marker. What has come in its place and is a directory is nobody's to remove.
+pub(super) fn forget(marker: &Path) -> io::Result<()> {
+    match fs::remove_file(marker) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(path) = &self.0
-            && let Err(error) = remove(path)
+            && let Err(error) = forget(path)
         {
             ::log::warn!("{} stays behind: {error}", path.display());
         }

@@ -18,7 +18,6 @@ mod hosts;
 mod inputs;
 mod loads;
 mod matrix;
-mod model;
 #[cfg(target_os = "linux")]
 mod processes;
 mod progress;

@@ -30,9 +30,10 @@
 //!
 //! Folders and one arrow: *SQL knows tables, tables know the log, the log knows the
 //! format, the format knows nobody.* Begin with [the format](docs::format) and
-//! [the reasons](docs::design); then `format/` (what the bytes mean), `log/` (how versions
-//! are made), `table/` (how DataFusion sees them), `sql/` (how a person asks). `file/`
-//! publishes what `COPY` writes, and is a part by itself.
+//! [the reasons](docs::design); then the crate `atio-core`, which knows no query engine, with
+//! `format/` (what the bytes mean), `storage/` (how they become durable) and `log/` (how
+//! versions are made); then `table/` (how DataFusion sees them) and `sql/` (how a person
+//! asks). `file/` publishes what `COPY` writes, and is a part by itself.
 
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;
@@ -40,23 +41,19 @@ pub mod docs;
 mod error;
 mod estimate;
 mod file;
-mod format;
-mod log;
-mod progress;
-mod redact;
 mod settings;
 mod spelling;
 mod sql;
 mod table;
 
+pub use atio_core::format::{Txn, Version};
+pub use atio_core::log::CommitOptions;
+pub use atio_core::progress::{Progress, Step};
+pub use atio_core::redact;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 pub use database::{Connection, IfExists, Server, Tls, register_connection, write_database};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
-pub use format::{Txn, Version};
-pub use log::CommitOptions;
-pub use progress::{Progress, Step};
-pub use redact::redact;
 pub use sql::{
     AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
     restore, with_commit, write,

@@ -8,8 +8,8 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, Result as AtioResult};
-use crate::log::CommitOptions;
 use crate::spelling::is_close;
+use atio_core::log::CommitOptions;
 
 const PREFIX: &str = "atio";
 const MESSAGE: &str = "message";

@@ -15,13 +15,13 @@ pub mod datatypes {
     pub use arrow_schema::*;
 }
 
-#[path = "../../src/error.rs"]
+#[path = "../../crates/atio-core/src/error.rs"]
 mod error;
-#[path = "../../src/format/mod.rs"]
+#[path = "../../crates/atio-core/src/format/mod.rs"]
 mod format;
-#[path = "../../src/format/properties.rs"]
+#[path = "../../crates/atio-core/src/format/properties.rs"]
 mod properties;
-#[path = "../../src/redact.rs"]
+#[path = "../../crates/atio-core/src/redact.rs"]
 mod redact;
 
 /// Panics if `bytes` show that what is promised of the target does not hold.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::Span;
 
 use super::connection::{Connection, Write};
-use crate::progress::{Listener, Reporter, Step};
+use atio_core::progress::{Listener, Reporter, Step};
 
 /// To whom a write is told, and what is known of it.
 pub(super) struct Report {

@@ -15,8 +15,8 @@ use super::connection::Write;
 use super::registry::Place;
 use super::report::{Report, Times};
 use super::write::IfExists;
-use crate::progress::Listener;
 use crate::settings::CommitSettings;
+use atio_core::progress::Listener;
 
 /// Writes a stream of rows into a table of a database.
 #[derive(Debug)]

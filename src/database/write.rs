@@ -10,7 +10,7 @@ use super::connection::{Connection, Write};
 use super::name::TableName;
 use super::report::Report;
 use crate::estimate::expected_rows;
-use crate::progress::Listener;
+use atio_core::progress::Listener;
 
 /// What to do with a table that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

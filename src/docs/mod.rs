@@ -1,7 +1,6 @@
 //! The documents of the project, as pages.
 
-#[doc = include_str!("format.md")]
-pub mod format {}
+pub use atio_core::docs::format;
 
 #[doc = include_str!("design.md")]
 pub mod design {}

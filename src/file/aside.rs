@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::log::sync_folder;
+use atio_core::storage::sync_folder;
 
 /// A file under another name, which gets its own back unless it [stays](Self::stays) there.
 #[must_use = "a file that was put aside goes back when this is dropped"]

@@ -12,7 +12,7 @@ use super::publish::exchange;
 use super::remote::copy;
 use super::target::{LocalTarget, StoreTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{blocking, step, sync_folder};
+use atio_core::storage::{blocking, step, sync_folder};
 
 /// Puts the backup of `target` in its place; true if what was there is the backup now.
 ///

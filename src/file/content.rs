@@ -6,7 +6,7 @@ use std::fmt::Write;
 use object_store::PutPayload;
 use sha2::{Digest as _, Sha256};
 
-use crate::format::Checksum;
+use atio_core::format::Checksum;
 
 /// How the content of what was written is known again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::target::LocalTarget;
-use crate::log::{Durability, make_all};
+use atio_core::storage::{Durability, make_all};
 
 /// How often a directory that was made may be taken away before it is used.
 const TRIES: usize = 16;

@@ -25,7 +25,9 @@ use super::unnamed;
 use super::upload::{Inside, IntakeUpload};
 use super::write::OUT;
 use crate::error::ErrorKind;
-use crate::log::{Durability, LocalUpload, blocking, cannot_write, explain, step, sync_folder};
+use atio_core::storage::{
+    Durability, LocalUpload, blocking, cannot_write, explain, step, sync_folder,
+};
 
 /// Asks for so many more bytes of memory; they are given back when the intake is gone.
 pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Sync;

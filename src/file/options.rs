@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::content::Hash;
 use super::target::Shape;
 use crate::error::{Error, Result};
-use crate::log::{Durability, OpenOptions};
+use atio_core::log::OpenOptions;
+use atio_core::storage::Durability;
 
 /// In SQL an option of atio may begin with this.
 const PREFIX: &str = "atio.";

@@ -15,7 +15,7 @@ use super::options::{Existing, FileOptions, Marking};
 use super::publish::{Published, already_there, no_marker};
 use super::target::{Shape, StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{explain, is_refused, is_taken};
+use atio_core::storage::{explain, is_refused, is_taken};
 
 /// What became of an object whose last step was taken.
 enum Completed {
@@ -346,7 +346,7 @@ pub(super) async fn give_up(held: Held) {
 
 /// The parts of a target, by name.
 struct Target<'a> {
-    objects: &'a crate::log::Objects,
+    objects: &'a atio_core::storage::Objects,
     name: &'a str,
     shown: &'a str,
 }
@@ -362,7 +362,11 @@ impl<'a> Target<'a> {
 }
 
 /// Copies an object; if there is none there is none at `to` afterwards.
-pub(super) async fn copy(objects: &crate::log::Objects, from: &str, to: &str) -> Result<()> {
+pub(super) async fn copy(
+    objects: &atio_core::storage::Objects,
+    from: &str,
+    to: &str,
+) -> Result<()> {
     if !objects.exists(from).await? {
         return objects.delete(to).await;
     }

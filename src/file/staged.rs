@@ -8,7 +8,7 @@ use std::sync::Once;
 use super::names;
 use super::target::LocalTarget;
 use super::unnamed;
-use crate::log::{rename_new, step};
+use atio_core::storage::{rename_new, step};
 
 /// How often a name may be taken away between making and locking it.
 const TRIES: usize = 16;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::marker::Marker;
 use super::names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout::{self, Kind};
-use crate::log::Objects;
+use atio_core::format::layout::{self, Kind};
+use atio_core::storage::Objects;
 
 /// How long to wait for others that publish in the same directory.
 const PATIENCE: Duration = Duration::from_secs(60);

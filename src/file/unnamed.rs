@@ -15,7 +15,7 @@ mod system {
     use rustix::io::Errno;
 
     use super::*;
-    use crate::log::step;
+    use atio_core::storage::step;
 
     /// The way to a file that is open, by which it is given a name.
     const OPEN_FILES: &str = "/proc/self/fd";

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::content::Tally;
 use super::intake::{Intake, Upload, generic, written};
-use crate::log::{LocalUpload, blocking};
+use atio_core::storage::{LocalUpload, blocking};
 
 /// Counts the parts of one file on their way.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use super::remote::Remote;
 use super::staged::{StagedFile, StagedFolder};
 use super::target::{LocalTarget, Shape, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::blocking;
+use atio_core::storage::blocking;
 
 /// What the target is called in the store that the engine's writers are given.
 pub(crate) const OUT: &str = "out";

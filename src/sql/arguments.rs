@@ -14,7 +14,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr};
 
 use crate::error::{Error, Result as AtioResult};
-use crate::format::Version;
+use atio_core::format::Version;
 
 /// The values that one call gives, by the names of the function's parameters.
 pub(super) struct Arguments {

@@ -3,8 +3,8 @@
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
-use crate::log::CommitOptions;
 use crate::settings::CommitSettings;
+use atio_core::log::CommitOptions;
 
 /// A session with the tables and settings of `ctx` whose next commit carries `options`.
 ///

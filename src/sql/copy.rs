@@ -42,7 +42,7 @@ use super::copy_checks::{self, Values};
 use super::formats::NoFormat;
 use super::publish::{Job, PublishExec, STAGING_URL};
 use super::target::{CopyTarget, shape};
-use crate::error::{Error, Result as AtioResult};
+use crate::error::{self, Error, Result as AtioResult};
 use crate::file::{FileOptions, Marking, OUT, Shape};
 use crate::table::check_parquet_writer;
 
@@ -269,7 +269,7 @@ impl AtioFormat {
             Shape::Folder => ("/", FileOutputMode::Directory),
         };
         let url = format!("{STAGING_URL}{OUT}{ending}");
-        let unusable = |error| Error::from_datafusion("the staging area of COPY", error);
+        let unusable = |error| error::from_datafusion("the staging area of COPY", error);
         Ok(FileSinkConfig {
             object_store_url: ObjectStoreUrl::parse(STAGING_URL).map_err(unusable)?,
             table_paths: vec![ListingTableUrl::parse(&url).map_err(unusable)?],

@@ -12,9 +12,9 @@ use super::location::Location;
 use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
-use crate::log::NewTable;
 use crate::settings::CommitSettings;
 use crate::table::{AtioTable, TableOptions};
+use atio_core::log::NewTable;
 
 #[derive(Debug)]
 pub(super) struct AtioTableFactory;

@@ -16,7 +16,7 @@ use super::produced;
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::file::{self, Leftover};
-use crate::log::blocking;
+use atio_core::storage::blocking;
 
 /// The functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

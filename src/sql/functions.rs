@@ -14,10 +14,10 @@ use super::policy::Access;
 use super::wait::wait;
 use super::{history, produced, sources, tags};
 use crate::error::{Error, Result as AtioResult};
-use crate::format::Version;
-use crate::log::{Expiry, ExpiryRow, Table};
-use crate::progress::Listener;
 use crate::table::AtioTable;
+use atio_core::format::Version;
+use atio_core::log::{Expiry, ExpiryRow, Table};
+use atio_core::progress::Listener;
 
 /// Seven days.
 const KEEP_FOR_US: i64 = 7 * 86_400_000_000;

@@ -14,9 +14,9 @@ use datafusion::error::Result;
 use super::functions::{batch, utc};
 use super::produced;
 use crate::error::{Error, Result as AtioResult};
-use crate::format::Totals;
-use crate::log::HistoryEntry;
 use crate::table::AtioTable;
+use atio_core::format::Totals;
+use atio_core::log::HistoryEntry;
 
 /// The provider of the history of `table`.
 pub(super) fn provider(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

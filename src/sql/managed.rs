@@ -19,11 +19,12 @@ use super::new_rows::NewRows;
 use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use super::stores::store;
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::Operation;
-use crate::log::{NewTable, OpenOptions, RemoteStore, Table, explain, sync_rename};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::settings::CommitSettings;
 use crate::table::{AtioTable, append_rows};
+use atio_core::format::Operation;
+use atio_core::log::{NewTable, OpenOptions, Table};
+use atio_core::storage::{RemoteStore, explain, sync_rename};
 
 /// A table that is being made has this before a random name, one being dropped the next.
 pub(super) const CREATING: &str = ".atio-create-";
@@ -212,7 +213,7 @@ impl Warehouse {
         }
         let written = append_rows(&table, rows.batches, of_rows, state.task_ctx()).await;
         let Err(error) = written else { return Ok(()) };
-        let error = Error::from_datafusion("cannot write the rows of the new table", error);
+        let error = error::from_datafusion("cannot write the rows of the new table", error);
         // Elsewhere than on the local disk others may see the empty table, and use it.
         let untouched = place.local.is_none() && error.kind() != ErrorKind::CommitUnknown;
         if untouched

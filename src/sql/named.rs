@@ -11,8 +11,8 @@ use super::location::Location;
 use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, Result};
-use crate::log::OpenOptions;
 use crate::table::AtioTable;
+use atio_core::log::OpenOptions;
 
 /// Finds the table that `text` names, for `asker`, which messages begin with.
 ///

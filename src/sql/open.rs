@@ -13,8 +13,8 @@ use super::location::Location;
 use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::Result;
-use crate::log::{OpenOptions, Table};
 use crate::table::AtioTable;
+use atio_core::log::{OpenOptions, Table};
 
 /// Shares handles, and so what they remember, between all names of a table.
 #[derive(Debug, Default)]

@@ -35,12 +35,12 @@ use tracing::Instrument;
 use super::copy_checks::Values;
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
-use crate::error::{Error, ErrorKind};
+use crate::error::{self, Error, ErrorKind};
 use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Marking, Reserve, Shape, Written};
-use crate::progress::{Listener, Reporter, Step};
 use crate::settings::CommitSettings;
 use crate::table::{check_output, without_panic};
+use atio_core::progress::{Listener, Reporter, Step};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";
@@ -206,7 +206,7 @@ fn reserve(context: &TaskContext) -> Box<Reserve> {
     Box::new(move |bytes| {
         let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.try_grow(bytes)
-            .map_err(|error| Error::from_datafusion("objects are kept until the query ends", error))
+            .map_err(|error| error::from_datafusion("objects are kept until the query ends", error))
     })
 }
 

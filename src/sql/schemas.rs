@@ -9,7 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside};
 use super::policy::Access;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{explain, make_folders};
+use atio_core::storage::{explain, make_folders};
 
 /// Marks a directory as a schema where a store has no directories.
 const SCHEMA_MARKER: &str = ".atio_schema";

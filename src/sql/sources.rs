@@ -9,8 +9,8 @@ use datafusion::error::Result;
 
 use super::functions::{Function, batch};
 use super::produced;
-use crate::log::{Position, Table};
 use crate::table::AtioTable;
+use atio_core::log::{Position, Table};
 
 /// The sources that the newest version knows: streams, and loads that have not ended. A load that
 /// an overwrite ended has no position.

@@ -242,7 +242,7 @@ mod cloud {
     }
 
     pub(super) fn cannot_connect(location: &Location, error: object_store::Error) -> Error {
-        crate::log::explain(format!("cannot connect to {}", location.shown()), error)
+        atio_core::storage::explain(format!("cannot connect to {}", location.shown()), error)
     }
 }
 

@@ -12,9 +12,9 @@ use super::arguments::Arguments;
 use super::functions::{Function, batch, check_whole, utc};
 use super::produced;
 use crate::error::{Error, Result as AtioResult};
-use crate::log::{Mark, Target};
 use crate::settings::CommitSettings;
 use crate::table::AtioTable;
+use atio_core::log::{Mark, Target};
 
 /// The tags of a table.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

@@ -12,7 +12,7 @@ use super::policy::{Access, AtioPolicy};
 use super::stores;
 use crate::error::{Error, Result};
 use crate::file::{LocalTarget, Shape, StoreTarget, Target};
-use crate::log::{Durability, Objects, RemoteStore};
+use atio_core::storage::{Durability, Objects, RemoteStore};
 
 /// Where COPY is to write. Nothing was looked for there yet.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
-use crate::progress::{Listener, Progress};
+use atio_core::progress::{Listener, Progress};
 
 /// Calls `report` as every write of the session's later statements goes on: inserts into
 /// tables and databases, `COPY`, what [`write`](crate::write()) and

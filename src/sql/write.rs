@@ -19,7 +19,7 @@ use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, Result as AtioResult};
 use crate::file::{self, Existing, FileOptions, Hash, Marking};
-use crate::log::Durability;
+use atio_core::storage::Durability;
 
 /// How [`write`](write()) writes.
 #[derive(Debug, Clone)]

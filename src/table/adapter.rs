@@ -12,8 +12,8 @@ use datafusion::physical_expr_adapter::{
 };
 use datafusion::physical_plan::PhysicalExpr;
 
-use crate::format::TableSchema;
-use crate::format::schema::{FIELD_ID, PANDAS, SchemaField};
+use atio_core::format::TableSchema;
+use atio_core::format::schema::{FIELD_ID, PANDAS, SchemaField};
 
 /// Maps the columns of a table version to those of a file.
 ///
@@ -118,7 +118,7 @@ impl PhysicalExprAdapter for FieldIdAdapter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::schema::FieldIds;
+    use atio_core::format::schema::FieldIds;
     use datafusion::arrow::datatypes::DataType;
     use datafusion::physical_expr::expressions::{Literal, col};
 

@@ -143,7 +143,7 @@ mod tests {
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::WriterProperties;
 
-    use crate::format::schema::FIELD_ID;
+    use atio_core::format::schema::FIELD_ID;
 
     /// Columns 1 (integers), 2 and 3 (floats) and 4 (a struct of a float) in two row groups.
     fn footer(bloom: bool) -> Arc<ParquetMetaData> {

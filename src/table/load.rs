@@ -7,10 +7,10 @@ use datafusion::execution::SendableRecordBatchStream;
 use super::feed::{Feed, Room};
 use super::row_sum::RowSum;
 use super::sink::{AtioSink, Staged, Target, Writing};
-use crate::error::{Error, ErrorKind, Result as AtioResult};
-use crate::format::Version;
-use crate::log::{Advance, CommitOptions, Committed, Position};
-use crate::progress::Step;
+use crate::error::{self, Error, ErrorKind, Result as AtioResult};
+use atio_core::format::Version;
+use atio_core::log::{Advance, CommitOptions, Committed, Position};
+use atio_core::progress::Step;
 
 /// The property of each version of a load that has a key and several versions: the key.
 const LOAD_KEY: &str = "atio.load";
@@ -234,7 +234,7 @@ impl<'a> Load<'a> {
                         "run it again with its key '{}', and it writes each row once{unless}",
                         key.escape_debug()
                     );
-                    Error::of_datafusion_in(&said, error).into()
+                    error::of_datafusion_in(&said, error).into()
                 }
                 _ => error,
             };
@@ -259,7 +259,7 @@ impl<'a> Load<'a> {
             self.sink.target.table.name(),
             count(self.rows, "row"),
         );
-        Error::of_datafusion_in(&said, error).into()
+        error::of_datafusion_in(&said, error).into()
     }
 
     fn key(&self) -> Option<&str> {
@@ -284,7 +284,7 @@ fn is_unknown(error: &DataFusionError) -> bool {
 fn ended_by(ended: &Error, error: DataFusionError) -> DataFusionError {
     match Error::find(&error).is_some_and(|found| found.message() == ended.message()) {
         true => error,
-        false => Error::of_datafusion_in(&format!("{}; it stopped", ended.message()), error).into(),
+        false => error::of_datafusion_in(&format!("{}; it stopped", ended.message()), error).into(),
     }
 }
 

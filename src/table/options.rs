@@ -6,8 +6,8 @@ use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
 use super::engine_settings::parse_compression;
 use crate::error::{Error, Result};
-use crate::log::OpenOptions;
 use crate::spelling::is_close;
+use atio_core::log::OpenOptions;
 
 /// In SQL every option of atio begins with this.
 const PREFIX: &str = "atio.";

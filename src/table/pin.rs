@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use super::dynamic::Above;
 use super::provider::AtioTable;
 use crate::error::Result as AtioResult;
-use crate::log::{Snapshot, Table};
+use atio_core::log::{Snapshot, Table};
 
 /// The version of a table that one statement reads, and on which it writes.
 #[derive(Debug, Clone, Default)]

@@ -24,7 +24,7 @@ use super::sink::{AtioSink, Target};
 use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::estimate::expected_rows;
-use crate::log::{Snapshot, Table};
+use atio_core::log::{Snapshot, Table};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
 ///

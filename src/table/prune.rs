@@ -11,9 +11,9 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 use super::statistics::{column, scalar};
-use crate::format::stats::{Bound, ColumnStats};
-use crate::format::{FileEntry, Manifest};
-use crate::log::Snapshot;
+use atio_core::format::stats::{Bound, ColumnStats};
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::Snapshot;
 use datafusion::catalog::Session;
 
 /// A data file and the manifest that lists it.

@@ -26,8 +26,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::bounds::{NanFree, without_misleading};
-use crate::format::Version;
-use crate::log::{Table, Unreadable};
+use atio_core::format::Version;
+use atio_core::log::{Table, Unreadable};
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
 ///

@@ -6,7 +6,7 @@ use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
 
 use crate::error::{Error, Result as AtioResult};
-use crate::format::Checksum;
+use atio_core::format::Checksum;
 
 /// The running checksum over rows: their values and their order, not their batches.
 pub(super) struct RowSum {

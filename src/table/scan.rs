@@ -28,8 +28,8 @@ use super::reader::CheckedReaderFactory;
 use super::source::AtioSource;
 use super::statistics;
 use crate::error::Error;
-use crate::format::{FileEntry, Manifest};
-use crate::log::{Snapshot, Table};
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::{Snapshot, Table};
 
 /// What a scan is asked for.
 pub(super) struct Request<'a> {

@@ -32,13 +32,14 @@ use super::load::Load;
 use super::nan::NanWatch;
 use super::options::TableOptions;
 use crate::error::Error;
-use crate::format::{FileEntry, Operation};
-use crate::log::{
-    Advance, Change, CommitOptions, Committed, Durability, Footer, Snapshot, StagedMerge, Table,
-    Transaction, stats_columns,
-};
-use crate::progress::{Listener, Reporter, Step};
 use crate::settings::CommitSettings;
+use atio_core::format::{FileEntry, Operation};
+use atio_core::log::{
+    Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Table, Transaction,
+    stats_columns,
+};
+use atio_core::progress::{Listener, Reporter, Step};
+use atio_core::storage::Durability;
 
 /// Where a transaction's writers find its staging area.
 const STAGING_URL: &str = "atio-staging://transaction/";

@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use super::feed::{Feed, of_table};
 use super::provider::AtioTable;
 use super::sink::{AtioSink, Writing, in_memory};
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::Version;
-use crate::log::{
+use crate::error::{self, Error, ErrorKind, Result};
+use atio_core::format::Version;
+use atio_core::log::{
     Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
 };
-use crate::progress::{Listener, Reporter};
+use atio_core::progress::{Listener, Reporter};
 
 /// How many batches wait while others are committed.
 const WAITING: usize = 1;
@@ -419,7 +419,7 @@ impl Committer {
         let committed = self.append(waiting).await;
         let name = self.table.name();
         let what = format!("cannot write to '{name}'");
-        let committed = committed.map_err(|error| Error::from_datafusion(&what, error))?;
+        let committed = committed.map_err(|error| error::from_datafusion(&what, error))?;
         let (Committed::As(version) | Committed::Before(version)) = committed;
         self.last = Some(version);
         self.committed = self.reached;

@@ -28,7 +28,7 @@ use crate::file::options::{self, FileOptions};
 use crate::file::staged::{StagedFolder, name_new, remove};
 use crate::file::target::{LocalTarget, walk};
 use crate::file::unnamed;
-use crate::log::{step, sync_folder};
+use atio_core::storage::{step, sync_folder};
 
 /// Adds the files of `staged` to the directory that is there.
 pub(super) fn publish(

@@ -12,7 +12,7 @@ use crate::file::names;
 use crate::file::options::FileOptions;
 use crate::file::staged::{StagedFile, remove};
 use crate::file::target::LocalTarget;
-use crate::log::step;
+use atio_core::storage::step;
 
 /// Calls `staged` as the target is called, in place of `old`, and puts its marker in place.
 pub(super) fn publish(

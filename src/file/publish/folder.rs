@@ -13,7 +13,7 @@ use crate::file::names;
 use crate::file::options::FileOptions;
 use crate::file::staged::{StagedFolder, name_new, remove};
 use crate::file::target::LocalTarget;
-use crate::log::step;
+use atio_core::storage::step;
 
 /// Calls `staged` as the target is called, exchanged with `old` if that is there, and puts its
 /// marker in place.

@@ -11,7 +11,7 @@ use crate::file::marker::Marker;
 use crate::file::options::{self, FileOptions};
 use crate::file::staged::StagedFile;
 use crate::file::target::LocalTarget;
-use crate::log::step;
+use atio_core::storage::step;
 
 /// A marker that is written, durably, and has no name yet.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::options::{Existing, FileOptions, Marking};
 use super::staged::{StagedFile, StagedFolder};
 use super::target::{LocalTarget, Shape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{Durability, step, sync_folder};
+use atio_core::storage::{Durability, step, sync_folder};
 
 pub(super) use append::{no_marker, take_back};
 pub(super) use folder::{exchange, keep};

@@ -1,0 +1,227 @@
+//! What a commit record has in common with the tombstone that takes its place, and what must
+//! hold of it in both.
+
+use std::collections::BTreeMap;
+
+use super::limits::{self, ENTRIES, NAME_BYTES, RANGES, REVOKED, TEXT_BYTES};
+use super::record::{Features, Operation};
+use super::{Totals, Txn, Version};
+use crate::error::{Error, Result};
+
+/// The members that both have, borrowed from either.
+pub(super) struct Kept<'a> {
+    pub(super) version: Version,
+    pub(super) parent: Option<Version>,
+    pub(super) committed_at_us: i64,
+    pub(super) operation: &'a Operation,
+    pub(super) features: &'a Features,
+    pub(super) added: Totals,
+    pub(super) removed: Totals,
+    pub(super) message: Option<&'a str>,
+    pub(super) properties: &'a BTreeMap<String, String>,
+    pub(super) key: Option<&'a str>,
+    pub(super) last_expire: Option<Version>,
+    pub(super) revoked: &'a [Txn],
+    pub(super) expired: &'a [(Version, Version)],
+}
+
+impl Kept<'_> {
+    pub(super) fn check(&self) -> Result<()> {
+        limits::check_time(self.committed_at_us)?;
+        self.added.check()?;
+        self.removed.check()?;
+        TEXT_BYTES.check(self.message.map_or(0, str::len))?;
+        NAME_BYTES.check(self.key.map_or(0, str::len))?;
+        NAME_BYTES.check(self.operation.word().len())?;
+        limits::check_entries(self.properties.iter())?;
+        for features in [&self.features.read, &self.features.write] {
+            ENTRIES.check(features.len())?;
+            (features.iter()).try_for_each(|name| NAME_BYTES.check(name.len()))?;
+        }
+        REVOKED.check(self.revoked.len())?;
+        RANGES.check(self.expired.len())?;
+        if self.parent.is_some_and(|parent| parent >= self.version) {
+            return Err(Error::damaged(
+                "the record continues a version that is not below it",
+            ));
+        }
+        if self.last_expire.is_some_and(|fence| fence > self.version) {
+            return Err(Error::damaged("the record names an expiry above it"));
+        }
+        let mut above = Some(Version::ZERO);
+        for (first, last) in self.expired {
+            let in_order = above.is_some_and(|above| above <= *first) && first <= last;
+            if !in_order || *last > self.version {
+                return Err(Error::damaged(format!(
+                    "the range {first} to {last} of expired versions is out of order or above the record"
+                )));
+            }
+            above = last.next().ok();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::checksum::seal;
+    use super::super::{Record, StoredRecord, to_json};
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const RECORD: &str = include_str!("../../../../fuzz/seeds/record/everything.json");
+    const TOMBSTONE: &str = include_str!("../../../../fuzz/seeds/record/tombstone.json");
+
+    /// Parses the file with one member of it changed and the checksum made right.
+    fn read(file: &str, member: &str, value: Value) -> Result<StoredRecord> {
+        let mut json: Value = serde_json::from_str(file).unwrap();
+        json.as_object_mut().unwrap().remove("checksum");
+        *json.pointer_mut(member).unwrap() = value;
+        let version = serde_json::from_value(json["version_id"].clone()).unwrap();
+        Record::parse(version, &seal(to_json(&json).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn a_record_or_tombstone_beyond_its_limits_is_damaged() {
+        let txn = "018f0000000070008000000000000001";
+        let strings = |count: usize| json!(vec![txn; count]);
+        let entries = |count: usize| {
+            let entries = (0..count).map(|i| (i.to_string(), json!("")));
+            Value::Object(entries.collect())
+        };
+        let long = |bytes: usize| json!("x".repeat(bytes));
+        let ranges: Vec<_> = (0..200_001).map(|_| [0, 0]).collect();
+        for (member, value, says) in [
+            (
+                "/revoked",
+                strings(100_001),
+                "100001 revoked transactions are more than",
+            ),
+            (
+                "/expired",
+                json!(ranges),
+                "200001 ranges of expired versions are more",
+            ),
+            ("/properties", entries(1001), "1001 entries are more than"),
+            (
+                "/features/write",
+                strings(1001),
+                "1001 entries are more than",
+            ),
+            (
+                "/message",
+                long(1024 * 1024 + 1),
+                "1048577 bytes of text are more than",
+            ),
+            (
+                "/key",
+                long(64 * 1024 + 1),
+                "65537 bytes of a name are more than",
+            ),
+            (
+                "/operation",
+                long(64 * 1024 + 1),
+                "65537 bytes of a name are more than",
+            ),
+            ("/added/rows", json!(1_u64 << 63), "the row count overflows"),
+            (
+                "/added/bytes",
+                json!(1_u64 << 63),
+                "the byte count overflows",
+            ),
+            (
+                "/committed_at_us",
+                json!(-1),
+                "not in the years 1970 to 9999",
+            ),
+            (
+                "/committed_at_us",
+                json!(i64::MAX),
+                "not in the years 1970 to 9999",
+            ),
+            ("/parent", json!(9), "not below it"),
+            ("/last_expire", json!(10), "an expiry above it"),
+            (
+                "/expired",
+                json!([[0, 10]]),
+                "0 to 10 of expired versions is out of order or",
+            ),
+            ("/expired", json!([[2, 1]]), "2 to 1 of expired"),
+            ("/expired", json!([[1, 2], [2, 3]]), "2 to 3 of expired"),
+        ] {
+            for file in [RECORD, TOMBSTONE] {
+                let error = read(file, member, value.clone()).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Damaged, "{member}");
+                assert!(error.message().starts_with("metadata/v"), "{error}");
+                assert!(
+                    error.message().contains(says),
+                    "{error} does not say {says}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_record_names_is_of_its_table_and_the_same_for_python() {
+        let other = "metadata/snapshot-1-018f0000000070008000000000000001-0.json";
+        for (member, value, says) in [
+            (
+                "/changes/manifests_dropped/0",
+                json!("../x"),
+                "'../x', which is not a manifest",
+            ),
+            (
+                "/changes/added/0/path",
+                json!("data/x"),
+                "'data/x', which is not a manifest",
+            ),
+            (
+                "/snapshot_filename",
+                json!(other),
+                "names one snapshot to Python and another",
+            ),
+            (
+                "/writer",
+                json!("x".repeat(64 * 1024 + 1)),
+                "bytes of a name are more than",
+            ),
+        ] {
+            let error = read(RECORD, member, value).unwrap_err();
+            assert!(
+                error.message().contains(says),
+                "{error} does not say {says}"
+            );
+        }
+        let error = read(TOMBSTONE, "/snapshot_filename", json!(other)).unwrap_err();
+        assert!(
+            error.message().ends_with("the tombstone names a snapshot"),
+            "{error}"
+        );
+        let error = read(TOMBSTONE, "/previous/version", json!(1)).unwrap_err();
+        assert!(
+            error
+                .message()
+                .contains("does not continue the version before it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_read_again_is_not_written() {
+        let stored = read(RECORD, "/message", json!("fine")).unwrap();
+        let Record::Live(mut record) = stored.record else {
+            panic!()
+        };
+        record.revoked = vec![record.txn; 100_000];
+        record.to_bytes().unwrap();
+        record.revoked.push(record.txn);
+        let error = record.to_bytes().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            error.message(),
+            "the commit record cannot be stored: 100001 revoked transactions are more than the limit of 100000"
+        );
+    }
+}

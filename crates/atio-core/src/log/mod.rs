@@ -1,0 +1,43 @@
+//! How versions are made and found, on any object store.
+
+mod adopt;
+mod advance;
+mod commit;
+mod commit_options;
+mod create;
+mod draft;
+mod drop;
+mod expire;
+mod footer;
+mod gone;
+mod history;
+mod keys;
+mod load;
+mod locate;
+mod mark;
+mod merge;
+mod nested;
+mod open_options;
+mod rebase;
+mod resolve;
+mod rollback;
+mod snapshot;
+mod table;
+mod tags;
+mod transaction;
+mod unreadable;
+
+pub use advance::{Advance, Position, check_position, check_source};
+pub use commit::{Change, Committed};
+pub use commit_options::CommitOptions;
+pub use create::NewTable;
+pub use expire::{Expiry, ExpiryRow};
+pub use footer::{Footer, stats_columns};
+pub use history::HistoryEntry;
+pub use mark::{Mark, Target};
+pub use merge::StagedMerge;
+pub use open_options::OpenOptions;
+pub use snapshot::Snapshot;
+pub use table::Table;
+pub use transaction::Transaction;
+pub use unreadable::Unreadable;

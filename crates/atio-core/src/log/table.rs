@@ -1,0 +1,486 @@
+//! A table: a place on a store, and what is known of it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use chrono::Utc;
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::history::time_words;
+use super::keys::SeenKeys;
+use super::open_options::OpenOptions;
+use super::snapshot::{Snapshot, complement, in_ranges, words};
+use super::{adopt, locate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::StoredRecord;
+use crate::format::{Manifest, Record, TableSchema, Version, layout};
+use crate::lock::lock;
+use crate::storage::Probe;
+use crate::storage::RemoteStore;
+use crate::storage::{Objects, Stamp};
+
+/// Up to so many versions nobody counts the records.
+const COUNTED_VERSIONS: u64 = 100_000;
+/// How often a newest version that cannot be loaded because it is not the newest any more is
+/// looked for again.
+const NEWEST_ATTEMPTS: u32 = 100;
+/// How many bytes of manifests (as JSON) are kept in memory.
+pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
+pub struct Table {
+    pub(super) objects: Objects,
+    options: OpenOptions,
+    pub(super) probe: Probe,
+    location: String,
+    name: String,
+    newest: Mutex<Option<Known>>,
+    pub(super) manifests: Mutex<ManifestCache>,
+    pub(super) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    pub(super) keys: Mutex<SeenKeys>,
+    /// Commits of this process queue here instead of racing each other.
+    pub(super) queue: tokio::sync::Mutex<()>,
+}
+
+/// The newest version as last seen, and what its record looked like on the store.
+#[derive(Clone)]
+struct Known {
+    snapshot: Arc<Snapshot>,
+    stamp: Stamp,
+}
+
+#[derive(Default)]
+pub(super) struct ManifestCache {
+    pub(super) entries: HashMap<String, Arc<Manifest>>,
+    pub(super) bytes: u64,
+}
+
+impl Table {
+    /// A handle on the table at `root` of `store`, which need not exist.
+    ///
+    /// `location` is what messages call the place; it holds no credentials.
+    ///
+    /// `local` is its directory where the store is the local disk. Elsewhere the store is
+    /// tried out before the first write, unless there is a single writer.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        root: Path,
+        location: String,
+        local: Option<PathBuf>,
+        options: OpenOptions,
+    ) -> Self {
+        let name = root.filename().unwrap_or(&location).to_owned();
+        let probe = match local.is_some() || options.single_writer {
+            true => Probe::default(),
+            false => Probe::of(&store, &location),
+        };
+        let store = match local {
+            Some(_) => store,
+            None => Arc::new(RemoteStore::new(store, &location, options.single_writer)),
+        };
+        Self {
+            objects: Objects::new(store, root, local, options.durability),
+            options,
+            probe,
+            location,
+            name,
+            newest: Mutex::default(),
+            manifests: Mutex::default(),
+            schemas: Mutex::default(),
+            keys: Mutex::default(),
+            queue: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The same table under the name that people know it by.
+    pub fn called(self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self
+        }
+    }
+
+    /// Where it is, as messages say it: without credentials.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// What messages call the table: the last part of its location.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How this handle uses the table.
+    pub fn options(&self) -> OpenOptions {
+        self.options
+    }
+
+    /// The key of one of its data files on the store; a symbolic link is refused.
+    pub fn data_key(&self, name: &str) -> Result<Path> {
+        self.objects.check_no_link(name)?;
+        self.objects.key(name)
+    }
+
+    /// The store that it is on.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        self.objects.store()
+    }
+
+    /// Loads the newest version.
+    ///
+    /// Costs two look-ups where nothing changed since the last call. Fails if there is no
+    /// table, or if the newest version is damaged: older ones are then readable by number,
+    /// never instead of it.
+    pub async fn newest(&self) -> Result<Arc<Snapshot>> {
+        match self.look_for_newest().await {
+            // The table may have been dropped between two looks: what was found is gone.
+            Err(error) if error.kind() == ErrorKind::Damaged => self.look_for_newest().await,
+            found => found,
+        }
+    }
+
+    async fn look_for_newest(&self) -> Result<Arc<Snapshot>> {
+        let known = lock(&self.newest).clone();
+        if let Some(known) = known {
+            let version = known.snapshot.version;
+            let record = layout::record(version);
+            let next = layout::record(version.next()?);
+            let (stamp, next) =
+                futures::try_join!(self.objects.stamp(&record), self.objects.exists(&next))?;
+            if stamp.as_ref() == Some(&known.stamp) {
+                if !next {
+                    return Ok(known.snapshot);
+                }
+                let newest = locate::forward(&self.objects, version.next()?).await?;
+                return self.load_still_newest(newest).await;
+            }
+        }
+        let newest = locate::newest(&self.objects)
+            .await
+            .map_err(|error| self.explain(error))?;
+        match newest {
+            Some(newest) => self.load_still_newest(newest).await,
+            None => Err(self.not_found()),
+        }
+    }
+
+    /// Loads `newest`, or what has become the newest since it was found: it may have expired.
+    async fn load_still_newest(&self, newest: Version) -> Result<Arc<Snapshot>> {
+        let mut newest = newest;
+        for _ in 0..NEWEST_ATTEMPTS {
+            let loaded = self.load_newest(newest).await;
+            let next = newest.next()?;
+            if loaded.is_ok() || !self.objects.exists(&layout::record(next)).await? {
+                return loaded;
+            }
+            newest = locate::forward(&self.objects, next).await?;
+        }
+        self.load_newest(newest).await
+    }
+
+    /// The version that was newest when anybody last looked, without looking.
+    pub fn last_seen(&self) -> Option<Arc<Snapshot>> {
+        lock(&self.newest)
+            .as_ref()
+            .map(|known| Arc::clone(&known.snapshot))
+    }
+
+    /// Loads `version`, or says why it cannot be read: it never existed, or has expired.
+    pub async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {
+        match self.newest().await {
+            Ok(newest) if newest.version == version => Ok(newest),
+            Ok(newest) if newest.version < version => {
+                Err(self.never_existed(version, newest.version))
+            }
+            Ok(newest) => match self.older(version, newest.version, &newest.expired).await {
+                Err(error) => Err(self.or_expired(version, &newest, error).await),
+                found => found,
+            },
+            Err(error) if error.kind() == ErrorKind::TableNotFound => Err(error),
+            // The newest is damaged: what is intact stays readable by number.
+            Err(error) => {
+                let Some((above, expired)) = self.nearest_fence(version).await? else {
+                    return Err(error);
+                };
+                self.older(version, above, &expired).await
+            }
+        }
+    }
+
+    /// Loads the version that was the newest at `at_us` microseconds since 1970.
+    ///
+    /// Fails for a time in the future, of which that is not known yet.
+    pub async fn as_of(&self, at_us: i64) -> Result<Arc<Snapshot>> {
+        // Before the newest version is looked for: one that is committed after that has a later
+        // time than any that is allowed. `now()` in the statement is earlier still.
+        let now = Utc::now().timestamp_micros();
+        let newest = self.newest().await?;
+        if at_us > newest.committed_at_us {
+            self.check_past(at_us, now)?;
+        }
+        match self.as_of_below(&newest, at_us).await {
+            Err(error) => Err(self.or_gone(&newest, error).await),
+            Ok(found) => self.check_same(&newest, found),
+        }
+    }
+
+    async fn as_of_below(&self, newest: &Arc<Snapshot>, at_us: i64) -> Result<Arc<Snapshot>> {
+        if at_us >= newest.committed_at_us {
+            return Ok(Arc::clone(newest));
+        }
+        let first = self.first_version().await?;
+        let (mut low, mut high) = (first.get(), newest.version.get());
+        // The answer is the largest version that is not younger; `low - 1` may be it.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let version = Version::new(middle).unwrap_or(newest.version);
+            match self.committed_at_us(version).await? <= at_us {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        match Version::new(low)
+            .and_then(Version::previous)
+            .filter(|found| *found >= first)
+        {
+            Some(found) => self.version(found).await,
+            None => Err(Error::new(
+                ErrorKind::VersionNotFound,
+                format!(
+                    "'{}' did not exist at that time; its first version was committed at {}",
+                    self.name,
+                    time_words(self.committed_at_us(first).await?)
+                ),
+            )),
+        }
+    }
+
+    fn check_past(&self, at_us: i64, now_us: i64) -> Result<()> {
+        if at_us <= now_us {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "as_of {} of '{}' is in the future (the clock says {}): its answer could still change; leave as_of out to read the newest version",
+            time_words(at_us),
+            self.name,
+            time_words(now_us)
+        )))
+    }
+
+    /// What a reader of `version` found missing may have expired while it read (A5), or may
+    /// have gone with the table. `seen` is a version of the table that it read.
+    pub(super) async fn or_expired(
+        &self,
+        version: Version,
+        seen: &Snapshot,
+        error: Error,
+    ) -> Error {
+        let error = self.or_gone(seen, error).await;
+        if error.kind() != ErrorKind::Damaged {
+            return error;
+        }
+        match self.newest().await {
+            Ok(newest) if newest.has_expired(version) => {
+                self.has_expired(version, newest.version, &newest.expired)
+            }
+            _ => error,
+        }
+    }
+
+    /// Reads the record of `version`; its absence is damage.
+    pub(super) async fn record(&self, version: Version) -> Result<StoredRecord> {
+        let path = layout::record(version);
+        match self.objects.get(&path).await? {
+            Some(bytes) => Record::parse(version, &bytes),
+            None => Err(Error::damaged(format!(
+                "{path} is missing: version {version} has not expired, so the table is damaged"
+            ))),
+        }
+        .map_err(|error| self.explain(error))
+    }
+
+    /// 0, or for a table that Python made the first of those that its own expiry left: there
+    /// may be gaps below (C14).
+    pub(super) async fn first_version(&self) -> Result<Version> {
+        if self.objects.exists(&layout::record(Version::ZERO)).await? {
+            return Ok(Version::ZERO);
+        }
+        let first = locate::start_of_run(&self.objects).await?;
+        let first = first.ok_or_else(|| self.not_found())?;
+        // Only Python leaves gaps: below a record of atio's every number is taken.
+        match self.record(first).await?.record.is_python() {
+            true => Ok(first),
+            false => Err(self.explain(Error::damaged(format!(
+                "the commit records below version {first} are missing: restore them from a copy"
+            )))),
+        }
+    }
+
+    /// Every version up to `newest`; fails if a number is so large that most are missing.
+    pub(super) async fn versions(
+        &self,
+        newest: Version,
+    ) -> Result<impl Iterator<Item = Version> + use<>> {
+        let first = self.first_version().await?;
+        let count = newest.get().saturating_sub(first.get());
+        if count > COUNTED_VERSIONS {
+            let listed = locate::listed(&self.objects).await?.len() as u64;
+            if listed < count {
+                return Err(self.explain(Error::damaged(format!(
+                    "the newest commit record says that it is version {newest}, but there are only {listed} records"
+                ))));
+            }
+        }
+        Ok(first.through(newest))
+    }
+
+    /// The commit time of `version`: from its record, or from Python's snapshot (C11).
+    pub(super) async fn committed_at_us(&self, version: Version) -> Result<i64> {
+        match self.record(version).await?.record {
+            Record::Live(record) => Ok(record.committed_at_us),
+            Record::Tombstone(tombstone) => Ok(tombstone.committed_at_us),
+            Record::Python(_) => adopt::times(self, version)
+                .await?
+                .remove(&version)
+                .ok_or_else(|| {
+                    self.explain(Error::damaged(format!(
+                        "the commit time of version {version} cannot be read"
+                    )))
+                }),
+        }
+    }
+
+    async fn load_newest(&self, version: Version) -> Result<Arc<Snapshot>> {
+        let path = layout::record(version);
+        let (stamp, record) = futures::try_join!(self.objects.stamp(&path), self.record(version))?;
+        self.check_below(&record).await?;
+        let snapshot = self.load(record).await?;
+        if let Some(stamp) = stamp {
+            self.remember(Arc::clone(&snapshot), stamp);
+        }
+        Ok(snapshot)
+    }
+
+    /// Fails if `record` was not written on the one below it: then either is not of this
+    /// table. One below that cannot be read is no reason not to read this one.
+    async fn check_below(&self, record: &StoredRecord) -> Result<()> {
+        let Some(below) = record.version().previous() else {
+            return Ok(());
+        };
+        let bytes = self.objects.get(&layout::record(below)).await?;
+        match bytes.and_then(|bytes| Record::parse(below, &bytes).ok()) {
+            Some(below) => below
+                .check_next(record)
+                .map_err(|error| self.explain(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn remember(&self, snapshot: Arc<Snapshot>, stamp: Stamp) {
+        let mut known = lock(&self.newest);
+        let replaced = known.as_ref().is_none_or(|known| {
+            known.snapshot.table != snapshot.table || known.snapshot.version <= snapshot.version
+        });
+        if replaced {
+            *known = Some(Known { snapshot, stamp });
+        }
+    }
+
+    /// Loads a version below `newest`, at which `expired` has expired.
+    pub(super) async fn older(
+        &self,
+        version: Version,
+        newest: Version,
+        expired: &[(Version, Version)],
+    ) -> Result<Arc<Snapshot>> {
+        let exists = self.objects.exists(&layout::record(version)).await?;
+        // Where Python began there may be no version 0, and gaps that its own expiry left.
+        if !exists && !self.objects.exists(&layout::record(Version::ZERO)).await? {
+            return Err(self.never_existed(version, newest));
+        }
+        if in_ranges(expired, version) {
+            return Err(self.has_expired(version, newest, expired));
+        }
+        let record = self.record(version).await?;
+        self.check_below(&record).await?;
+        self.load(record).await
+    }
+
+    /// Where the newest version cannot be loaded: the newest record from `version` up that
+    /// can, and what it says has expired.
+    async fn nearest_fence(
+        &self,
+        version: Version,
+    ) -> Result<Option<(Version, Arc<[(Version, Version)]>)>> {
+        let mut versions = locate::listed(&self.objects).await?;
+        versions.retain(|found| *found >= version);
+        versions.sort_unstable();
+        for found in versions.into_iter().rev() {
+            if let Ok(record) = self.record(found).await {
+                return Ok(Some((found, self.expired_at(&record).await?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets what may be wrong after the table was dropped.
+    pub fn forget(&self) {
+        *lock(&self.newest) = None;
+    }
+
+    /// Adds the table's name to an error about one of its objects.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        error.context(format!("table '{}'", self.name))
+    }
+
+    pub(super) fn not_found(&self) -> Error {
+        Error::new(
+            ErrorKind::TableNotFound,
+            format!("there is no atio table at {}", self.location),
+        )
+    }
+
+    pub(super) fn never_existed(&self, version: Version, newest: Version) -> Error {
+        Error::new(
+            ErrorKind::VersionNotFound,
+            format!(
+                "'{}' has no version {version}; its newest version is {newest}",
+                self.name
+            ),
+        )
+    }
+
+    /// The error for a version that readers asked for too late.
+    pub fn has_expired(
+        &self,
+        version: Version,
+        newest: Version,
+        expired: &[(Version, Version)],
+    ) -> Error {
+        let readable = complement(expired, Version::ZERO, newest);
+        let (noun, verb) = match readable.as_slice() {
+            [(first, last)] if first == last => ("version", "is"),
+            _ => ("versions", "are"),
+        };
+        Error::new(
+            ErrorKind::VersionExpired,
+            format!(
+                "version {version} of '{}' has expired; readable {noun} {verb} {}",
+                self.name,
+                words(&readable)
+            ),
+        )
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("location", &self.location)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,401 @@
+//! The system calls that a table on a local disk needs, by names relative to its root.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout;
+use crate::storage::durability::Durability;
+use crate::storage::open_files::blocking_with_open_files;
+
+/// What expiry gives free before it begins: enough for its directory, its record, the
+/// pointer and the marker. XFS makes a directory only where it has some 200 KiB for it.
+const RESERVE_FILES: usize = 4;
+const RESERVE_BYTES: usize = 64 * 1024;
+
+/// The directory of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    root: PathBuf,
+    durability: Durability,
+}
+
+/// A file that a walk found, or a directory of a transaction that holds none.
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) modified: SystemTime,
+}
+
+/// How a file is put under its final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Fails if the name is taken.
+    New,
+    /// Replaces what is there.
+    Over,
+}
+
+impl Disk {
+    pub(crate) fn new(root: PathBuf, durability: Durability) -> Self {
+        Self { root, durability }
+    }
+
+    /// Where `name` is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The first of `name` and the directories on the way to it that is a symbolic link: it
+    /// could lead out of the table, and to files of another.
+    pub(crate) fn link(&self, name: &str) -> Option<PathBuf> {
+        let mut path = self.root.clone();
+        name.split('/').find_map(|part| {
+            path.push(part);
+            let link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+            link.then(|| path.clone())
+        })
+    }
+
+    /// Makes the directories of a new table, and all above them that are missing.
+    pub(crate) fn make_table(&self) -> io::Result<()> {
+        make_all(&self.root, self.durability, &mut Vec::new())?;
+        if let Some(above) = self.root.parent() {
+            // Whoever made the root may have died before this. If it may not be opened, it was
+            // made by somebody else, long ago.
+            self.sync_folder(above).ok();
+        }
+        for folder in [layout::METADATA, layout::DATA, layout::STAGING] {
+            self.make_folder(folder)?;
+        }
+        self.sync_folder(&self.root)?;
+        // Without it expiry still works on all but a full disk.
+        if let Err(error) = self.keep_reserve() {
+            ::log::warn!("no space is kept in reserve for expiry: {error}");
+        }
+        Ok(())
+    }
+
+    /// Makes the directory `name`, whose parent must be there; true if it was missing.
+    pub(super) fn make_folder(&self, name: &str) -> io::Result<bool> {
+        let path = self.path(name);
+        match step("make-folder", &path).and_then(|()| fs::create_dir(&path)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(cannot_make(&path, &error)),
+        }
+    }
+
+    /// Begins a file that nobody else has; it is readable by whom the umask allows.
+    pub(super) fn begin(&self, path: &Path) -> io::Result<File> {
+        step("begin-file", path)
+            .and_then(|()| {
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true);
+                blocking_with_open_files(|| options.open(path))
+            })
+            .map_err(|error| cannot_make(path, &error))
+    }
+
+    /// Makes the bytes of `file` durable.
+    ///
+    /// Never tried again on a failure: the kernel may then count lost pages as written.
+    pub(super) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        step("sync-file", path)?;
+        tracing::info_span!("fsync").in_scope(|| file.sync_all())
+    }
+
+    /// Makes the names in `folder` durable.
+    pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        sync_folder(folder)
+    }
+
+    /// Renames the file `from` to `to`, both on one file system.
+    pub(super) fn publish(&self, from: &Path, to: &Path, place: Place) -> io::Result<()> {
+        step("publish", to)?;
+        match place {
+            Place::New => rename_new(from, to),
+            Place::Over => fs::rename(from, to),
+        }?;
+        step("published", to)
+    }
+
+    /// Removes a file, or the directory of a transaction that holds nothing any more; with
+    /// the last file of a transaction its directory goes.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        step("remove", &path)?;
+        let folder = fs::symlink_metadata(&path)?.is_dir();
+        match folder {
+            true => fs::remove_dir(&path)?,
+            false => fs::remove_file(&path)?,
+        }
+        // What is left is not empty until the last file is gone, and then nobody needs it.
+        if let Some((above, _)) = name.rsplit_once('/')
+            && above.contains('/')
+        {
+            fs::remove_dir(self.path(above)).ok();
+        }
+        self.remove_if_empty(name);
+        Ok(())
+    }
+
+    /// Removes the directory for data files of the transaction that `name` was staged by, if
+    /// it holds none: it was made before its first file was to come.
+    pub(super) fn remove_if_empty(&self, name: &str) {
+        let mut parts = name.split('/');
+        if let (Some(layout::STAGING), Some(txn)) = (parts.next(), parts.next()) {
+            fs::remove_dir(self.path(layout::DATA).join(txn)).ok();
+        }
+    }
+
+    /// Every file below `folder`, and the directories of transactions that hold none, but
+    /// nothing behind a symbolic link. A folder that is missing holds nothing.
+    pub(crate) fn walk(&self, folder: &str) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        self.walk_into(folder, &mut found)?;
+        Ok(found)
+    }
+
+    fn walk_into(&self, folder: &str, found: &mut Vec<Found>) -> io::Result<()> {
+        if let Some(link) = self.link(folder) {
+            ::log::warn!(
+                "{} is a symbolic link, which is not followed",
+                link.display()
+            );
+            return Ok(());
+        }
+        let entries = match fs::read_dir(self.path(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().into_string().map_err(|name| {
+                let what = format!("the name {name:?} in {folder} is not UTF-8");
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            })?;
+            let name = format!("{folder}/{name}");
+            let meta = match entry.metadata() {
+                // Another process removed it just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
+            if meta.is_dir() {
+                let before = found.len();
+                self.walk_into(&name, found)?;
+                if found.len() > before || !folder_of_transaction(&name) {
+                    continue;
+                }
+            } else if !meta.is_file() {
+                ::log::warn!("{name} is neither a file nor a directory, which is passed over");
+                continue;
+            }
+            found.push(Found {
+                size: if meta.is_dir() { 0 } else { meta.len() },
+                modified: meta.modified()?,
+                name,
+            });
+        }
+        Ok(())
+    }
+
+    /// Names of the files in the root, and of its directories. One that is not UTF-8 is
+    /// given as far as it can be shown.
+    pub(crate) fn top(&self) -> io::Result<(Vec<String>, Vec<String>)> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            entries => entries?,
+        };
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match entry.file_type()?.is_dir() {
+                true => folders.push(name),
+                false => files.push(name),
+            }
+        }
+        Ok((files, folders))
+    }
+
+    /// Sets space and file names aside that [`release_reserve`](Self::release_reserve) gives
+    /// free. Nothing is made where there is no table.
+    pub(crate) fn keep_reserve(&self) -> io::Result<()> {
+        self.make_folder(layout::RESERVE)?;
+        for number in 0..RESERVE_FILES {
+            let path = self.path(layout::RESERVE).join(number.to_string());
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => {
+                    // Not zeros, which some file systems do not store.
+                    let written = file?.write_all(&[b'.'; RESERVE_BYTES]);
+                    written.inspect_err(|_| drop(fs::remove_file(&path)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the reserve free.
+    pub(crate) fn release_reserve(&self) -> io::Result<()> {
+        match self.link(layout::RESERVE) {
+            Some(_) => Ok(()),
+            None => fs::remove_dir_all(self.path(layout::RESERVE)),
+        }
+    }
+}
+
+fn cannot_make(path: &Path, error: &io::Error) -> io::Error {
+    let what = format!("cannot make {}: {error}", path.display());
+    io::Error::new(error.kind(), what)
+}
+
+fn folder_of_transaction(name: &str) -> bool {
+    layout::parse(name).is_some_and(|object| object.kind == layout::Kind::Staging)
+}
+
+/// Makes durable that the directory `from` is called `to`.
+///
+/// # Errors
+///
+/// [`ErrorKind::CommitNotDurable`]: the name is the new one until the power fails.
+pub fn sync_rename(from: &Path, to: &Path) -> Result<()> {
+    let above = from.parent().into_iter().chain(to.parent());
+    above.into_iter().try_for_each(sync_folder).map_err(|error| {
+        let what = format!(
+            "{} was renamed, but the disk failed to make that durable: a power failure may undo it; look after the disk",
+            from.display()
+        );
+        Error::new(ErrorKind::CommitNotDurable, what).with_source(error)
+    })
+}
+
+/// Makes the directory `path`, and all above it that is missing, for good.
+pub fn make_folders(path: &Path) -> Result<()> {
+    make_all(path, Durability::Full, &mut Vec::new()).map_err(|error| {
+        let what = format!("cannot make the directory {}", path.display());
+        Error::new(ErrorKind::Storage, what).with_source(error)
+    })
+}
+
+/// Makes `path` and all above it that is missing, each durable in the one above. Those that
+/// this made are in `made`, the outermost first, also if it fails.
+pub fn make_all(path: &Path, durability: Durability, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent();
+    if let Some(above) = above {
+        make_all(above, durability, made)?;
+    }
+    match step("make-folder", path).and_then(|()| fs::create_dir(path)) {
+        Ok(()) => made.push(path.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    match (above, durability) {
+        (Some(above), Durability::Full) => sync_folder(above),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in `folder` durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    step("sync-folder", folder)?;
+    // Elsewhere a directory cannot be opened; there the journal orders names.
+    #[cfg(unix)]
+    {
+        let folder = blocking_with_open_files(|| File::open(folder))?;
+        tracing::info_span!("fsync").in_scope(|| folder.sync_all())?;
+    }
+    Ok(())
+}
+
+/// Renames unless `to` exists; where the file system cannot, links and unlinks.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    let renamed = step("rename-new", to)
+        .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?));
+    match renamed.as_ref().map_err(Errno::from_io_error) {
+        Err(Some(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP)) => link_new(from, to),
+        _ => renamed,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    link_new(from, to)
+}
+
+fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    // Linux says EPERM where there are no hard links, EACCES where one must not write.
+    const EPERM: i32 = 1;
+    let linked = step("link-new", to).and_then(|()| fs::hard_link(from, to));
+    linked.map_err(|error| match error.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => no_create(),
+        _ if error.raw_os_error() == Some(EPERM) => no_create(),
+        _ => error,
+    })?;
+    // A second name of the same file is harmless, and goes with its directory.
+    fs::remove_file(from).ok();
+    Ok(())
+}
+
+fn no_create() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the file system can neither rename without replacing nor make hard links, so two writers could overwrite each other's commits",
+    )
+}
+
+/// A point at which a test can make the disk fail, or the process stop.
+///
+/// Configured by the name of the step, or by step, colon and file name, with the number of an
+/// error of the operating system as argument.
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(unused_variables, reason = "for tests")
+)]
+pub fn step(name: &str, path: &Path) -> io::Result<()> {
+    #[cfg(feature = "failpoints")]
+    {
+        let fail = |errno: Option<String>| {
+            let errno = errno.and_then(|errno| errno.parse().ok());
+            Err(io::Error::from_raw_os_error(errno.unwrap_or(5)))
+        };
+        // At every such step, and at the one for this file.
+        fail::fail_point!(name, fail);
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        fail::fail_point!(&format!("{name}:{file}"), fail);
+    }
+    Ok(())
+}
+
+/// Runs `work`, which waits for the disk, where that holds up nobody else.
+///
+/// It runs to its end even if the caller stops waiting.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let span = tracing::Span::current();
+    let work = move || span.in_scope(work);
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime
+            .spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error))),
+        Err(_) => work(),
+    }
+}

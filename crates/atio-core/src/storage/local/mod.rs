@@ -1,0 +1,30 @@
+//! Writing to a local disk so that what was acknowledged survives a power failure.
+//!
+//! `object_store` renames without ever syncing: after a power failure a committed name may
+//! be gone, or be there without its bytes. So the writes to a table on a local disk are made
+//! here, in this order, and a crash after any step leaves the version below intact:
+//!
+//! 1. The transaction makes `_atio_tmp/<txn>/`. Nothing else ever holds half a file.
+//! 2. A data file, manifest or snapshot is written there and synced, and renamed to its name.
+//!    A crash leaves an orphan.
+//! 3. Every directory that gained a name is synced: all that the record will name is durable.
+//! 4. The record is written and synced in `_atio_tmp/<txn>/`.
+//! 5. It is renamed to its name unless that is taken. **The commit: readers see the version.**
+//! 6. `metadata/` is synced. **The version is durable; only then is it acknowledged.**
+//! 7. The pointer and the marker are replaced, which are hints.
+//!
+//! From step 3 on no directory is made, so a writer whose table was dropped and made again
+//! under the same path finds its own directory gone and fails (A9).
+
+mod disk;
+mod upload;
+mod writer;
+
+pub(crate) use disk::Disk;
+pub use disk::{blocking, make_all, make_folders, rename_new, step, sync_folder, sync_rename};
+pub use upload::LocalUpload;
+pub(crate) use writer::LocalWriter;
+pub use writer::cannot_write;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+//! The writes of one transaction to a local disk.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path as LocalPath, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+
+use super::disk::{Disk, Place, blocking, step};
+use super::upload::LocalUpload;
+use crate::error::{Error, ErrorKind};
+use crate::format::{Txn, layout};
+use crate::lock::lock;
+use crate::storage::objects::Created;
+
+/// Stages in a directory of its own, syncs, and renames; see the [module](super).
+///
+/// As an `ObjectStore` it takes the data files: each has a name that nobody else uses.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalWriter(Arc<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    disk: Disk,
+    /// `_atio_tmp/<txn>`.
+    staging: String,
+    stage: Mutex<Stage>,
+    files: AtomicU32,
+    /// Directories that gained a name which is not durable yet.
+    gained: Mutex<BTreeSet<PathBuf>>,
+    /// Once a sync of a directory failed no later one counts: the kernel may have dropped
+    /// what it could not write, and say so only once.
+    sync_failed: Mutex<Option<String>>,
+    /// For what a writer of data files reads back.
+    read: Arc<dyn ObjectStore>,
+}
+
+/// How far a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// Its directory was made.
+    Begun,
+    /// Its directory was removed, for good.
+    Ended,
+}
+
+impl LocalWriter {
+    /// Nothing is made before the first write. `read` shows the table from its root.
+    pub(crate) fn new(disk: Disk, txn: Txn, read: Arc<dyn ObjectStore>) -> Self {
+        Self(Arc::new(Writer {
+            disk,
+            staging: format!("{}/{txn}", layout::STAGING),
+            stage: Mutex::new(Stage::New),
+            files: AtomicU32::new(0),
+            gained: Mutex::default(),
+            sync_failed: Mutex::default(),
+            read,
+        }))
+    }
+
+    /// Makes the directory of the transaction.
+    pub(crate) async fn begin(&self) -> io::Result<()> {
+        let writer = Arc::clone(&self.0);
+        blocking(move || writer.begin()).await
+    }
+
+    /// Creates the object unless it is there.
+    pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Created {
+        let (writer, owned) = (Arc::clone(&self.0), name.to_owned());
+        let created = blocking(move || Ok(writer.create(&owned, &bytes))).await;
+        created.unwrap_or_else(|error| Created::Unclear(generic(error)))
+    }
+
+    /// Writes the object, whatever is there.
+    pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> io::Result<()> {
+        let (writer, name) = (Arc::clone(&self.0), name.to_owned());
+        blocking(move || {
+            let staged = writer.stage(&bytes)?;
+            let to = writer.target(&name)?;
+            writer.publish(&staged, &to, Place::Over)
+        })
+        .await
+    }
+
+    /// Makes the names of commit records durable that are there.
+    pub(crate) async fn sync_records(&self) -> io::Result<()> {
+        let writer = Arc::clone(&self.0);
+        blocking(move || writer.sync_folder(&writer.disk.path(layout::METADATA))).await
+    }
+
+    /// True if the directory of the transaction was made and somebody removed it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let staging = self.0.disk.path(&self.0.staging);
+        *lock(&self.0.stage) == Stage::Begun
+            && std::fs::symlink_metadata(staging)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Removes the directory of the transaction; what cannot be removed expiry finds.
+    pub(crate) async fn finish(&self) {
+        let writer = Arc::clone(&self.0);
+        let finished = blocking(move || writer.finish()).await;
+        if let Err(error) = finished {
+            ::log::warn!(
+                "{} stays behind until expiry finds it: {error}",
+                self.0.staging
+            );
+        }
+    }
+}
+
+impl Writer {
+    fn begin(&self) -> io::Result<()> {
+        let mut stage = lock(&self.stage);
+        match *stage {
+            Stage::Begun => return Ok(()),
+            // What a statement that was given up still had under way.
+            Stage::Ended => {
+                return Err(io::Error::other("the statement that writes this has ended"));
+            }
+            Stage::New => {}
+        }
+        if let Some(link) = self.disk.link(&self.staging) {
+            return Err(symlink(&link));
+        }
+        self.disk.make_folder(layout::STAGING)?;
+        self.disk.make_folder(&self.staging)?;
+        *stage = Stage::Begun;
+        Ok(())
+    }
+
+    /// Begins a file that is in nobody's way.
+    fn file(&self) -> io::Result<(File, PathBuf)> {
+        self.begin()?;
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let path = self.disk.path(&format!("{}/{number}", self.staging));
+        Ok((self.disk.begin(&path)?, path))
+    }
+
+    /// Writes a whole file, durably, but not under its name.
+    fn stage(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let (mut file, path) = self.file()?;
+        let written = step("write-file", &path)
+            .and_then(|()| file.write_all(bytes))
+            .and_then(|()| self.disk.sync_file(&file, &path));
+        match written {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                std::fs::remove_file(&path).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the object called `name` goes. A data file's directory is made.
+    fn target(&self, name: &str) -> io::Result<PathBuf> {
+        if let Some(link) = self.disk.link(name) {
+            return Err(symlink(&link));
+        }
+        // First of all, for it is by this directory that an expiry finds the others.
+        self.begin()?;
+        if let Some(rest) = name.strip_prefix(layout::DATA)
+            && let Some((folder, _)) = rest.trim_start_matches('/').rsplit_once('/')
+        {
+            for (folder, above) in [
+                (layout::DATA.to_owned(), self.disk.path("")),
+                (
+                    format!("{}/{folder}", layout::DATA),
+                    self.disk.path(layout::DATA),
+                ),
+            ] {
+                if self.disk.make_folder(&folder)? {
+                    lock(&self.gained).insert(above);
+                }
+            }
+        }
+        Ok(self.disk.path(name))
+    }
+
+    /// Puts a staged file under its name; if that fails it is removed.
+    fn publish(&self, staged: &LocalPath, to: &LocalPath, place: Place) -> io::Result<()> {
+        let published = self.disk.publish(staged, to, place);
+        match (&published, to.parent()) {
+            (Ok(()), Some(folder)) => {
+                lock(&self.gained).insert(folder.to_owned());
+            }
+            _ => {
+                std::fs::remove_file(staged).ok();
+            }
+        }
+        published
+    }
+
+    fn create(&self, name: &str, bytes: &[u8]) -> Created {
+        let record = layout::parse(name)
+            .is_some_and(|object| matches!(object.kind, layout::Kind::Record(_)));
+        let staged = self.target(name).and_then(|to| {
+            if record {
+                self.sync_gained()?;
+            }
+            Ok((self.stage(bytes)?, to))
+        });
+        let (staged, to) = match staged {
+            Ok(staged) => staged,
+            Err(error) => return Created::Refused(refused(name, error)),
+        };
+        match self.publish(&staged, &to, Place::New) {
+            Ok(()) if record => match to.parent().map(|folder| self.sync_folder(folder)) {
+                Some(Err(error)) => Created::Unclear(generic(error)),
+                _ => Created::Yes,
+            },
+            Ok(()) => Created::Yes,
+            Err(error) if is_definite(&error, &to) => Created::Refused(refused(name, error)),
+            Err(error) => Created::Unclear(generic(error)),
+        }
+    }
+
+    /// Makes every name durable that the transaction has given so far.
+    fn sync_gained(&self) -> io::Result<()> {
+        // Held to the end: an attempt that was given up may still be at it, and the record
+        // must not overtake it.
+        let mut gained = lock(&self.gained);
+        self.check_synced()?;
+        gained
+            .iter()
+            .try_for_each(|folder| self.sync_folder(folder))?;
+        gained.clear();
+        Ok(())
+    }
+
+    fn check_synced(&self) -> io::Result<()> {
+        match &*lock(&self.sync_failed) {
+            None => Ok(()),
+            Some(first) => Err(io::Error::other(format!(
+                "an earlier sync of a directory failed: {first}"
+            ))),
+        }
+    }
+
+    fn sync_folder(&self, folder: &LocalPath) -> io::Result<()> {
+        self.check_synced()?;
+        self.disk
+            .sync_folder(folder)
+            .inspect_err(|error| *lock(&self.sync_failed) = Some(error.to_string()))
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        let mut stage = lock(&self.stage);
+        if std::mem::replace(&mut *stage, Stage::Ended) != Stage::Begun {
+            return Ok(());
+        }
+        // Before the directory by which an expiry would find it.
+        self.disk.remove_if_empty(&self.staging);
+        let folder = self.disk.path(&self.staging);
+        let gone = |result: io::Result<()>| match result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
+        for file in std::fs::read_dir(&folder).into_iter().flatten() {
+            gone(std::fs::remove_file(file?.path()))?;
+        }
+        gone(std::fs::remove_dir(&folder))
+    }
+}
+
+/// True if the file system refused and nothing can have happened.
+fn is_definite(error: &io::Error, to: &LocalPath) -> bool {
+    use io::ErrorKind::*;
+    let refused = matches!(
+        error.kind(),
+        PermissionDenied
+            | ReadOnlyFilesystem
+            | StorageFull
+            | QuotaExceeded
+            | Unsupported
+            | InvalidFilename
+            | NotADirectory
+            | NotFound
+    );
+    // Over a network a rename may be sent twice, and the answer be that of the second time.
+    refused && std::fs::symlink_metadata(to).is_err_and(|error| error.kind() == NotFound)
+}
+
+fn refused(name: &str, error: io::Error) -> Error {
+    match error.kind() {
+        // Directories are never removed from a table that is there.
+        io::ErrorKind::NotFound => Error::new(
+            ErrorKind::Conflict,
+            "the table was dropped while this statement ran; nothing was written",
+        ),
+        io::ErrorKind::Unsupported => {
+            Error::new(ErrorKind::UnsafeStore, format!("cannot write {name}")).with_source(error)
+        }
+        _ => Error::new(ErrorKind::Storage, format!("cannot write {name}")).with_source(error),
+    }
+}
+
+/// The error of a file `name` that cannot be written.
+pub fn cannot_write(name: impl fmt::Display, error: impl fmt::Display) -> io::Error {
+    io::Error::other(format!("cannot write {name}: {error}"))
+}
+
+fn symlink(link: &LocalPath) -> io::Error {
+    let what = format!(
+        "{} is a symbolic link, which is not followed",
+        link.display()
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// What an error of the disk is to a caller that knows stores alone.
+pub(super) fn generic(error: io::Error) -> StoreError {
+    StoreError::Generic {
+        store: "the local disk",
+        source: error.into(),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalWriter {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        _: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        let bytes = Bytes::from(payload);
+        match self.create(location.as_ref(), bytes).await {
+            Created::Yes => Ok(PutResult {
+                e_tag: None,
+                version: None,
+            }),
+            Created::Refused(error) => Err(StoreError::Generic {
+                store: "the local disk",
+                source: error.into(),
+            }),
+            Created::Unclear(error) => Err(generic(cannot_write(location.as_ref(), error))),
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        _: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        let writer = Arc::clone(&self.0);
+        let (file, staged) = blocking(move || writer.file()).await.map_err(generic)?;
+        let (writer, name) = (Arc::clone(&self.0), location.as_ref().to_owned());
+        let publish = move |file: &File, staged: &LocalPath| {
+            let synced = writer.disk.sync_file(file, staged);
+            let target = synced.and_then(|()| writer.target(&name));
+            target
+                .and_then(|to| writer.publish(staged, &to, Place::New))
+                .map_err(|error| cannot_write(&name, error))
+        };
+        Ok(Box::new(LocalUpload::new(file, staged, publish)))
+    }
+
+    async fn get_opts(
+        &self,
+        location: &Path,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
+        self.0.read.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        Box::pin(futures::stream::once(async { Err(unused("delete")) }))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.0.read.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.0.read.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> object_store::Result<()> {
+        Err(unused("copy"))
+    }
+}
+
+fn unused(what: &str) -> StoreError {
+    StoreError::NotImplemented {
+        operation: what.to_owned(),
+        implementer: "the writer of a local table".to_owned(),
+    }
+}
+
+impl fmt::Display for LocalWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "LocalWriter({})",
+            self.0.disk.path(&self.0.staging).display()
+        )
+    }
+}

@@ -1,0 +1,296 @@
+//! The objects of one table on its store, by their names relative to the root.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use super::durability::Durability;
+use super::local::{Disk, blocking};
+use super::open_files::{blocking_with_open_files, with_open_files};
+use super::store_error::explain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::limits::METADATA_BYTES;
+
+/// How many deletes are under way at once.
+const PARALLEL: usize = 32;
+
+/// A store, and the place of the table in it.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    /// The directory, on the local disk.
+    disk: Option<Disk>,
+}
+
+/// How an attempt to create an object ended.
+#[derive(Debug)]
+pub enum Created {
+    /// The object is there with our bytes.
+    Yes,
+    /// It was refused before anything could happen: this attempt never lands.
+    Refused(Error),
+    /// Anything else: the object may be ours, another's, absent, or still to land.
+    Unclear(StoreError),
+}
+
+/// An object that a listing found.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its name, relative to the root of the table.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// When it was written last, by the clock of the store.
+    pub modified: DateTime<Utc>,
+}
+
+/// What tells whether an object was replaced: size, time of change and tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(u64, DateTime<Utc>, Option<String>);
+
+impl Stamp {
+    pub(crate) fn modified(&self) -> DateTime<Utc> {
+        self.1
+    }
+}
+
+impl From<ObjectMeta> for Stamp {
+    fn from(meta: ObjectMeta) -> Self {
+        Self(meta.size, meta.last_modified, meta.e_tag)
+    }
+}
+
+impl Objects {
+    /// `local` is the directory where the store is the local disk.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        root: Path,
+        local: Option<PathBuf>,
+        durability: Durability,
+    ) -> Self {
+        let disk = local.map(|root| Disk::new(root, durability));
+        Self { store, root, disk }
+    }
+
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// Makes the directories of a new table where there are such things.
+    pub(crate) async fn make_folders(&self) -> Result<()> {
+        let Some(disk) = self.disk.clone() else {
+            return Ok(());
+        };
+        let root = disk.path("");
+        blocking(move || disk.make_table()).await.map_err(|error| {
+            let what = format!("cannot make the table's directories in {}", root.display());
+            Error::new(ErrorKind::Storage, what).with_source(error)
+        })
+    }
+
+    /// Gives the space free that was kept for expiry, on a local disk.
+    pub(crate) async fn release_reserve(&self) {
+        if let Some(disk) = self.disk.clone() {
+            blocking(move || disk.release_reserve()).await.ok();
+        }
+    }
+
+    /// Sets the space aside again.
+    pub(crate) async fn keep_reserve(&self) {
+        let Some(disk) = self.disk.clone() else {
+            return;
+        };
+        if let Err(error) = blocking(move || disk.keep_reserve()).await {
+            ::log::debug!("no space is kept in reserve for expiry: {error}");
+        }
+    }
+
+    /// Fails if `name` or a directory on the way to it is a symbolic link: it could lead out
+    /// of the table, and to files of another.
+    pub(crate) fn check_no_link(&self, name: &str) -> Result<()> {
+        match self.disk.as_ref().and_then(|disk| disk.link(name)) {
+            None => Ok(()),
+            Some(_) => Err(Error::damaged(format!(
+                "{name} is or lies behind a symbolic link, which is not followed"
+            ))),
+        }
+    }
+
+    /// The store, from its own root.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The store as seen from the root of the table.
+    pub(crate) fn below_root(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(Arc::clone(&self.store), self.root.clone()))
+    }
+
+    /// The key of the object called `name` on the store.
+    pub fn key(&self, name: &str) -> Result<Path> {
+        let full = match self.root.as_ref() {
+            "" => name.to_owned(),
+            root => format!("{root}/{name}"),
+        };
+        Path::parse(&full).map_err(|error| {
+            Error::invalid(format!("'{}' is not a usable path", full.escape_debug()))
+                .with_source(error)
+        })
+    }
+
+    /// The object's bytes; None if there is no such object.
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        self.check_no_link(name)?;
+        let key = self.key(name)?;
+        let found = match with_open_files(|| self.store.get(&key)).await {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            found => found.map_err(|error| cannot("read", name, error))?,
+        };
+        if found.meta.size > METADATA_BYTES {
+            return Err(Error::damaged(format!(
+                "{name} has {} bytes; metadata is at most {METADATA_BYTES}",
+                found.meta.size
+            )));
+        }
+        let bytes = found
+            .bytes()
+            .await
+            .map_err(|error| cannot("read", name, error))?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of an object that something names; its absence is damage.
+    pub async fn get_named(&self, name: &str) -> Result<Bytes> {
+        self.get(name)
+            .await?
+            .ok_or_else(|| Error::damaged(format!("{name} is missing")))
+    }
+
+    /// What identifies the object's content; None if there is no such object.
+    pub async fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
+        let key = self.key(name)?;
+        match with_open_files(|| self.store.head(&key)).await {
+            Ok(meta) => Ok(Some(meta.into())),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(cannot("look for", name, error)),
+        }
+    }
+
+    /// The object's size in bytes; None if there is no such object.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.stamp(name).await?.map(|stamp| stamp.0))
+    }
+
+    /// True if there is such an object.
+    pub async fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.stamp(name).await?.is_some())
+    }
+
+    /// Deletes the object; that it is gone already is success.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.check_no_link(name)?;
+        if let Some(disk) = self.disk.clone() {
+            let owned = name.to_owned();
+            return match blocking(move || disk.remove(&owned)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(disk_cannot("delete", name, error))
+                }
+                _ => Ok(()),
+            };
+        }
+        match self.store.delete(&self.key(name)?).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(cannot("delete", name, error)),
+        }
+    }
+
+    /// Deletes all of `names`, many at once, and gives the outcome of each in order.
+    pub async fn delete_all(&self, names: &[String]) -> Vec<Result<()>> {
+        self.delete_each(names, || ()).await
+    }
+
+    /// The same, which calls `done` after each.
+    pub(crate) async fn delete_each(&self, names: &[String], done: impl Fn()) -> Vec<Result<()>> {
+        let deletes: Vec<_> = names.iter().map(|name| self.delete(name)).collect();
+        futures::stream::iter(deletes)
+            .buffered(PARALLEL)
+            .inspect(|_| done())
+            .collect()
+            .await
+    }
+
+    /// Everything below `folder`, but nothing behind a symbolic link.
+    pub async fn list(&self, folder: &str) -> Result<Vec<Listed>> {
+        if let Some(disk) = self.disk.clone() {
+            let owned = folder.to_owned();
+            let walk = move || blocking_with_open_files(|| disk.walk(&owned));
+            let found = blocking(walk).await;
+            let found = found.map_err(|error| disk_cannot("list", folder, error))?;
+            let listed = found.into_iter().map(|found| Listed {
+                path: found.name,
+                size: found.size,
+                modified: found.modified.into(),
+            });
+            return Ok(listed.collect());
+        }
+        let prefix = self.key(folder)?;
+        let skip = match self.root.as_ref() {
+            "" => 0,
+            root => root.len() + 1,
+        };
+        let listing = self
+            .store
+            .list(Some(&prefix))
+            .try_filter_map(|meta| async move {
+                let path = meta.location.as_ref().get(skip..).map(str::to_owned);
+                Ok(path.map(|path| Listed {
+                    path,
+                    size: meta.size,
+                    modified: meta.last_modified,
+                }))
+            });
+        match listing.try_collect().await {
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            found => found.map_err(|error| cannot("list", folder, error)),
+        }
+    }
+
+    /// What lies in the directory itself: names of objects, and of folders.
+    pub async fn top(&self) -> Result<(Vec<String>, Vec<String>)> {
+        const ROOT: &str = "the directory";
+        if let Some(disk) = self.disk.clone() {
+            let found = blocking(move || blocking_with_open_files(|| disk.top())).await;
+            return found.map_err(|error| disk_cannot("list", ROOT, error));
+        }
+        let found = match self.store.list_with_delimiter(Some(&self.root)).await {
+            Err(StoreError::NotFound { .. }) => return Ok((Vec::new(), Vec::new())),
+            found => found.map_err(|error| cannot("list", ROOT, error))?,
+        };
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let objects = found
+            .objects
+            .iter()
+            .filter_map(|meta| name(&meta.location))
+            .collect();
+        Ok((
+            objects,
+            found.common_prefixes.iter().filter_map(name).collect(),
+        ))
+    }
+}
+
+pub(crate) fn disk_cannot(verb: &str, name: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, format!("cannot {verb} {name}")).with_source(error)
+}
+
+pub(crate) fn cannot(verb: &str, name: &str, error: StoreError) -> Error {
+    explain(format!("cannot {verb} {name}"), error)
+}

@@ -1,0 +1,125 @@
+//! Where one transaction writes: a store, or a directory on the local disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use super::local::LocalWriter;
+use super::objects::{Created, Objects, cannot, disk_cannot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Txn;
+
+/// Names are relative to the root of the table.
+#[derive(Debug, Clone)]
+pub(crate) enum Output {
+    Store(Arc<dyn ObjectStore>),
+    Disk(LocalWriter),
+}
+
+impl Output {
+    /// Nothing is written yet.
+    pub(crate) fn new(objects: &Objects, txn: Txn) -> Self {
+        let store = objects.below_root();
+        match objects.disk() {
+            Some(disk) => Self::Disk(LocalWriter::new(disk.clone(), txn, store)),
+            None => Self::Store(store),
+        }
+    }
+
+    /// What writers of data files write to.
+    pub(crate) fn as_store(&self) -> Arc<dyn ObjectStore> {
+        match self {
+            Self::Store(store) => Arc::clone(store),
+            Self::Disk(disk) => Arc::new(disk.clone()),
+        }
+    }
+
+    /// Makes what the transaction needs before its first write.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        match self {
+            Self::Store(_) => Ok(()),
+            Self::Disk(disk) => disk
+                .begin()
+                .await
+                .map_err(|error| disk_cannot("begin to write to", "the table", error)),
+        }
+    }
+
+    /// Creates the object if it is absent.
+    pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Created {
+        let store = match self {
+            Self::Store(store) => store,
+            Self::Disk(disk) => return disk.create(name, bytes).await,
+        };
+        let options = PutOptions::from(PutMode::Create);
+        match store
+            .put_opts(&Path::from(name), bytes.into(), options)
+            .await
+        {
+            Ok(_) => Created::Yes,
+            Err(error) => Created::Unclear(error),
+        }
+    }
+
+    /// Writes an object under a name that nobody else uses.
+    ///
+    /// Without a condition on a store, so that a client that sends it twice, because an answer
+    /// was lost, is not told that it exists.
+    pub(crate) async fn stage(&self, name: &str, bytes: Bytes) -> Result<()> {
+        match self {
+            Self::Store(_) => self.replace(name, bytes).await,
+            Self::Disk(disk) => match disk.create(name, bytes).await {
+                Created::Yes => Ok(()),
+                Created::Refused(error) => Err(error),
+                Created::Unclear(error) => Err(cannot("write", name, error)),
+            },
+        }
+    }
+
+    /// Writes the object, whatever is there.
+    pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
+        match self {
+            Self::Store(store) => match store.put(&Path::from(name), bytes.into()).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(cannot("write", name, error)),
+            },
+            Self::Disk(disk) => disk
+                .replace(name, bytes)
+                .await
+                .map_err(|error| disk_cannot("write", name, error)),
+        }
+    }
+
+    /// Makes every commit record that is there durable, whoever wrote it (A7).
+    ///
+    /// A store has done so before it answered.
+    pub(crate) async fn sync_records(&self) -> Result<()> {
+        match self {
+            Self::Store(_) => Ok(()),
+            Self::Disk(disk) => disk.sync_records().await.map_err(|error| {
+                Error::new(
+                    ErrorKind::CommitNotDurable,
+                    "the disk failed to make the newest version durable: readers see it, and a power failure may take it back; do not write its rows again, and look after the disk",
+                )
+                .with_source(error)
+            }),
+        }
+    }
+
+    /// True if what the transaction made for itself alone is not there any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Store(_) => false,
+            Self::Disk(disk) => disk.is_gone(),
+        }
+    }
+
+    /// Removes what the transaction made for itself alone.
+    pub(crate) async fn finish(&self) {
+        if let Self::Disk(disk) = self {
+            disk.finish().await;
+        }
+    }
+}

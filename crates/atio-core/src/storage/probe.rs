@@ -1,0 +1,422 @@
+//! Whether a store keeps two writers apart: tried out before the first write to it.
+//!
+//! A commit is a write that must fail if its key exists. Some servers that speak the
+//! protocol of a store ignore that condition, or check it and then write, so that two
+//! writers are both told that they were first. One test finds the former always and the
+//! latter with a high probability.
+//!
+//! 1. A key is created, and there at once.
+//! 2. Creating it again is refused, and its bytes are still the first.
+//! 3. Of several writers that create a second key at once, one is told that it succeeded,
+//!    and the bytes are those of that one.
+//!
+//! Both keys are names of the transaction that is about to write, in the staging area: what
+//! a crash leaves of them is an orphan like others.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use object_store::{Error as StoreError, ObjectStore};
+use tokio::sync::OnceCell;
+
+use super::objects::{Created, Objects};
+use super::output::Output;
+use super::store_error::{explain, is_final, is_not_implemented};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Txn, layout};
+use crate::lock::lock;
+
+/// How many writers create one key at once.
+const WRITERS: usize = 8;
+/// How often a step is tried whose reply was lost.
+const ATTEMPTS: u32 = 3;
+
+/// The stores of this process, and whether they were found safe.
+static PROBED: Mutex<Vec<(Weak<dyn ObjectStore>, Safe)>> = Mutex::new(Vec::new());
+
+/// Set once a store was found safe.
+type Safe = Arc<OnceCell<()>>;
+
+/// What is known of a store; every table on it shares this.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Probe {
+    /// None where nothing needs to be known.
+    safe: Option<Safe>,
+    location: Arc<str>,
+}
+
+impl Probe {
+    /// What is known of `store`, which messages call `location`.
+    pub(crate) fn of(store: &Arc<dyn ObjectStore>, location: &str) -> Self {
+        let mut probed = lock(&PROBED);
+        // A store that is gone must not stand for one that was made at the same address.
+        probed.retain(|(store, _)| store.strong_count() > 0);
+        let known = probed
+            .iter()
+            .find(|(known, _)| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(store)));
+        let safe = match known {
+            Some((_, safe)) => Arc::clone(safe),
+            None => {
+                let safe = Arc::default();
+                probed.push((Arc::downgrade(store), Arc::clone(&safe)));
+                safe
+            }
+        };
+        Self {
+            safe: Some(safe),
+            location: location.into(),
+        }
+    }
+
+    /// Fails with [`ErrorKind::UnsafeStore`] if writers could overwrite each other's commits.
+    ///
+    /// `try_out` does so, once in this process; a failure is not remembered.
+    pub(crate) async fn check(&self, try_out: impl Future<Output = Result<()>>) -> Result<()> {
+        match &self.safe {
+            Some(safe) => safe.get_or_try_init(|| try_out).await.copied(),
+            None => Ok(()),
+        }
+    }
+
+    /// Names of the two objects that `txn` tries the store out with.
+    pub(crate) fn names(txn: Txn) -> [String; 2] {
+        let random = || uuid::Uuid::new_v4().as_u64_pair().1;
+        [(); 2].map(|()| layout::probe(txn, random()))
+    }
+
+    /// Tries the store out, with objects of these [names](Self::names), which whoever calls
+    /// removes.
+    pub(crate) async fn try_out(
+        &self,
+        output: &Output,
+        objects: &Objects,
+        names: &[String; 2],
+    ) -> Result<()> {
+        self.keeps_the_first(output, objects, &names[0]).await?;
+        self.tells_one(output, objects, &names[1]).await
+    }
+
+    async fn keeps_the_first(&self, output: &Output, objects: &Objects, name: &str) -> Result<()> {
+        let first = body("first");
+        self.create(output, objects, name, &first).await?;
+        for _ in 0..ATTEMPTS {
+            let again = output.create(name, body("second")).await;
+            if let Created::Yes = again {
+                return Err(self.unsafe_store(
+                    "accepts a conditional write of a key that exists (it answers 200)",
+                ));
+            }
+            match objects.get(name).await? {
+                Some(found) if found == first => {}
+                Some(_) => {
+                    return Err(self.unsafe_store(
+                        "refuses a conditional write of a key that exists, but does it",
+                    ));
+                }
+                None => {
+                    return Err(self.unsafe_store("does not show an object that was just written"));
+                }
+            }
+            if let Created::Unclear(
+                StoreError::AlreadyExists { .. }
+                | StoreError::Precondition { .. }
+                | StoreError::NotModified { .. },
+            ) = again
+            {
+                return Ok(());
+            }
+        }
+        Err(self.undecided("it neither accepts nor refuses to create a key that exists"))
+    }
+
+    async fn tells_one(&self, output: &Output, objects: &Objects, name: &str) -> Result<()> {
+        let bodies: Vec<_> = (0..WRITERS).map(|at| body(&at.to_string())).collect();
+        for _ in 0..ATTEMPTS {
+            let creates = bodies.iter().map(|body| output.create(name, body.clone()));
+            let created = futures::future::join_all(creates).await;
+            let told = created.iter().zip(&bodies);
+            let told: Vec<_> = told
+                .filter_map(|(created, body)| matches!(created, Created::Yes).then_some(body))
+                .collect();
+            let found = objects.get(name).await?;
+            match (told.as_slice(), &found) {
+                ([winner], Some(found)) if *winner == found => return Ok(()),
+                ([], Some(found)) if bodies.contains(found) => return Ok(()),
+                // Every request or every reply was lost: nothing is known.
+                ([], None) => {}
+                ([_], None) => {
+                    return Err(self.unsafe_store("does not show an object that was just written"));
+                }
+                ([], Some(_)) | ([_], Some(_)) => {
+                    return Err(self.unsafe_store(
+                        "keeps other bytes than those of the writer that it told of its success",
+                    ));
+                }
+                (told, _) => {
+                    return Err(self.unsafe_store(&format!(
+                        "told {} of {WRITERS} writers that create one key at once that they did",
+                        told.len()
+                    )));
+                }
+            }
+        }
+        Err(self.undecided("no writer could create a key"))
+    }
+
+    /// Creates the object, and sees it there.
+    async fn create(
+        &self,
+        output: &Output,
+        objects: &Objects,
+        name: &str,
+        body: &Bytes,
+    ) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..ATTEMPTS {
+            let created = output.create(name, body.clone()).await;
+            match (created, objects.get(name).await?) {
+                (_, Some(found)) if found == *body => return Ok(()),
+                (Created::Yes, _) => {
+                    return Err(self.unsafe_store("does not show an object that was just written"));
+                }
+                (Created::Refused(error), _) => return Err(error),
+                (Created::Unclear(error), _) if is_not_implemented(&error) => {
+                    return Err(self
+                        .unsafe_store("does not know conditional writes")
+                        .with_source(error));
+                }
+                (Created::Unclear(error), _) if is_final(&error) => {
+                    return Err(explain(format!("cannot write {name}"), error));
+                }
+                (Created::Unclear(error), _) => failure = Some(error),
+            }
+        }
+        Err(match failure {
+            Some(error) => explain(format!("cannot write {name}"), error),
+            None => self.undecided("it gave no answer"),
+        })
+    }
+
+    fn unsafe_store(&self, what: &str) -> Error {
+        Error::new(
+            ErrorKind::UnsafeStore,
+            format!(
+                "the store of {} {what}: two writers would overwrite each other's commits. Use a store with conditional writes, or open the table with OPTIONS ('atio.single_writer' 'true') if there is never more than one writer",
+                self.location
+            ),
+        )
+    }
+
+    fn undecided(&self, why: &str) -> Error {
+        Error::new(
+            ErrorKind::Storage,
+            format!(
+                "cannot find out whether the store of {} keeps two writers apart: {why}; nothing was written",
+                self.location
+            ),
+        )
+    }
+}
+
+/// Told apart from those of all others.
+fn body(who: &str) -> Bytes {
+    format!("{who} {}", uuid::Uuid::new_v4()).into()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fmt;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMode,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+    };
+
+    use super::*;
+    use crate::log::{OpenOptions, Table, Transaction};
+
+    /// How a store deals with conditional writes.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) enum Creates {
+        /// As it should.
+        Safe,
+        /// As if there were no condition.
+        #[default]
+        Unconditional,
+        /// Looks first and then writes.
+        Racing,
+        /// Not at all.
+        Unknown,
+        /// Applies the write, and the reply is lost.
+        Deaf,
+    }
+
+    /// A store in memory that deals with conditional writes in some way.
+    #[derive(Debug, Default)]
+    pub(crate) struct Careless {
+        inner: InMemory,
+        creates: Creates,
+        writes: AtomicUsize,
+    }
+
+    impl fmt::Display for Careless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Careless")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Careless {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: PutPayload,
+            mut opts: PutOptions,
+        ) -> StoreResult<PutResult> {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            let overwrite = || PutMode::Overwrite;
+            match self.creates {
+                _ if opts.mode != PutMode::Create => {}
+                Creates::Safe => {}
+                Creates::Unconditional => opts.mode = overwrite(),
+                Creates::Racing => {
+                    let found = self.inner.get_opts(location, GetOptions::default()).await;
+                    tokio::task::yield_now().await;
+                    if found.is_err() {
+                        opts.mode = overwrite();
+                    }
+                }
+                Creates::Unknown => {
+                    return Err(StoreError::NotImplemented {
+                        operation: "create".to_owned(),
+                        implementer: "Careless".to_owned(),
+                    });
+                }
+                Creates::Deaf => {
+                    self.inner.put_opts(location, payload, opts).await?;
+                    return Err(StoreError::Generic {
+                        store: "Careless",
+                        source: "the reply was lost".into(),
+                    });
+                }
+            }
+            self.inner.put_opts(location, payload, opts).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            location: &Path,
+            opts: PutMultipartOptions,
+        ) -> StoreResult<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(location, opts).await
+        }
+
+        async fn get_opts(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
+            self.inner.get_opts(location, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            locations: BoxStream<'static, StoreResult<Path>>,
+        ) -> BoxStream<'static, StoreResult<Path>> {
+            self.inner.delete_stream(locations)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, opts: CopyOptions) -> StoreResult<()> {
+            self.inner.copy_opts(from, to, opts).await
+        }
+    }
+
+    fn table(store: &Arc<Careless>, options: OpenOptions) -> Table {
+        let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
+        let (root, location) = (Path::from("p"), "s3://b/p".to_owned());
+        Table::new(store, root, location, None, options)
+    }
+
+    fn careless(creates: Creates) -> Arc<Careless> {
+        Arc::new(Careless {
+            creates,
+            ..Careless::default()
+        })
+    }
+
+    async fn stage(store: &Arc<Careless>, options: OpenOptions) -> Result<()> {
+        let txn = Transaction::begin(&table(store, options));
+        let name = layout::manifest(txn.id(), 0);
+        txn.stage(name, Bytes::from_static(b"{}")).await?;
+        txn.settle();
+        Ok(())
+    }
+
+    async fn objects(store: &Careless) -> usize {
+        use futures::StreamExt;
+        store.inner.list(None).count().await
+    }
+
+    #[tokio::test]
+    async fn a_safe_store_is_tried_once_and_left_clean() {
+        let store = careless(Creates::Safe);
+        stage(&store, OpenOptions::default()).await.unwrap();
+        let writes = store.writes.load(Ordering::Relaxed);
+        assert_eq!(writes, 1 + 2 + WRITERS);
+        assert_eq!(objects(&store).await, 1);
+        // Neither by this table nor by another on the same store again.
+        stage(&store, OpenOptions::default()).await.unwrap();
+        assert_eq!(store.writes.load(Ordering::Relaxed), writes + 1);
+        // Another store is another matter.
+        stage(&careless(Creates::Unconditional), OpenOptions::default())
+            .await
+            .unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn stores_that_let_writers_overwrite_each_other_are_refused() {
+        for (creates, words) in [
+            (Creates::Unconditional, "it answers 200"),
+            (Creates::Racing, "told 8 of 8 writers"),
+            (Creates::Unknown, "does not know conditional writes"),
+        ] {
+            let store = careless(creates);
+            let error = stage(&store, OpenOptions::default()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnsafeStore, "{error}");
+            for words in [words, "s3://b/p", "'atio.single_writer' 'true'"] {
+                assert!(error.message().contains(words), "{error}");
+            }
+            assert_eq!(objects(&store).await, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_reply_is_no_verdict() {
+        let store = careless(Creates::Deaf);
+        let txn = Transaction::begin(&table(&store, OpenOptions::default()));
+        // What is written is not replaced, and that is what counts.
+        txn.check_store().await.unwrap();
+        txn.settle();
+        assert_eq!(objects(&store).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_single_writer_needs_no_probe() {
+        let store = careless(Creates::Unknown);
+        let options = OpenOptions {
+            single_writer: true,
+            ..OpenOptions::default()
+        };
+        stage(&store, options).await.unwrap();
+        assert_eq!(store.writes.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the format and of the protocol, without a query engine.
+
+mod model;

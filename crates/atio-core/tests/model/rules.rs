@@ -1,0 +1,238 @@
+//! The rules of the protocol, the functions that follow them, and the cases that try them.
+
+use std::fs;
+use std::path::Path;
+
+/// A rule without which something is lost.
+struct Rule {
+    says: &'static str,
+    /// Files below `src/`, and the functions in them.
+    code: &'static [(&'static str, &'static [&'static str])],
+    /// Tests below `model/cases/`.
+    cases: &'static [&'static str],
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        says: "The numbers of versions are never used twice: a version that expires leaves a \
+               tombstone in place of its record.",
+        code: &[
+            ("log/expire/apply.rs", &["delete", "bury"]),
+            ("format/tombstone.rs", &["replacing"]),
+        ],
+        cases: &[
+            "writers_and_an_expirer_lose_nothing",
+            "three_writers_and_an_expirer_lose_nothing",
+            "writers_and_two_expirers_lose_nothing",
+            "deleting_the_records_of_expired_versions_loses_a_row",
+        ],
+    },
+    Rule {
+        says: "Files that no version names are deleted only after a commit that revokes their \
+               transactions; a writer that must pass it fails.",
+        code: &[
+            ("log/expire/plan.rs", &["new", "add_orphans", "needs_fence"]),
+            ("log/expire/apply.rs", &["fence"]),
+            ("log/rebase.rs", &["check_passed"]),
+        ],
+        cases: &["deleting_orphans_without_a_fence_takes_a_file_of_the_newest_version"],
+    },
+    Rule {
+        says: "Every answer but yes is settled by reading the key back, each time; absence \
+               settles nothing, and the same bytes are sent again.",
+        code: &[("log/resolve.rs", &["create_record", "resolve"])],
+        cases: &[
+            "requests_that_are_carried_out_late_lose_nothing",
+            "not_reading_back_reports_a_failure_of_rows_that_are_there",
+            "taking_absence_for_a_failure_reports_a_failure_of_rows_that_land_late",
+        ],
+    },
+    Rule {
+        says: "A writer deletes what it staged only when another's record has its place, and \
+               never when the outcome is unknown.",
+        code: &[
+            ("log/commit.rs", &["commit", "commit_in_queue"]),
+            (
+                "log/transaction.rs",
+                &["may_be_committed", "settle", "abort"],
+            ),
+        ],
+        cases: &[
+            "a_writer_may_delete_its_files_once_another_record_has_its_place",
+            "cleaning_up_at_a_conflict_that_may_be_its_own_commit_deletes_committed_files",
+            "files_of_an_unknown_outcome_are_left_alone",
+            "cleaning_up_after_an_unknown_outcome_deletes_files_that_are_committed_late",
+        ],
+    },
+    Rule {
+        says: "An expiry that loses the race keeps its list and plans anew on the newest \
+               version.",
+        code: &[
+            ("log/expire/mod.rs", &["expire"]),
+            ("log/expire/plan.rs", &["new"]),
+        ],
+        cases: &[
+            "an_expiry_that_loses_the_race_keeps_its_list_and_plans_anew",
+            "an_expiry_that_keeps_its_plan_deletes_a_row_that_was_committed_since",
+        ],
+    },
+    Rule {
+        says: "An expiry lists before it reads the newest version, and decides by the records \
+               up to that one; it goes without a fence only if nothing newly expires and \
+               nobody is revoked, and if no other expiry has come since.",
+        code: &[
+            ("log/expire/mod.rs", &["expire"]),
+            (
+                "log/expire/inventory.rs",
+                &["list_staged", "take", "read_records"],
+            ),
+            ("log/expire/plan.rs", &["add_expired", "needs_fence"]),
+        ],
+        cases: &[
+            "an_expiry_that_makes_a_fence_only_if_one_is_due_loses_nothing",
+            "without_a_fence_what_was_committed_since_the_plan_is_taken_for_left_over",
+            "without_a_fence_an_expiry_that_another_overtook_deletes_what_a_rollback_needs",
+        ],
+    },
+    Rule {
+        says: "Whether a version can be read is decided by what the newest fence says has \
+               expired, not by its own record; what has expired never comes back.",
+        code: &[
+            ("log/expire/plan.rs", &["add_expired"]),
+            ("log/load.rs", &["expired_at"]),
+            ("log/snapshot.rs", &["has_expired"]),
+            ("log/mark.rs", &["mark_in_queue", "plan", "target"]),
+            ("log/tags.rs", &["plan_tag", "refs"]),
+            ("log/rollback.rs", &["plan_rollback"]),
+        ],
+        cases: &[
+            "tags_and_rollbacks_that_ask_the_newest_fence_are_on_readable_versions",
+            "a_tag_that_asks_the_record_is_on_a_version_that_has_expired",
+            "a_tag_outside_the_log_is_on_a_version_that_has_expired",
+            "a_rollback_that_asks_the_record_names_files_that_are_deleted",
+        ],
+    },
+    Rule {
+        says: "A merged manifest is used only if all that it stands for is still listed.",
+        code: &[("log/merge.rs", &["stage", "apply"])],
+        cases: &[
+            "merged_manifests_stand_for_what_is_still_listed",
+            "a_merged_manifest_beside_what_it_stands_for_doubles_rows",
+            "a_merged_manifest_in_place_of_what_is_not_listed_any_more_doubles_or_revives_rows",
+        ],
+    },
+    Rule {
+        says: "A statement looks for its key before it begins, and in every version that it \
+               passes; tombstones keep the key of their version and the transactions that it \
+               revoked.",
+        code: &[
+            ("log/keys.rs", &["committed_with"]),
+            ("log/rebase.rs", &["check_passed"]),
+            ("format/tombstone.rs", &["replacing"]),
+        ],
+        cases: &[
+            "a_statement_of_unknown_outcome_runs_again_with_its_key_and_is_there_once",
+            "tombstones_that_forget_the_key_let_a_statement_commit_twice",
+            "tombstones_that_forget_who_was_revoked_let_a_slow_writer_commit_deleted_files",
+        ],
+    },
+    Rule {
+        says: "The name of everything that is staged tells its transaction.",
+        code: &[
+            (
+                "format/layout.rs",
+                &[
+                    "data_file",
+                    "manifest",
+                    "snapshot",
+                    "removed",
+                    "schema",
+                    "refs",
+                ],
+            ),
+            ("log/transaction.rs", &["data_file"]),
+        ],
+        cases: &["names_that_do_not_tell_their_transaction_let_it_commit_deleted_files"],
+    },
+    Rule {
+        says: "DROP ends the log with a record that nobody passes, deletes what it listed before \
+               that, and leaves tombstones; CREATE goes on above.",
+        code: &[
+            ("log/drop.rs", &["drop_log_at", "commit_drop", "bury"]),
+            ("log/create.rs", &["create", "first_record"]),
+            ("log/rebase.rs", &["check_passed"]),
+        ],
+        cases: &[
+            "a_table_is_dropped_and_another_created_in_its_place",
+            "a_drop_that_lists_after_its_record_deletes_the_next_table",
+            "a_rebase_over_a_drop_brings_rows_of_the_old_table_into_the_new",
+            "a_drop_that_deletes_the_log_lets_an_older_writer_begin_a_broken_one",
+        ],
+    },
+    Rule {
+        says: "On a local disk: files are durable before the record that names them, the record \
+               before it is acknowledged, before the pointer moves, and before anything is \
+               deleted because of it, whoever made it and however it was found.",
+        code: &[
+            ("log/resolve.rs", &["create_record"]),
+            ("log/commit.rs", &["announce"]),
+            ("log/expire/apply.rs", &["fence", "delete"]),
+            ("log/transaction.rs", &["sync_records"]),
+            (
+                "storage/local/writer.rs",
+                &["create", "publish", "sync_gained", "sync_folder"],
+            ),
+        ],
+        cases: &[
+            "what_was_acknowledged_survives_a_power_failure",
+            "a_record_before_its_files_are_durable_names_files_that_a_power_failure_takes",
+            "acknowledging_what_is_only_visible_loses_a_row",
+            "deleting_because_of_a_fence_that_is_only_visible_damages_a_version",
+            "a_pointer_that_moves_before_the_version_is_durable_names_none",
+        ],
+    },
+];
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_functions_that_follow_the_rules_are_where_they_are_said_to_be() {
+    let mut missing = Vec::new();
+    for rule in RULES {
+        for (file, functions) in rule.code {
+            let source = read(&format!("src/{file}"));
+            let lost = functions
+                .iter()
+                .filter(|name| !source.contains(&format!("fn {name}(")));
+            missing.extend(lost.map(|name| format!("{file} has no '{name}', for: {}", rule.says)));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_case_tries_a_rule_and_every_rule_is_tried() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model/cases");
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let after = source.split("#[test]\nfn ").skip(1);
+        tests.extend(after.filter_map(|text| Some(text.split_once('(')?.0.to_owned())));
+    }
+    let mut named: Vec<_> = RULES
+        .iter()
+        .flat_map(|rule| rule.cases)
+        .map(|case| case.to_string())
+        .collect();
+    assert!(
+        RULES
+            .iter()
+            .all(|rule| !rule.code.is_empty() && !rule.cases.is_empty())
+    );
+    tests.sort();
+    named.sort();
+    assert_eq!(named, tests);
+}

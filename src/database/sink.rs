@@ -11,10 +11,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 
-use super::connection::Write;
 use super::registry::Place;
 use super::report::{Report, Times};
-use super::write::IfExists;
+use super::write::{IfExists, Write};
 use crate::progress::Listener;
 use crate::settings::CommitSettings;
 

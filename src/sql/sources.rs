@@ -7,8 +7,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
-use super::functions::{Function, batch};
-use super::produced;
+use super::function::Function;
+use super::produced::{self, batch};
 use crate::log::{Position, Table};
 use crate::table::AtioTable;
 

@@ -13,6 +13,7 @@ mod editor;
 mod failure;
 mod functions;
 mod notes;
+mod open;
 mod output;
 mod progress;
 mod prompt;

@@ -19,12 +19,7 @@ use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistr
 use datafusion_cli::pool_type::PoolType;
 
 use crate::args::Args;
-
-/// The name of the catalog that `--warehouse` makes.
-pub(crate) const WAREHOUSE_CATALOG: &str = "atio";
-
-/// The schema that statements mean when they name none.
-pub(crate) const DEFAULT_SCHEMA: &str = "public";
+use crate::session::{DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
 
 /// The environment's `DATAFUSION_*` settings, then the command line.
 pub(crate) fn config(args: &Args, stdin_carries_sql: bool) -> Result<SessionConfig> {

@@ -1,11 +1,11 @@
-//! The session: what is registered in it, and how one statement runs.
+//! The session: how one statement runs in it.
 
 use std::sync::Arc;
 
 use atio::{AtioCatalog, ErrorKind};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::{CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider};
+use datafusion::catalog::MemTable;
 use datafusion::common::instant::Instant;
 use datafusion::common::{ResolvedTableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
@@ -17,22 +17,20 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
-use datafusion_cli::functions::{
-    ListFilesCacheFunc, MetadataCacheFunc, ParquetMetadataFunc, StatisticsCacheFunc,
-};
-use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
-use datafusion_cli::object_storage::is_stdin_location;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
-use crate::args::Args;
-use crate::catalogs;
 use crate::failure::Failure;
 use crate::functions::literal;
 use crate::output;
 use crate::progress::Bars;
-use crate::runtime::{self, DEFAULT_SCHEMA, WAREHOUSE_CATALOG};
 use crate::stores::Stores;
+
+/// The name of the catalog that `--warehouse` makes.
+pub(crate) const WAREHOUSE_CATALOG: &str = "atio";
+
+/// The schema that statements mean when they name none.
+pub(crate) const DEFAULT_SCHEMA: &str = "public";
 
 /// A DataFusion session with atio in it, and how it prints.
 #[derive(Clone)]
@@ -47,51 +45,21 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Makes the session that the command line describes, and the warehouse if it is new.
-    pub(crate) async fn open(args: &Args) -> Result<Self> {
-        let stdin_carries_sql = args.reads_standard_input()
-            || args
-                .file
-                .iter()
-                .chain(&args.rc)
-                .any(|path| path.to_str().is_some_and(is_stdin_location));
-        let registry = Arc::new(
-            InstrumentedObjectStoreRegistry::new().with_profile_mode(args.object_store_profiling),
-        );
-        let ctx = catalogs::context_with_files(
-            runtime::config(args, stdin_carries_sql)?,
-            runtime::environment(args, Arc::clone(&registry))?,
-        )
-        .await?;
-        atio::register(&ctx)?;
-        let bars = Arc::new(Bars::default());
-        Bars::watch(&bars, &ctx);
-        register_functions(&ctx);
-
-        let stores = Stores::new(stdin_carries_sql);
-        let warehouse = match &args.warehouse {
-            Some(location) => {
-                stores.register(&ctx, location).await?;
-                let catalog = Arc::new(AtioCatalog::open(&ctx, location)?);
-                ctx.register_catalog(WAREHOUSE_CATALOG, Arc::clone(&catalog) as _);
-                register_memory_catalog(&ctx)?;
-                Some(catalog)
-            }
-            None => None,
-        };
-        Ok(Self {
+    /// `ctx` has atio in it, and the catalog `warehouse` if there is one.
+    pub(crate) fn new(
+        ctx: SessionContext,
+        print: PrintOptions,
+        stores: Stores,
+        warehouse: Option<Arc<AtioCatalog>>,
+        bars: Arc<Bars>,
+    ) -> Self {
+        Self {
             ctx,
-            print: PrintOptions {
-                format: args.format,
-                quiet: args.quiet,
-                maxrows: args.maxrows,
-                color: args.color,
-                instrumented_registry: registry,
-            },
+            print,
             stores: Arc::new(stores),
             warehouse,
             bars,
-        })
+        }
     }
 
     /// The dialect in force, which `SET datafusion.sql_parser.dialect` changes.
@@ -317,26 +285,4 @@ fn check_explained_copy(ctx: &SessionContext, plan: &LogicalPlan) -> Result<()> 
         .analyzer()
         .execute_and_check(copy, state.config_options(), |_, _| {});
     analyzed.map(drop)
-}
-
-/// Beside a warehouse, tables that are not atio's live in `datafusion.public` as elsewhere.
-fn register_memory_catalog(ctx: &SessionContext) -> Result<()> {
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(DEFAULT_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
-    ctx.register_catalog("datafusion", Arc::new(catalog));
-    Ok(())
-}
-
-fn register_functions(ctx: &SessionContext) {
-    let caches = || Arc::clone(&ctx.runtime_env().cache_manager);
-    ctx.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
-    ctx.register_udtf("metadata_cache", Arc::new(MetadataCacheFunc::new(caches())));
-    ctx.register_udtf(
-        "statistics_cache",
-        Arc::new(StatisticsCacheFunc::new(caches())),
-    );
-    ctx.register_udtf(
-        "list_files_cache",
-        Arc::new(ListFilesCacheFunc::new(caches())),
-    );
 }

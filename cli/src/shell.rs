@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::args::Args;
 use crate::failure::Failure;
+use crate::open::open;
 use crate::prompt;
 use crate::script::Script;
 use crate::session::Session;
@@ -32,7 +33,7 @@ pub(crate) async fn run(mut args: Args) -> Result<(), Failure> {
         })?;
     }
 
-    let mut session = Session::open(&args).await?;
+    let mut session = open(&args).await?;
     if let Some(action) = args.action.take() {
         return action.run(&session).await;
     }

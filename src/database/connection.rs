@@ -2,19 +2,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-use std::time::Duration;
 
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::error::Result as EngineResult;
-use datafusion::execution::SendableRecordBatchStream;
 use url::Url;
 
-use super::column::Column;
-use super::name::TableName;
 use super::server::Server;
-use super::write::IfExists;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A database, and how to reach it.
 ///
@@ -40,8 +32,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connection(Database);
 
+/// Where a database is.
 #[derive(Clone, PartialEq, Eq)]
-enum Database {
+pub(super) enum Database {
     Postgres(Server),
     MySql(Server),
     Sqlite(PathBuf),
@@ -53,16 +46,6 @@ pub(crate) enum Engine {
     Postgres,
     Sqlite,
     MySql,
-}
-
-/// Rows on their way into a table.
-pub(super) struct Write {
-    pub(super) table: TableName,
-    /// Of the rows.
-    pub(super) schema: SchemaRef,
-    pub(super) if_exists: IfExists,
-    /// Whether a table that is missing is made.
-    pub(super) create: bool,
 }
 
 impl Connection {
@@ -93,7 +76,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is no such URL; the message repeats
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is no such URL; the message repeats
     /// nothing of it.
     pub fn url(url: &str) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -118,7 +101,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the variable is not set or holds no such
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the variable is not set or holds no such
     /// URL; the message repeats nothing of what it holds.
     pub fn env(variable: &str) -> Result<Self> {
         let shown = variable.escape_debug();
@@ -138,71 +121,13 @@ impl Connection {
         }
     }
 
-    /// None if there is no such table.
-    pub(super) async fn columns(&self, table: &TableName) -> Result<Option<Vec<Column>>> {
-        let columns = match &self.0 {
-            #[cfg(feature = "postgres")]
-            Database::Postgres(server) => super::postgres::columns(server, table).await,
-            #[cfg(feature = "mysql")]
-            Database::MySql(server) => super::mysql::columns(server, table).await,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(path) => super::sqlite::columns(path, table).await,
-            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
-            _ => Err(self.left_out()),
-        };
-        columns.map_err(|error| error.context(self.about("read", table)))
+    pub(super) fn database(&self) -> &Database {
+        &self.0
     }
 
-    /// The rows of a table, with no columns but these, and no more of them than the limit.
-    pub(super) async fn read(
-        &self,
-        table: &TableName,
-        columns: Vec<Column>,
-        limit: Option<usize>,
-    ) -> EngineResult<SendableRecordBatchStream> {
-        match &self.0 {
-            #[cfg(feature = "postgres")]
-            Database::Postgres(server) => {
-                super::postgres::read(server, table, columns, limit).await
-            }
-            #[cfg(feature = "mysql")]
-            Database::MySql(server) => super::mysql::read(server, table, columns, limit).await,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(path) => super::sqlite::read(path, table, columns, limit).await,
-            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
-            _ => Err(self.left_out().into()),
-        }
-    }
-
-    /// Writes all rows in one transaction, or none.
-    pub(super) async fn write(
-        &self,
-        write: Write,
-        rows: SendableRecordBatchStream,
-    ) -> EngineResult<u64> {
-        let about = self.about("write", &write.table);
-        let written = match &self.0 {
-            #[cfg(feature = "postgres")]
-            Database::Postgres(server) => super::postgres::write(server, write, rows).await,
-            #[cfg(feature = "mysql")]
-            Database::MySql(server) => super::mysql::write(server, write, rows).await,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(path) => super::sqlite::write(path, write, rows).await,
-            #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
-            _ => Err(self.left_out().into()),
-        };
-        written.map_err(|error| match error {
-            Failed::Database(error) => error.context(about).into(),
-            Failed::Rows(error) => error,
-        })
-    }
-
-    fn about(&self, verb: &str, table: &TableName) -> String {
-        format!("cannot {verb} table '{table}' of {self}")
-    }
-
+    /// The error of a database whose client was not built in.
     #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
-    fn left_out(&self) -> Error {
+    pub(super) fn left_out(&self) -> Error {
         Error::unsupported(format!(
             "this program was built without the feature '{}' of atio",
             match self.engine() {
@@ -212,59 +137,6 @@ impl Connection {
             }
         ))
     }
-}
-
-/// Why nothing was written.
-pub(super) enum Failed {
-    /// The rows ended with an error, or one of them does not fit.
-    Rows(datafusion::error::DataFusionError),
-    Database(Error),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<datafusion::error::DataFusionError> for Failed {
-    fn from(error: datafusion::error::DataFusionError) -> Self {
-        Self::Rows(error)
-    }
-}
-
-/// The error of a table that was to be opened, not made.
-pub(super) fn no_such_table() -> Error {
-    Error::new(ErrorKind::TableNotFound, "there is no such table")
-}
-
-/// The error of a commit that may have happened.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) fn unknown(lost: &Error) -> Error {
-    Error::new(
-        ErrorKind::CommitUnknown,
-        format!(
-            "nothing tells whether the transaction committed, so its rows are there completely or not at all: look before writing them again: {lost}"
-        ),
-    )
-}
-
-/// The error of a server that takes too long to commit.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) fn unanswered(after: Duration) -> Error {
-    let message = format!(
-        "the server did not answer the commit in {} seconds",
-        after.as_secs_f64()
-    );
-    Error::new(ErrorKind::Storage, message)
-}
-
-/// The error of [`IfExists::Fail`].
-pub(super) fn table_exists() -> Error {
-    Error::new(
-        ErrorKind::TableExists,
-        "the table exists; append to it or replace it (if_exists)",
-    )
 }
 
 impl fmt::Display for Connection {

@@ -7,7 +7,8 @@ use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::error::Result;
 use datafusion::logical_expr::CreateExternalTable;
 
-use super::connection::{Engine, no_such_table};
+use super::connection::Engine;
+use super::error::no_such_table;
 use super::provider::DatabaseTable;
 use super::registry::Place;
 use crate::error::Error;

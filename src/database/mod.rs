@@ -10,9 +10,12 @@ mod cells;
 mod column;
 mod connection;
 mod copy;
+mod dataframe;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod decimal;
 mod defaults;
+mod driver;
+mod error;
 mod factory;
 mod json;
 #[cfg(feature = "mysql")]
@@ -31,7 +34,8 @@ mod write;
 
 pub use connection::Connection;
 pub(crate) use copy::{formats, is_database};
+pub use dataframe::write_database;
 pub(crate) use factory::factories;
 pub use registry::register_connection;
 pub use server::{Server, Tls};
-pub use write::{IfExists, write_database};
+pub use write::IfExists;

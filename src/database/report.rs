@@ -12,7 +12,8 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use tracing::Span;
 
-use super::connection::{Connection, Write};
+use super::connection::Connection;
+use super::write::Write;
 use atio_core::progress::{Listener, Reporter, Step};
 
 /// To whom a write is told, and what is known of it.

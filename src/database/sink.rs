@@ -11,11 +11,11 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 
-use super::connection::Write;
 use super::registry::Place;
 use super::report::{Report, Times};
-use super::write::IfExists;
+use super::write::{IfExists, Write};
 use crate::settings::CommitSettings;
+use atio_core::progress::Listener;
 use atio_core::progress::Listener;
 
 /// Writes a stream of rows into a table of a database.

@@ -1,16 +1,8 @@
-//! Rows of a query into a table of a database.
+//! What a write to a table is asked to do.
 
-use std::sync::Arc;
+use datafusion::arrow::datatypes::SchemaRef;
 
-use datafusion::error::Result;
-use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::DataFrame;
-
-use super::connection::{Connection, Write};
 use super::name::TableName;
-use super::report::Report;
-use crate::estimate::expected_rows;
-use atio_core::progress::Listener;
 
 /// What to do with a table that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,44 +18,12 @@ pub enum IfExists {
     Replace,
 }
 
-/// Writes the rows of a query to a table of a database, all of them or none, and returns how
-/// many they were.
-///
-/// `table` is `name` or `schema.name`, letter by letter as the database has it; a part with a
-/// dot in it goes in double quotes. A table that does not exist is made, with columns that
-/// take NULL. A value that the database would change, as a time finer than its column, is an
-/// error; but PostgreSQL and MySQL drop blanks at the end of a text that are too many for a
-/// `varchar(n)`, as the standard says. SQLite keeps what is written in memory until the commit if the database has no
-/// write-ahead log.
-///
-/// # Errors
-///
-/// [`TableExists`](crate::ErrorKind::TableExists) for [`IfExists::Fail`];
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the table has other columns or a type
-/// has no counterpart; [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if the database
-/// did not answer the commit, and cannot tell afterwards. After every other error nothing of
-/// the write is in the database.
-pub async fn write_database(
-    rows: DataFrame,
-    connection: &Connection,
-    table: &str,
-    if_exists: IfExists,
-) -> Result<u64> {
-    let table = TableName::parse(table)?;
-    let schema = rows.schema().inner().clone();
-    let context = Arc::new(rows.task_ctx());
-    let plan = rows.create_physical_plan().await?;
-    let report = Report {
-        listener: context.session_config().get_extension::<Listener>(),
-        target: table.to_string(),
-        rows: expected_rows(plan.as_ref()),
-    };
-    let rows = execute_stream(plan, context)?;
-    let write = Write {
-        table,
-        schema,
-        if_exists,
-        create: true,
-    };
-    connection.write_and_tell(write, rows, report).await.0
+/// Rows on their way into a table.
+pub(super) struct Write {
+    pub(super) table: TableName,
+    /// Of the rows.
+    pub(super) schema: SchemaRef,
+    pub(super) if_exists: IfExists,
+    /// Whether a table that is missing is made.
+    pub(super) create: bool,
 }

@@ -1,4 +1,4 @@
-//! The store that the engine's writers are given: what they complete is not visible yet.
+//! What the engine's writers have written so far, which nobody sees yet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -9,25 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{Error, ObjectStore, PutOptions, PutPayload, PutResult, Result};
 use parking_lot::Mutex;
 
 use super::content::{Content, Hash, Tally};
-use super::remote::give_up;
-use super::target::Shape;
+use super::held::{Held, Upload, give_up};
+use super::shape::Shape;
 use super::unnamed;
-use super::upload::{Inside, IntakeUpload};
-use super::write::OUT;
 use crate::error::ErrorKind;
-use atio_core::storage::{
-    Durability, LocalUpload, blocking, cannot_write, explain, step, sync_folder,
-};
+use atio_core::storage::{Durability, cannot_write, explain, step, sync_folder};
+
+/// What the target is called in the store that the engine's writers are given.
+pub(crate) const OUT: &str = "out";
 
 /// Asks for so many more bytes of memory; they are given back when the intake is gone.
 pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Sync;
@@ -74,15 +68,6 @@ struct State {
     failed: Option<crate::error::Error>,
 }
 
-/// None once it is completed or aborted.
-pub(super) type Upload = Arc<tokio::sync::Mutex<Option<Box<dyn MultipartUpload>>>>;
-
-/// An object whose last step is to be taken.
-pub(super) enum Held {
-    Upload(Box<dyn MultipartUpload>),
-    Put(PutPayload, PutOptions),
-}
-
 impl Intake {
     pub(super) fn new(place: Place, shown: String, hash: Hash, reserve: Box<Reserve>) -> Self {
         Self(Arc::new(Inner {
@@ -93,6 +78,16 @@ impl Intake {
             bytes: Arc::default(),
             state: Mutex::default(),
         }))
+    }
+
+    /// Where it goes.
+    pub(super) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Asks for so many more bytes of memory.
+    pub(super) fn reserve(&self, bytes: usize) -> crate::error::Result<()> {
+        (self.0.reserve)(bytes)
     }
 
     /// What was written, by the paths below the target, in their order.
@@ -142,6 +137,20 @@ impl Intake {
         sync_folder(root)
     }
 
+    /// Keeps a small object until its last step.
+    pub(super) fn hold_put(&self, name: String, payload: PutPayload, options: PutOptions) {
+        self.0.state.lock().puts.insert(name, (payload, options));
+    }
+
+    /// Keeps an upload until its last step. False if nothing more is taken, and it is to be
+    /// aborted.
+    #[must_use]
+    pub(super) fn hold_upload(&self, name: String, upload: Upload) -> bool {
+        let mut state = self.0.state.lock();
+        state.uploads.insert(name, upload);
+        !state.closed
+    }
+
     /// Everything that waits for its last step, by its path below the target.
     pub(super) async fn held(&self) -> Vec<(String, Held)> {
         self.close();
@@ -177,7 +186,7 @@ impl Intake {
     }
 
     /// The path below the target, where nothing was written before, and what is to count it.
-    fn begin(&self, location: &Path) -> Result<(String, Arc<Mutex<Tally>>)> {
+    pub(super) fn begin(&self, location: &Path) -> Result<(String, Arc<Mutex<Tally>>)> {
         let rest = location.as_ref().strip_prefix(OUT);
         let name = match (rest, self.shape()) {
             (Some(""), Some(Shape::File)) => "",
@@ -249,7 +258,7 @@ impl Intake {
     }
 
     /// The open file for `name`, which is the staged file or is to be in the staged directory.
-    fn open(&self, name: &str) -> io::Result<Opened> {
+    pub(super) fn open(&self, name: &str) -> io::Result<Opened> {
         match &self.0.place {
             Place::File(file, _) => Ok(Opened {
                 file: file.try_clone()?,
@@ -303,7 +312,7 @@ impl Intake {
     }
 
     /// Ends a file that is whole: gives it its name, and makes it durable.
-    fn end(&self, file: &File, path: &LocalPath, name: Name) -> io::Result<()> {
+    pub(super) fn end(&self, file: &File, path: &LocalPath, name: Name) -> io::Result<()> {
         // A file system need not make anything durable of a file that has no name.
         if name == Name::Later {
             unnamed::link(file, path)?;
@@ -312,7 +321,7 @@ impl Intake {
     }
 
     /// Writes a whole file that is staged.
-    fn write(&self, name: &str, payload: &PutPayload) -> io::Result<()> {
+    pub(super) fn write(&self, name: &str, payload: &PutPayload) -> io::Result<()> {
         let Opened {
             mut file,
             path,
@@ -326,29 +335,22 @@ impl Intake {
 }
 
 /// A file to be filled.
-struct Opened {
-    file: File,
+pub(super) struct Opened {
+    pub(super) file: File,
     /// How messages call it, and where it is to be in the staged directory.
-    path: PathBuf,
-    name: Name,
+    pub(super) path: PathBuf,
+    pub(super) name: Name,
 }
 
 /// When a file gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
+pub(super) enum Name {
     /// By whoever publishes it.
     None,
     /// It has it already.
     Given,
     /// When it is whole.
     Later,
-}
-
-pub(super) fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Generic {
-        store: "atio",
-        source: error.into(),
-    }
 }
 
 pub(super) fn written() -> PutResult {
@@ -358,103 +360,10 @@ pub(super) fn written() -> PutResult {
     }
 }
 
-#[async_trait]
-impl ObjectStore for Intake {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        let (name, tally) = self.begin(location)?;
-        self.count(&payload);
-        let on_disk = !matches!(self.0.place, Place::Store(..));
-        if !on_disk {
-            let reserved = (self.0.reserve)(payload.content_length());
-            self.noted(reserved.map_err(generic))?;
-        }
-        let (intake, owned, bytes) = (self.clone(), name.clone(), payload.clone());
-        let taken = blocking(move || {
-            tally.lock().add(0, bytes.clone());
-            match on_disk {
-                true => intake.write(&owned, &bytes),
-                false => Ok(()),
-            }
-        });
-        self.noted(taken.await.map_err(generic))?;
-        if !on_disk {
-            let held = (payload, options);
-            self.0.state.lock().puts.insert(name, held);
-        }
-        Ok(written())
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        let (name, tally) = self.begin(location)?;
-        let Place::Store(store, key) = &self.0.place else {
-            let intake = self.clone();
-            let opened = blocking(move || intake.open(&name)).await;
-            let Opened { file, path, name } = self.noted(opened.map_err(generic))?;
-            let intake = self.clone();
-            let end = move |file: &File, path: &LocalPath| intake.end(file, path, name);
-            let inner = Inside::Disk(match name {
-                Name::Given => LocalUpload::new(file, path, end),
-                Name::None | Name::Later => LocalUpload::unnamed(file, path, end),
-            });
-            return Ok(Box::new(IntakeUpload::new(inner, tally, self)));
-        };
-        let full = match name.as_str() {
-            "" => key.clone(),
-            name => Path::parse(format!("{key}/{name}"))?,
-        };
-        let begun = store.put_multipart_opts(&full, options).await;
-        let upload = self.noted(begun)?;
-        let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
-        let closed = {
-            let mut state = self.0.state.lock();
-            state.uploads.insert(name, Arc::clone(&upload));
-            state.closed
-        };
-        if closed {
-            self.abort().await;
-            return Err(generic("the statement that writes this file has ended"));
-        }
-        let inner = Inside::Store(upload);
-        Ok(Box::new(IntakeUpload::new(inner, tally, self)))
-    }
-
-    async fn get_opts(&self, _: &Path, _: GetOptions) -> Result<GetResult> {
-        Err(unused("get"))
-    }
-
-    fn delete_stream(
-        &self,
-        _: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        Box::pin(futures::stream::once(async { Err(unused("delete")) }))
-    }
-
-    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        Box::pin(futures::stream::once(async { Err(unused("list")) }))
-    }
-
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        Err(unused("list"))
-    }
-
-    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        Err(unused("copy"))
-    }
-}
-
-fn unused(what: &str) -> Error {
-    Error::NotImplemented {
-        operation: what.to_owned(),
-        implementer: "a file that is being written".to_owned(),
+pub(super) fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Generic {
+        store: "atio",
+        source: error.into(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Content, Hash};
 use super::names;
-use super::target::Shape;
+use super::shape::Shape;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What `.<name>._SUCCESS` says of the file or directory beside it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::content::Hash;
-use super::target::Shape;
+use super::shape::Shape;
 use crate::error::{Error, Result};
 use atio_core::log::OpenOptions;
 use atio_core::storage::Durability;

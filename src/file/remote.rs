@@ -8,12 +8,14 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutPayload};
 
 use super::content::{Content, Hash};
-use super::intake::{Held, Intake, Place};
+use super::held::{Held, give_up};
+use super::intake::{Intake, Place};
 use super::marker::Marker;
 use super::names;
 use super::options::{Existing, FileOptions, Marking};
 use super::publish::{Published, already_there, no_marker};
-use super::target::{Shape, StoreTarget, foreign, is_table};
+use super::shape::Shape;
+use super::target::{StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
 use atio_core::storage::{explain, is_refused, is_taken};
 
@@ -332,15 +334,6 @@ impl Remote {
         objects.delete(&names::backup_marker(name)).await?;
         copy(objects, name, &names::backup(name)).await?;
         copy(objects, &names::marker(name), &names::backup_marker(name)).await
-    }
-}
-
-/// Aborts an upload whose outcome nobody waits for any more.
-pub(super) async fn give_up(held: Held) {
-    if let Held::Upload(mut upload) = held
-        && let Err(error) = upload.abort().await
-    {
-        ::log::warn!("parts of an upload may stay on the store, unseen: {error}");
     }
 }
 

@@ -7,19 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::marker::Marker;
 use super::names;
+use super::shape::Shape;
 use crate::error::{Error, ErrorKind, Result};
 use atio_core::format::layout::{self, Kind};
 use atio_core::storage::Objects;
 
 /// How long to wait for others that publish in the same directory.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    File,
-    Folder,
-}
 
 /// Where it is written.
 #[derive(Debug, Clone)]
@@ -45,15 +39,6 @@ pub(crate) struct StoreTarget {
     pub(super) objects: Objects,
     pub(super) name: String,
     pub(super) shown: String,
-}
-
-impl Shape {
-    pub(super) fn noun(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Folder => "directory",
-        }
-    }
 }
 
 impl Target {

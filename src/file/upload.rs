@@ -7,7 +7,8 @@ use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use parking_lot::Mutex;
 
 use super::content::Tally;
-use super::intake::{Intake, Upload, generic, written};
+use super::held::Upload;
+use super::intake::{Intake, generic, written};
 use atio_core::storage::{LocalUpload, blocking};
 
 /// Counts the parts of one file on their way.

@@ -15,13 +15,11 @@ use super::mode::keep_mode;
 use super::options::{Existing, FileOptions, Marking};
 use super::publish::{self, OnDisk, Published, Staged};
 use super::remote::Remote;
+use super::shape::Shape;
 use super::staged::{StagedFile, StagedFolder};
-use super::target::{LocalTarget, Shape, Target};
+use super::target::{LocalTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
 use atio_core::storage::blocking;
-
-/// What the target is called in the store that the engine's writers are given.
-pub(crate) const OUT: &str = "out";
 
 /// How often a directory that was made may be taken away before something is made in it.
 const TRIES: usize = 16;
@@ -94,7 +92,7 @@ impl FileWrite {
         })))
     }
 
-    /// The store that takes the file as [`OUT`], or the files of the directory below it.
+    /// The store that takes the file as [`OUT`](super::OUT), or the files of the directory below it.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::new(self.intake.clone())
     }

@@ -1,18 +1,19 @@
-//! The table functions: what they take and what they give.
+//! The table functions: the rows that they give.
 
 use std::sync::Arc;
 
 use chrono::Utc;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt64Array};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::array::{BooleanArray, Int64Array, StringArray, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
 use super::arguments::Arguments;
-use super::policy::Access;
+use super::function::{Function, check_whole};
+use super::produced::{self, batch};
 use super::wait::wait;
-use super::{history, produced, sources, tags};
+use super::{history, sources, tags};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::AtioTable;
 use atio_core::format::Version;
@@ -24,82 +25,7 @@ const KEEP_FOR_US: i64 = 7 * 86_400_000_000;
 /// One day.
 const ORPHAN_AGE_US: i64 = 86_400_000_000;
 
-/// The functions that `register` adds to a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
-    Table,
-    History,
-    Files,
-    Expire,
-    Tags,
-    Sources,
-    Tag,
-    Untag,
-    Rollback,
-}
-
 impl Function {
-    const ALL: [Self; 9] = [
-        Self::Table,
-        Self::History,
-        Self::Files,
-        Self::Expire,
-        Self::Tags,
-        Self::Sources,
-        Self::Tag,
-        Self::Untag,
-        Self::Rollback,
-    ];
-
-    pub(super) fn of(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|function| function.name() == name)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Table => "atio_table",
-            Self::History => "atio_history",
-            Self::Files => "atio_files",
-            Self::Expire => "expire_snapshots",
-            Self::Tags => "atio_tags",
-            Self::Sources => "atio_sources",
-            Self::Tag => "atio_tag",
-            Self::Untag => "atio_untag",
-            Self::Rollback => "atio_rollback",
-        }
-    }
-
-    /// The parameters, in the order of positional arguments.
-    pub(super) fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Self::Table => &["table", "version", "as_of", "tag"],
-            Self::History | Self::Tags | Self::Sources => &["table"],
-            Self::Files => &["table", "version"],
-            Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
-            Self::Tag => &["table", "tag", "version", "message", "replace"],
-            Self::Untag => &["table", "tag"],
-            Self::Rollback => &["table", "version", "tag"],
-        }
-    }
-
-    /// True if the call is about the newest version, which must then be whole; all others
-    /// also work where only an older version is.
-    pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
-        let selects = |name| arguments.has(name);
-        self == Self::Table && !["version", "as_of", "tag"].into_iter().any(selects)
-    }
-
-    /// What a call does to the table, once its rows are asked for.
-    pub(super) fn access(self, arguments: &Arguments) -> AtioResult<Access> {
-        match self {
-            Self::Expire if !arguments.flag("dry_run", true)? => Ok(Access::Write),
-            Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
-            _ => Ok(Access::Read),
-        }
-    }
-
     /// The provider of the rows that a call gives. Changes nothing.
     pub(super) fn provider(
         self,
@@ -277,18 +203,6 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     })
 }
 
-/// Fails where the table is one version of it for ever.
-pub(super) fn check_whole(function: Function, table: &AtioTable) -> AtioResult<()> {
-    match table.fixed() {
-        None => Ok(()),
-        Some(snapshot) => Err(Error::invalid(format!(
-            "{}: version {} is not a whole table",
-            function.name(),
-            snapshot.version
-        ))),
-    }
-}
-
 fn expiry_rows(schema: SchemaRef, rows: &[ExpiryRow]) -> AtioResult<RecordBatch> {
     batch(
         schema,
@@ -316,13 +230,4 @@ fn expiry_rows(schema: SchemaRef, rows: &[ExpiryRow]) -> AtioResult<RecordBatch>
             ),
         ],
     )
-}
-
-pub(super) fn utc() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-pub(super) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
-    RecordBatch::try_new(schema, columns)
-        .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }

@@ -11,8 +11,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
-use super::functions::{batch, utc};
-use super::produced;
+use super::produced::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::AtioTable;
 use atio_core::format::Totals;

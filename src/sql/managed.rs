@@ -5,7 +5,6 @@ use std::fmt;
 use std::fs;
 use std::path::Path as LocalPath;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
@@ -14,6 +13,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::declared::DeclaredColumns;
+use super::leftovers::{CREATING, DROPPING, LEFTOVER_AGE, remove_aside, remove_leftovers};
 use super::location::Location;
 use super::new_rows::NewRows;
 use super::open::OpenTables;
@@ -26,11 +26,6 @@ use atio_core::format::Operation;
 use atio_core::log::{NewTable, OpenOptions, Table};
 use atio_core::storage::{RemoteStore, explain, sync_rename};
 
-/// A table that is being made has this before a random name, one being dropped the next.
-pub(super) const CREATING: &str = ".atio-create-";
-pub(super) const DROPPING: &str = ".atio-drop-";
-/// What a crash left of a table that was being made or dropped goes after a day.
-const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;
 
@@ -158,7 +153,7 @@ impl Warehouse {
             return self.build(&place, self.handle(&place)?, name, rows).await;
         };
         if let Some(schema) = path.parent() {
-            super::schemas::remove_leftovers(schema, LEFTOVER_AGE);
+            remove_leftovers(schema, LEFTOVER_AGE);
         }
         let building = self
             .location
@@ -308,13 +303,6 @@ fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
         false => storage(format!("cannot create table '{name}'"), error),
     })?;
     sync_rename(from, to)
-}
-
-/// The table is gone already; what stays under the hidden name is in nobody's way.
-pub(super) fn remove_aside(path: &LocalPath) {
-    if let Err(error) = fs::remove_dir_all(path) {
-        log::warn!("{} stays behind: {error}", path.display());
-    }
 }
 
 pub(super) fn storage(

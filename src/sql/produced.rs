@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -53,6 +54,21 @@ pub(super) fn provider(
         schema,
         vec![Arc::new(produced)],
     )?))
+}
+
+/// The type of a time in a result.
+pub(super) fn utc() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The rows of a result.
+pub(super) fn batch(
+    schema: SchemaRef,
+    columns: Vec<ArrayRef>,
+) -> crate::error::Result<RecordBatch> {
+    RecordBatch::try_new(schema, columns).map_err(|error| {
+        crate::error::Error::invalid("a result cannot be shown").with_source(error)
+    })
 }
 
 impl PartitionStream for Produced {

@@ -1,12 +1,12 @@
 //! Schemas of a warehouse: directories, or where a store has none, markers.
 
 use std::fs;
-use std::path::Path as LocalPath;
 use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::managed::{CREATING, DROPPING, Warehouse, check_name, remove_aside};
+use super::leftovers::{CREATING, DROPPING, remove_leftovers};
+use super::managed::{Warehouse, check_name};
 use super::policy::Access;
 use crate::error::{Error, ErrorKind, Result};
 use atio_core::storage::{explain, make_folders};
@@ -113,25 +113,6 @@ impl Warehouse {
                 let deleted = self.store.delete(&marker).await;
                 deleted.map_err(|error| explain(format!("cannot drop schema '{schema}'"), error))
             }
-        }
-    }
-}
-
-/// Removes what a crash left, at least `age` ago, of tables that were being made or dropped.
-pub(super) fn remove_leftovers(schema: &LocalPath, age: Duration) {
-    let entries = fs::read_dir(schema).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let hidden = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(CREATING) || name.starts_with(DROPPING));
-        // Not following a link: one that is there is nobody's leftover.
-        let old = entry.metadata().is_ok_and(|meta| {
-            let idle = meta.modified().ok().and_then(|at| at.elapsed().ok());
-            meta.is_dir() && idle.unwrap_or_default() >= age
-        });
-        if hidden && old {
-            remove_aside(&entry.path());
         }
     }
 }

@@ -7,9 +7,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
-use super::functions::{Function, batch};
-use super::produced;
+use super::function::Function;
+use super::produced::{self, batch};
 use crate::table::AtioTable;
+use atio_core::log::{Position, Table};
 use atio_core::log::{Position, Table};
 
 /// The sources that the newest version knows: streams, and loads that have not ended. A load that

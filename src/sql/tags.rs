@@ -9,8 +9,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
 use super::arguments::Arguments;
-use super::functions::{Function, batch, check_whole, utc};
-use super::produced;
+use super::function::{Function, check_whole};
+use super::produced::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::table::AtioTable;

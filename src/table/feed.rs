@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
 use super::nan::with_positive_nan;
@@ -125,6 +126,15 @@ impl Feed {
     pub(super) fn sum(&self) -> Option<&RowSum> {
         self.sum.as_ref()
     }
+}
+
+/// Batches of a table with `schema` as a stream.
+pub(super) fn in_memory(
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> SendableRecordBatchStream {
+    let batches = futures::stream::iter(batches.into_iter().map(Ok));
+    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches))
 }
 
 /// The batch with exactly the types of a table with `schema`.

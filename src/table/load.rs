@@ -6,8 +6,10 @@ use datafusion::execution::SendableRecordBatchStream;
 
 use super::feed::{Feed, Room};
 use super::row_sum::RowSum;
-use super::sink::{AtioSink, Staged, Target, Writing};
-use crate::error::{self, Error, ErrorKind, Result as AtioResult};
+use super::target::Target;
+use super::version_writer::{Staged, VersionWriter};
+use super::writing::Writing;
+use crate::error::{Error, ErrorKind, Result as AtioResult};
 use atio_core::format::Version;
 use atio_core::log::{Advance, CommitOptions, Committed, Position};
 use atio_core::progress::Step;
@@ -22,7 +24,7 @@ const UNLESS: &str = ", unless an INSERT OVERWRITE comes first, which ends it";
 
 /// A load that runs.
 pub(super) struct Load<'a> {
-    sink: &'a AtioSink,
+    writer: &'a VersionWriter,
     options: CommitOptions,
     /// How far it came under its key, this time or before.
     position: Option<Position>,
@@ -33,14 +35,14 @@ pub(super) struct Load<'a> {
 
 impl<'a> Load<'a> {
     /// The load that `options` describe, where it was left.
-    pub(super) fn new(sink: &'a AtioSink, options: CommitOptions) -> AtioResult<Self> {
-        let state = &sink.target.base.state;
+    pub(super) fn new(writer: &'a VersionWriter, options: CommitOptions) -> AtioResult<Self> {
+        let state = &writer.target.base.state;
         let position = match &options.idempotency_key {
-            Some(key) => sink.target.table.load_position(state, key)?,
+            Some(key) => writer.target.table.load_position(state, key)?,
             None => None,
         };
         Ok(Self {
-            sink,
+            writer,
             options,
             position,
             rows: 0,
@@ -55,19 +57,20 @@ impl<'a> Load<'a> {
             Some(position) => Err(Error::invalid(format!(
                 "the key '{}' is that of a load into '{}' that stopped at {position}: run the INSERT INTO again to end it, or use another key; nothing was written",
                 self.key().unwrap_or_default().escape_debug(),
-                self.sink.target.table.name()
+                self.writer.target.table.name()
             ))),
         }
     }
 
     /// Replaces all rows of the table, in one version.
     pub(super) async fn replace(self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<u64> {
-        let staged = (self.sink)
-            .stage(&self.sink.target.base, feed, writing)
+        let staged = self
+            .writer
+            .stage(&self.writer.target.base, feed, writing)
             .await?;
         let rows = staged.rows;
         match self
-            .sink
+            .writer
             .commit(staged, None, self.options, writing)
             .await?
         {
@@ -82,7 +85,7 @@ impl<'a> Load<'a> {
         data: SendableRecordBatchStream,
         writing: &mut Writing<'_>,
     ) -> Result<u64> {
-        let schema = &self.sink.target.base.arrow;
+        let schema = &self.writer.target.base.arrow;
         let goes_on = self.position.is_some();
         let sum = match self.key().is_some() && (goes_on || self.options.has_chunks()) {
             true => {
@@ -104,15 +107,15 @@ impl<'a> Load<'a> {
     }
 
     async fn append(&mut self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<()> {
-        let table = &self.sink.target.table;
+        let table = &self.writer.target.table;
         let room = Room {
             rows: self.options.commit_every_rows,
             bytes: self.options.commit_every_bytes,
         };
-        let mut base = self.sink.target.base.clone();
+        let mut base = self.writer.target.base.clone();
         loop {
             feed.begin_chunk(room);
-            let staged = self.sink.stage(&base, feed, writing).await?;
+            let staged = self.writer.stage(&base, feed, writing).await?;
             if staged.rows == 0 && self.position.is_none() {
                 staged.abort().await;
                 return Ok(());
@@ -145,7 +148,10 @@ impl<'a> Load<'a> {
         let key = self.options.idempotency_key.as_deref();
         let advance = key.map(|key| Advance::load(key, self.position, to));
         let options = self.options_of_chunk(&reached);
-        let committed = self.sink.commit(staged, advance, options, writing).await?;
+        let committed = self
+            .writer
+            .commit(staged, advance, options, writing)
+            .await?;
         let Committed::As(version) = committed else {
             return Ok(None);
         };
@@ -172,19 +178,19 @@ impl<'a> Load<'a> {
 
     /// Fails if it reads what it writes: run again, it would read the rows that it has written.
     fn check_reads_others(&self) -> AtioResult<()> {
-        match self.sink.target.reads_itself {
+        match self.writer.target.reads_itself {
             false => Ok(()),
             true => Err(Error::invalid(format!(
                 "a load in chunks that can go on by its key cannot read the newest version of '{}', which it writes to: read a fixed one, as in atio_table('..', version => {}), or leave out the chunks or the key; nothing was written",
-                self.sink.target.table.name(),
-                self.sink.target.base.version
+                self.writer.target.table.name(),
+                self.writer.target.base.version
             ))),
         }
     }
 
     /// Adds to `error` what became of the rows that were committed, and how to go on.
     async fn explain(&self, error: DataFusionError) -> DataFusionError {
-        let Target { table, base, .. } = &self.sink.target;
+        let Target { table, base, .. } = &self.writer.target;
         let newest = match table.newest().await {
             Ok(newest) => newest,
             // The table was dropped meanwhile, and what was committed with it.
@@ -215,7 +221,7 @@ impl<'a> Load<'a> {
         Err(Error::invalid(format!(
             "cannot go on with the load with the key '{}' into '{}': {} were written, and the query {what}; nothing was added. Let it give the same rows in the same order, by ORDER BY or SET datafusion.execution.target_partitions = 1; or look at what is there (atio_history shows the versions by their property {LOAD_KEY}) and go on under another key",
             self.key().unwrap_or_default().escape_debug(),
-            self.sink.target.table.name(),
+            self.writer.target.table.name(),
             count(position.number(), "row"),
         )))
     }
@@ -256,7 +262,7 @@ impl<'a> Load<'a> {
         };
         let said = format!(
             "the load into '{}' stopped; {} in {versions}{perhaps} are kept: {next}; of the rows behind them",
-            self.sink.target.table.name(),
+            self.writer.target.table.name(),
             count(self.rows, "row"),
         );
         error::of_datafusion_in(&said, error).into()

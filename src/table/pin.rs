@@ -1,28 +1,11 @@
-//! One version of each table per statement.
-//!
-//! The analyzer runs once for each physical planning and sees every scan of a statement,
-//! those of views and subqueries included. It gives all scans of one table one shared,
-//! empty cell; the first scan that is planned fills it with the newest version. A pin made
-//! any earlier would be frozen into views, prepared statements and kept DataFrames.
-//!
-//! By the way it tells the scans what the statement above them computes, as far as that decides
-//! which of the engine's filters they may follow.
+//! The cell that all scans of one table in a statement share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use datafusion::common::tree_node::Transformed;
-use datafusion::config::ConfigOptions;
-use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::error::Result;
-use datafusion::logical_expr::{LogicalPlan, TableSource};
-use datafusion::optimizer::AnalyzerRule;
 use tokio::sync::OnceCell;
 
-use super::dynamic::Above;
-use super::provider::AtioTable;
-use crate::error::Result as AtioResult;
+use crate::error::Result;
 use atio_core::log::{Snapshot, Table};
 
 /// The version of a table that one statement reads, and on which it writes.
@@ -37,7 +20,7 @@ struct Cell {
 
 impl Pin {
     /// The pinned version; the newest one if this is the first to ask.
-    pub(super) async fn get(&self, table: &Table) -> AtioResult<Arc<Snapshot>> {
+    pub(super) async fn get(&self, table: &Table) -> Result<Arc<Snapshot>> {
         let version = self.0.version.get_or_try_init(|| table.newest());
         version.await.cloned()
     }
@@ -50,57 +33,5 @@ impl Pin {
     /// True if a scan of the statement that is planned already reads it.
     pub(super) fn is_read(&self) -> bool {
         self.0.is_read.load(Ordering::Relaxed)
-    }
-}
-
-/// The analyzer rule that pins every atio table of a statement.
-#[derive(Debug, Default)]
-pub(crate) struct PinVersions;
-
-impl AnalyzerRule for PinVersions {
-    fn name(&self) -> &str {
-        "atio_pin_versions"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut statement = Statement {
-            pins: HashMap::new(),
-            above: Above::of(&plan)?,
-        };
-        let plan = plan.transform_down_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
-                Some(table) => {
-                    table.check_planned(scan.projection.as_deref(), &scan.projected_schema)?;
-                    scan.source = provider_as_source(Arc::new(table));
-                    Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-                }
-                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
-            },
-            LogicalPlan::Dml(mut dml) => match statement.read(&dml.target) {
-                Some(table) => {
-                    dml.target = provider_as_source(Arc::new(table));
-                    Ok(Transformed::yes(LogicalPlan::Dml(dml)))
-                }
-                None => Ok(Transformed::no(LogicalPlan::Dml(dml))),
-            },
-            node => Ok(Transformed::no(node)),
-        })?;
-        Ok(plan.data)
-    }
-}
-
-/// What all scans of one statement have in common.
-struct Statement {
-    pins: HashMap<String, Pin>,
-    above: Above,
-}
-
-impl Statement {
-    /// The atio table behind `source` as this statement reads it; None for all others.
-    fn read(&mut self, source: &Arc<dyn TableSource>) -> Option<AtioTable> {
-        let provider = source_as_provider(source).ok()?;
-        let table = AtioTable::downcast(provider.as_ref())?;
-        let pin = self.pins.entry(table.location().to_owned()).or_default();
-        Some(table.in_statement(pin.clone(), self.above))
     }
 }

@@ -2,64 +2,33 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
-use datafusion::datasource::file_format::parquet::ParquetSink;
-use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::physical_plan::{FileGroup, FileOutputMode, FileSinkConfig};
 use datafusion::datasource::sink::DataSink;
-use datafusion::execution::memory_pool::MemoryLimit;
-use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::dml::InsertOp;
-use datafusion::physical_plan::metrics::{
-    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
-use tokio::sync::mpsc;
-use tracing::Instrument;
 
-use super::bloom_filters;
-use super::engine_settings::{check_output, check_parquet_writer, without_panic};
-use super::feed::Feed;
+use super::feed::{Feed, in_memory};
 use super::load::Load;
-use super::nan::NanWatch;
-use super::options::TableOptions;
-use crate::error::Error;
+use super::target::Target;
+use super::version_writer::VersionWriter;
+use super::writing::Writing;
 use crate::settings::CommitSettings;
+use atio_core::format::Operation;
 use atio_core::format::{FileEntry, Operation};
 use atio_core::log::{
     Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Table, Transaction,
     stats_columns,
 };
+use atio_core::log::{CommitOptions, Table};
+use atio_core::progress::{Listener, Reporter};
 use atio_core::progress::{Listener, Reporter, Step};
 use atio_core::storage::Durability;
-
-/// Where a transaction's writers find its staging area.
-const STAGING_URL: &str = "atio-staging://transaction/";
-/// How many batches may wait for the encoder.
-const QUEUE: usize = 2;
-
-/// What a statement writes to, and how.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub(super) table: Arc<Table>,
-    /// The version that the statement reads.
-    pub(super) base: Arc<Snapshot>,
-    /// In place of all rows, not beside them.
-    pub(super) overwrite: bool,
-    pub(super) options: TableOptions,
-    /// How many rows there will be, as far as that is known.
-    pub(super) rows: Option<u64>,
-    /// Whether it reads the table's newest version too.
-    pub(super) reads_itself: bool,
-}
+use atio_core::storage::Durability;
 
 /// Appends rows that are in memory as one version, which carries `options`.
 pub(crate) async fn append_rows(
@@ -71,17 +40,8 @@ pub(crate) async fn append_rows(
     let base = table.newest().await?;
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     let data = in_memory(&base.arrow, batches);
-    let sink = AtioSink::appending(table, base, Some(rows))?;
+    let sink = AtioSink::new(Target::appending(table, base, Some(rows))?)?;
     sink.write(data, options, &context).await.map(drop)
-}
-
-/// Batches of a table with `schema` as a stream.
-pub(super) fn in_memory(
-    schema: &SchemaRef,
-    batches: Vec<RecordBatch>,
-) -> SendableRecordBatchStream {
-    let batches = futures::stream::iter(batches.into_iter().map(Ok));
-    Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches))
 }
 
 /// Writes a stream of rows into data files and commits them as one version, or as one for each
@@ -92,9 +52,7 @@ pub(super) fn in_memory(
 /// dropped, everything that was staged is removed.
 #[derive(Debug)]
 pub(super) struct AtioSink {
-    pub(super) target: Target,
-    /// With field ids, as files are written.
-    file_schema: SchemaRef,
+    writer: VersionWriter,
     /// What the engine checks rows by: where NULL must not be is for the feed, which names columns.
     nullable: SchemaRef,
     metrics: ExecutionPlanMetricsSet,
@@ -102,32 +60,14 @@ pub(super) struct AtioSink {
 
 impl AtioSink {
     pub(super) fn new(target: Target) -> Result<Self> {
-        let file_schema = target.base.schema.to_arrow_with_ids()?;
-        let columns = target.base.arrow.fields().iter();
+        let writer = VersionWriter::new(target)?;
+        let columns = writer.target.base.arrow.fields().iter();
         let columns = columns.map(|field| Field::clone(field).with_nullable(true));
         let nullable = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         Ok(Self {
-            target,
-            file_schema,
+            writer,
             nullable,
             metrics: ExecutionPlanMetricsSet::new(),
-        })
-    }
-
-    /// Appends to `base`, with the table's own options.
-    pub(super) fn appending(
-        table: &Arc<Table>,
-        base: Arc<Snapshot>,
-        rows: Option<u64>,
-    ) -> Result<Self> {
-        let options = TableOptions::of_table(&base.state.options)?;
-        Self::new(Target {
-            table: Arc::clone(table),
-            base,
-            overwrite: false,
-            options,
-            rows,
-            reads_itself: false,
         })
     }
 
@@ -144,7 +84,7 @@ impl AtioSink {
             overwrite,
             rows,
             ..
-        } = &self.target;
+        } = &self.writer.target;
         if *overwrite {
             options.check_one_version("INSERT OVERWRITE")?;
         }
@@ -159,7 +99,7 @@ impl AtioSink {
             table.say_repeated(Some(key), version);
             return Ok(0);
         }
-        let load = Load::new(self, options)?;
+        let load = Load::new(&self.writer, options)?;
         if *overwrite {
             load.check_not_begun()?;
         }
@@ -171,286 +111,6 @@ impl AtioSink {
             return load.replace(&mut feed, &mut writing).await;
         }
         load.run(data, &mut writing).await
-    }
-
-    /// Writes the rows of one chunk into data files of a transaction of its own, beside the
-    /// version `base`. Dropping what it gives removes them.
-    pub(super) async fn stage(
-        &self,
-        base: &Arc<Snapshot>,
-        feed: &mut Feed,
-        writing: &mut Writing<'_>,
-    ) -> Result<Staged> {
-        let Target {
-            table, overwrite, ..
-        } = &self.target;
-        let timer = writing.write_time.clone();
-        let timer = timer.timer();
-        let txn = Transaction::begin(table);
-        let span = tracing::info_span!("write", table = table.name());
-        let write = self.write_files(&txn, feed, writing).instrument(span);
-        let merges = async {
-            match overwrite {
-                true => Ok(Vec::new()),
-                false => Ok(table.prepare_merges(&txn, base).await?),
-            }
-        };
-        let (files, merges) = match futures::try_join!(write, merges) {
-            Ok(done) => done,
-            Err(error) => {
-                let said = Error::find(&error);
-                let stopped = table.why_not_staged(&txn, base, said).await;
-                txn.abort().await;
-                return Err(stopped.map_or(error, Into::into));
-            }
-        };
-        timer.done();
-        let rows = files.iter().filter_map(|file| file.rows).sum();
-        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
-        writing.files_written.add(files.len());
-        writing
-            .bytes_written
-            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
-        writing.before += bytes;
-        writing.reporter.written(writing.before);
-        Ok(Staged {
-            txn,
-            base: Arc::clone(base),
-            files,
-            merges,
-            rows,
-        })
-    }
-
-    /// Commits what was staged, with the endings of [`Table::commit`].
-    pub(super) async fn commit(
-        &self,
-        staged: Staged,
-        advance: Option<Advance>,
-        options: CommitOptions,
-        writing: &Writing<'_>,
-    ) -> Result<Committed> {
-        let Target {
-            table, overwrite, ..
-        } = &self.target;
-        let Staged {
-            txn,
-            base,
-            files,
-            merges,
-            ..
-        } = staged;
-        let (ids, _) = stats_columns(&base.schema, &base.arrow);
-        let change = match overwrite {
-            true => Change::overwrite(base.schema.id, ids, files),
-            false => Change::append(base.schema.id, ids, files).advancing(advance),
-        };
-        writing.reporter.report(Step::Commit);
-        let timer = writing.commit_time.timer();
-        let retries = txn.retries();
-        let span = tracing::info_span!("commit", table = table.name());
-        let committed = table
-            .commit(txn, base, change, merges, options)
-            .instrument(span)
-            .await?;
-        timer.done();
-        writing.commit_retries.add(retries.load(Ordering::Relaxed));
-        Ok(committed)
-    }
-
-    async fn write_files(
-        &self,
-        txn: &Transaction,
-        feed: &mut Feed,
-        writing: &Writing<'_>,
-    ) -> Result<Vec<FileEntry>> {
-        check_output(&writing.context.session_config().options().execution)?;
-        check_parquet_writer(&self.parquet_options(writing.context), &self.file_schema)?;
-        let context = staging_context(txn, writing.context)?;
-        let mut files: Vec<FileEntry> = Vec::new();
-        // A file is begun only when there is a row for it.
-        while let Some(first) = feed.next().await? {
-            let finished = files.iter().filter_map(|file| file.size).sum();
-            let rows = Rows {
-                first,
-                rest: feed,
-                finished,
-                before: writing.before,
-                reporter: writing.reporter,
-            };
-            files.push(self.write_file(txn, rows, &context).await?);
-            // How large a file is in the end shows only by now.
-            feed.wrote(files.iter().filter_map(|file| file.size).sum());
-        }
-        Ok(files)
-    }
-
-    async fn write_file(
-        &self,
-        txn: &Transaction,
-        input: Rows<'_>,
-        context: &Arc<TaskContext>,
-    ) -> Result<FileEntry> {
-        let path = txn.data_file().await?;
-        let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
-        let sink = ParquetSink::new(self.file_config(&path)?, self.parquet_options(context));
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let mut nan = NanWatch::new(&self.target.base.arrow);
-        let produce = async {
-            let mut rows = 0_u64;
-            let mut next = Some(input.first);
-            while let Some(batch) = next {
-                let taken = batch.num_rows() as u64;
-                rows += taken;
-                nan.look(batch.columns());
-                if sender.send(Ok(batch)).await.is_err() {
-                    // The encoder failed; its error is the one to tell.
-                    break;
-                }
-                let written = txn.store().content(&key).map_or(0, |content| content.size);
-                let of_chunk = input.finished + written;
-                input.rest.wrote(of_chunk);
-                input.reporter.written(input.before + of_chunk);
-                input.reporter.advance(Step::Write, taken);
-                if written >= self.target.options.target_file_size {
-                    break;
-                }
-                next = input.rest.next().await?;
-            }
-            drop(sender);
-            Ok(rows)
-        };
-        let batches = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|batch| (batch, receiver))
-        });
-        let batches = Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.target.base.arrow),
-            batches,
-        ));
-        // An error on either side drops the other: an encoder that saw its input end would
-        // finish the file as if it were whole.
-        let write = sink.write_all(batches, context);
-        let write = without_panic(self.target.table.name(), write);
-        let (rows, _) = futures::try_join!(produce, write)?;
-        self.entry(txn, path, &sink, rows, &nan)
-    }
-
-    /// The entry of a finished file: from its footer, and from what was seen being written.
-    fn entry(
-        &self,
-        txn: &Transaction,
-        path: String,
-        sink: &ParquetSink,
-        rows: u64,
-        nan: &NanWatch,
-    ) -> Result<FileEntry> {
-        let key = object_store::path::Path::parse(&path).map_err(object_store::Error::from)?;
-        let incomplete = || Error::damaged(format!("{path} was not written completely"));
-        let metadata = sink.written().remove(&key).ok_or_else(incomplete)?;
-        let footer = Footer::new(Arc::new(metadata))?;
-        let content = txn.store().content(&key).ok_or_else(incomplete)?;
-        if footer.rows()? != rows {
-            return Err(incomplete().into());
-        }
-        let (_, names) = stats_columns(&self.target.base.schema, &self.target.base.arrow);
-        Ok(FileEntry {
-            stats: footer.stats(&names, |name| nan.is_free(name)),
-            column_bytes: footer.column_bytes(&names),
-            path,
-            format: "parquet".to_owned(),
-            size: Some(content.size),
-            rows: Some(rows),
-            checksum: Some(content.checksum),
-        })
-    }
-
-    fn file_config(&self, path: &str) -> Result<FileSinkConfig> {
-        let url = format!("{STAGING_URL}{path}");
-        Ok(FileSinkConfig {
-            original_url: url.clone(),
-            object_store_url: ObjectStoreUrl::parse(STAGING_URL)?,
-            file_group: FileGroup::default(),
-            table_paths: vec![ListingTableUrl::parse(&url)?],
-            output_schema: Arc::clone(&self.file_schema),
-            table_partition_cols: Vec::new(),
-            insert_op: InsertOp::Append,
-            keep_partition_by_columns: false,
-            file_extension: "parquet".to_owned(),
-            file_output_mode: FileOutputMode::SingleFile,
-        })
-    }
-
-    fn parquet_options(&self, context: &TaskContext) -> datafusion::config::TableParquetOptions {
-        let session = &context.session_config().options().execution.parquet;
-        let memory = match context.memory_pool().memory_limit() {
-            MemoryLimit::Finite(bytes) => Some(bytes),
-            MemoryLimit::Infinite | MemoryLimit::Unknown => None,
-        };
-        let mut options = self.target.options.parquet(session, memory);
-        bloom_filters::leave_floats_out(&mut options, &self.file_schema);
-        options
-    }
-}
-
-/// What a file is made of: at least one batch, and as many more as fit.
-struct Rows<'a> {
-    first: RecordBatch,
-    rest: &'a mut Feed,
-    /// Bytes of the files before it, in the same chunk.
-    finished: u64,
-    /// Bytes of the chunks before.
-    before: u64,
-    reporter: &'a Reporter,
-}
-
-/// The data files of one version that is not committed yet.
-#[must_use = "files that are not committed are removed"]
-pub(super) struct Staged {
-    txn: Arc<Transaction>,
-    base: Arc<Snapshot>,
-    files: Vec<FileEntry>,
-    merges: Vec<StagedMerge>,
-    pub(super) rows: u64,
-}
-
-impl Staged {
-    /// Removes the files.
-    pub(super) async fn abort(self) {
-        self.txn.abort().await;
-    }
-}
-
-/// One statement that writes: where it runs, and who looks on.
-pub(super) struct Writing<'a> {
-    context: &'a Arc<TaskContext>,
-    pub(super) reporter: &'a Reporter,
-    /// Bytes of the versions that are staged.
-    before: u64,
-    write_time: Time,
-    commit_time: Time,
-    files_written: Count,
-    bytes_written: Count,
-    commit_retries: Count,
-}
-
-impl<'a> Writing<'a> {
-    pub(super) fn new(
-        context: &'a Arc<TaskContext>,
-        reporter: &'a Reporter,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Self {
-        let time = |name| MetricBuilder::new(metrics).subset_time(name, 0);
-        let count = |name| MetricBuilder::new(metrics).global_counter(name);
-        Self {
-            context,
-            reporter,
-            before: 0,
-            write_time: time("write_time"),
-            commit_time: time("commit_time"),
-            files_written: count("files_written"),
-            bytes_written: count("bytes_written"),
-            commit_retries: count("commit_retries"),
-        }
     }
 }
 
@@ -486,7 +146,7 @@ impl DisplayAs for AtioSink {
             base,
             overwrite,
             ..
-        } = &self.target;
+        } = &self.writer.target;
         let operation = if *overwrite { "overwrite" } else { "append" };
         write!(
             f,
@@ -499,19 +159,4 @@ impl DisplayAs for AtioSink {
         }
         f.write_str(")")
     }
-}
-
-/// The context for the writers of a transaction: its staging area is the store they find.
-fn staging_context(txn: &Transaction, context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> {
-    let runtime = RuntimeEnvBuilder::from_runtime_env(&context.runtime_env())
-        .with_object_store_registry(Arc::new(
-            datafusion::execution::object_store::DefaultObjectStoreRegistry::new(),
-        ))
-        .build_arc()?;
-    let url = ObjectStoreUrl::parse(STAGING_URL)?;
-    runtime.register_object_store(url.as_ref(), Arc::new(txn.store().clone()));
-    let context = TaskContext::default()
-        .with_session_config(context.session_config().clone())
-        .with_runtime(runtime);
-    Ok(Arc::new(context))
 }

@@ -15,10 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::feed::{Feed, of_table};
+use super::feed::{Feed, in_memory, of_table};
 use super::provider::AtioTable;
-use super::sink::{AtioSink, Writing, in_memory};
-use crate::error::{self, Error, ErrorKind, Result};
+use super::target::Target;
+use super::version_writer::VersionWriter;
+use super::writing::Writing;
+use crate::error::{Error, ErrorKind, Result};
 use atio_core::format::Version;
 use atio_core::log::{
     Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
@@ -428,18 +430,20 @@ impl Committer {
 
     async fn append(&self, waiting: Waiting) -> datafusion::error::Result<Committed> {
         let base = &self.base;
-        let sink = AtioSink::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
+        let target = Target::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
+        let writer = VersionWriter::new(target)?;
         let rows = in_memory(&base.arrow, waiting.batches);
         let mut feed = Feed::new(&base.arrow, rows, None);
         let listener = self.context.session_config().get_extension::<Listener>();
         let reporter = Reporter::begin(listener, self.table.name(), Some(waiting.rows));
         let metrics = ExecutionPlanMetricsSet::new();
         let mut writing = Writing::new(&self.context, &reporter, &metrics);
-        let staged = sink.stage(base, &mut feed, &mut writing).await?;
+        let staged = writer.stage(base, &mut feed, &mut writing).await?;
         let source = self.options.source.clone();
         let advance = source.zip(self.reached);
         let advance = advance.map(|(source, to)| Advance::stream(source, self.committed, to));
-        sink.commit(staged, advance, self.options.of_commit(), &writing)
+        writer
+            .commit(staged, advance, self.options.of_commit(), &writing)
             .await
     }
 

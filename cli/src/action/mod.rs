@@ -9,10 +9,9 @@ mod ingest;
 mod input;
 mod output;
 mod table;
+mod tell;
+mod wishes;
 mod write;
-
-use std::fmt::Display;
-use std::io::{self, Write as _};
 
 use clap::Subcommand;
 use datafusion_cli::print_format::PrintFormat;
@@ -68,13 +67,5 @@ impl Action {
             Self::Expire(expire) => expire.run(session).await,
             Self::Ingest(ingest) => Box::pin(ingest.run(session)).await,
         }
-    }
-}
-
-/// Tells what was done, apart from the rows on standard output, unless the shell is quiet.
-fn tell(session: &Session, sentence: impl Display) {
-    if !session.print.quiet {
-        // A closed standard error leaves nowhere to tell it.
-        let _ = writeln!(io::stderr(), "{sentence}");
     }
 }

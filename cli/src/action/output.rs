@@ -21,7 +21,7 @@ use futures::StreamExt;
 use super::exact::{self, Text};
 use super::format::Format;
 use super::input::{self, Input, find_table};
-use super::write::{IfExists, NO_MARKER, Wishes};
+use super::wishes::{IfExists, NO_MARKER, Wishes};
 use crate::failure::Failure;
 use crate::session::Session;
 

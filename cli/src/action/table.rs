@@ -9,7 +9,7 @@ use datafusion_cli::print_format::PrintFormat;
 use humantime::Duration;
 use indicatif::HumanBytes;
 
-use super::tell;
+use super::tell::tell;
 use crate::failure::Failure;
 use crate::functions::literal;
 use crate::session::Session;

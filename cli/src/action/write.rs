@@ -1,12 +1,13 @@
 //! Rows of a file, a table or a database into another.
 
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum};
 
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
-use super::tell;
+use super::tell::tell;
+use super::wishes::{IfExists, Wishes};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -65,32 +66,6 @@ pub(crate) struct Write {
     /// What the history of an atio table says of it
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
-}
-
-/// What to do with what is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum IfExists {
-    /// Put the new rows in the place of the old ones
-    Replace,
-    /// Leave everything as it is, and fail
-    Fail,
-    /// Leave everything as it is, and succeed
-    Skip,
-    /// Add the new rows to those of a table
-    Append,
-}
-
-/// In place of the path of a marker.
-pub(super) const NO_MARKER: &str = "none";
-
-/// What there is to say about a write.
-pub(super) struct Wishes<'a> {
-    pub(super) if_exists: Option<IfExists>,
-    pub(super) create: bool,
-    pub(super) backup: bool,
-    /// A path, or [`NO_MARKER`].
-    pub(super) marker: Option<&'a str>,
-    pub(super) message: Option<&'a str>,
 }
 
 impl Write {

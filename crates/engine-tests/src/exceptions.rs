@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Result, file_of};
+use crate::result::Result;
 
 /// Lines of a file, a blank and a text of the statement, a bar, and the reason.
 const LIST: &str = include_str!("../exceptions.txt");
@@ -61,4 +61,9 @@ impl Exceptions {
         let unused = self.0.iter().find(|exception| exception.used.is_empty())?;
         Some(format!("{} {}", unused.file, unused.text))
     }
+}
+
+/// The file of a record.
+pub(crate) fn file_of(place: &str) -> &str {
+    place.split_once(':').map_or(place, |(file, _)| file)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::Result;
+use crate::result::Result;
 
 const PACKAGE: &str = "datafusion-sqllogictest";
 /// What the files are called and what some of them read.

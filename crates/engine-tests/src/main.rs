@@ -9,17 +9,16 @@
 mod exceptions;
 mod files;
 mod libraries;
+mod result;
 mod side;
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use exceptions::Exceptions;
+use exceptions::{Exceptions, file_of};
+use result::Result;
 use side::{Outcome, Outcomes, Side};
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Without atio 23,323 records of DataFusion 55.2 pass; many fewer were a run that shows nothing.
 const LEAST: usize = 23_300;
@@ -121,9 +120,4 @@ fn differences(plain: &Outcomes, atio: &Outcomes, exceptions: &mut Exceptions) -
         .filter(|(place, outcome)| passes(outcome) && !atio.get(*place).is_some_and(passes))
         .filter(|(place, outcome)| !exceptions.allow(place, &outcome.sql));
     differing.map(|(place, _)| place.clone()).collect()
-}
-
-/// The file of a record.
-fn file_of(place: &str) -> &str {
-    place.split_once(':').map_or(place, |(file, _)| file)
 }

@@ -14,7 +14,8 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use sqllogictest::{Record, parse_file, strict_column_validator};
 
-use crate::{Result, files};
+use crate::files;
+use crate::result::Result;
 
 /// Files that are run at once.
 const AT_ONCE: usize = 2;

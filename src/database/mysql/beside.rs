@@ -12,7 +12,7 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::failed;
+use super::client::failed;
 use crate::database::name::{TableName, quoted};
 use crate::error::Result;
 

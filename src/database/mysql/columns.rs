@@ -3,9 +3,11 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::{failed, types};
+use super::client::{connect, failed};
+use super::types;
 use crate::database::column::Column;
 use crate::database::name::TableName;
+use crate::database::server::Server;
 use crate::error::Result;
 
 const COLUMNS: &str = "
@@ -19,6 +21,18 @@ const ENGINE: &str = "
 SELECT t.engine, e.transactions = 'YES'
 FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine
 WHERE t.table_schema = coalesce(?, database()) AND t.table_name = ?";
+
+/// None if there is no such table.
+pub(in crate::database) async fn columns(
+    server: &Server,
+    table: &TableName,
+) -> Result<Option<Vec<Column>>> {
+    let mut connection = connect(server).await?;
+    let columns = of(&mut connection, table).await?;
+    // The answer is there, however the farewell goes.
+    connection.disconnect().await.ok();
+    Ok(columns)
+}
 
 /// None if there is no such table.
 pub(super) async fn of(connection: &mut Conn, table: &TableName) -> Result<Option<Vec<Column>>> {

@@ -7,8 +7,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{beside, columns, connect, failed};
-use crate::database::connection::{unanswered, unknown};
+use super::client::{connect, failed};
+use super::{beside, columns};
+use crate::database::error::{unanswered, unknown};
 use crate::database::name::TableName;
 use crate::database::server::Server;
 use crate::error::{Error, Result};

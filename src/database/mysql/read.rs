@@ -9,8 +9,9 @@ use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc::Sender;
 
+use super::client::{connect, failed};
 use super::decode::array;
-use super::{connect, failed, types};
+use super::types;
 use crate::database::column::{Column, schema_of};
 use crate::database::name::{TableName, quoted};
 use crate::database::server::Server;

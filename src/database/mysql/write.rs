@@ -6,18 +6,19 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Value};
 
+use super::client::{connect, failed};
 use super::commit::commit;
 use super::encode::cell;
 use super::kept::Kept;
 use super::types::{column_for, is_foreign, rounds};
-use super::{beside, columns, connect, failed};
+use super::{beside, columns};
 use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
 use crate::database::column::Column;
-use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::error::{Failed, no_such_table, table_exists};
 use crate::database::name::{TableName, quoted};
 use crate::database::server::Server;
-use crate::database::write::IfExists;
+use crate::database::write::{IfExists, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many values one statement takes.

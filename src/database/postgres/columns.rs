@@ -3,9 +3,11 @@
 use datafusion::arrow::datatypes::DataType;
 use tokio_postgres::Client;
 
-use super::{failed, types};
+use super::client::{connect, failed};
+use super::types;
 use crate::database::column::Column;
 use crate::database::name::TableName;
+use crate::database::server::Server;
 use crate::error::Result;
 
 /// Tables, partitioned and foreign ones, and views; of a name without a schema the one that
@@ -22,6 +24,15 @@ JOIN pg_type t ON t.oid = a.atttypid
 WHERE c.relname = $1::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   AND CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2::text END
 ORDER BY a.attnum";
+
+/// None if there is no such table.
+pub(in crate::database) async fn columns(
+    server: &Server,
+    table: &TableName,
+) -> Result<Option<Vec<Column>>> {
+    let client = connect(server).await?;
+    of(&client, table).await
+}
 
 /// None if there is no such table, or it has no columns.
 pub(super) async fn of(client: &Client, table: &TableName) -> Result<Option<Vec<Column>>> {

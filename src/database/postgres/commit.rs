@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Client;
 use tokio_postgres::error::Severity;
 
-use super::{connect, failed};
-use crate::database::connection::{unanswered, unknown};
+use super::client::{connect, failed};
+use crate::database::error::{unanswered, unknown};
 use crate::database::server::Server;
 use crate::error::Result;
 

@@ -14,8 +14,9 @@ use datafusion::arrow::datatypes::{
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
+use super::client::failed;
 use super::encode::{EPOCH_DAYS, EPOCH_MICROS};
-use super::{failed, numeric};
+use super::numeric;
 use crate::database::column::Column;
 use crate::database::decimal::decimals;
 use crate::error::{Error, Result};

@@ -1,5 +1,6 @@
 //! PostgreSQL.
 
+mod client;
 mod columns;
 mod commit;
 mod decode;
@@ -9,113 +10,6 @@ mod read;
 mod types;
 mod write;
 
-use std::time::Duration;
-
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use native_tls::{Certificate, TlsConnector};
-use postgres_native_tls::MakeTlsConnector;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls};
-
+pub(super) use columns::columns;
 pub(super) use read::read;
 pub(super) use write::write;
-
-use super::column::Column;
-use super::name::TableName;
-use super::server::{Server, Tls};
-use crate::error::{Error, ErrorKind, Result};
-
-/// How long a server may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// None if there is no such table.
-pub(super) async fn columns(server: &Server, table: &TableName) -> Result<Option<Vec<Column>>> {
-    let client = connect(server).await?;
-    columns::of(&client, table).await
-}
-
-/// Connects. What drives the connection ends when the client is dropped, and with it the
-/// server's transaction.
-async fn connect(server: &Server) -> Result<Client> {
-    let (client, driver) = open(server).await?;
-    tokio::spawn(driver);
-    Ok(client)
-}
-
-/// A client, and what drives its connection.
-async fn open(server: &Server) -> Result<(Client, BoxFuture<'static, ()>)> {
-    let mut config = Config::new();
-    config
-        .host(&server.host)
-        .port(server.port.unwrap_or(5432))
-        .user(&server.user)
-        .dbname(&server.database)
-        .application_name("atio")
-        .connect_timeout(PATIENCE);
-    if let Some(password) = &server.password {
-        config.password(password);
-    }
-    let protection = server.protection();
-    if protection == Tls::Off {
-        config.ssl_mode(SslMode::Disable);
-        let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-        return Ok((client, connection.map(drop).boxed()));
-    }
-    config.ssl_mode(SslMode::Require);
-    let connector = MakeTlsConnector::new(protected(&protection)?);
-    let (client, connection) = config.connect(connector).await.map_err(refused)?;
-    Ok((client, connection.map(drop).boxed()))
-}
-
-fn protected(protection: &Tls) -> Result<TlsConnector> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates for TLS cannot be used: {error}"))
-    };
-    let mut builder = TlsConnector::builder();
-    match protection {
-        Tls::Unverified => {
-            builder.danger_accept_invalid_certs(true);
-            builder.danger_accept_invalid_hostnames(true);
-        }
-        Tls::Verified(Some(path)) => {
-            let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-            let authority = Certificate::from_pem(&pem).map_err(|error| wrong(&error))?;
-            builder.add_root_certificate(authority);
-        }
-        _ => {}
-    }
-    builder.build().map_err(|error| wrong(&error))
-}
-
-/// An error while connecting.
-fn refused(error: tokio_postgres::Error) -> Error {
-    Error::new(
-        ErrorKind::Storage,
-        format!("cannot connect: {}", said(&error)),
-    )
-}
-
-/// An error of a statement.
-fn failed(error: tokio_postgres::Error) -> Error {
-    Error::new(ErrorKind::Storage, said(&error))
-}
-
-/// What the server said, or what happened to the connection.
-fn said(error: &tokio_postgres::Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        let detail = said.detail().map(|detail| format!(" ({detail})"));
-        return format!(
-            "the server says: {}{}",
-            said.message(),
-            detail.unwrap_or_default()
-        );
-    }
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}

@@ -11,10 +11,11 @@ use tokio::task::AbortHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
+use super::client::{failed, open};
 use super::decode::array;
-use super::{columns, failed, open, types};
+use super::{columns, types};
 use crate::database::column::{Column, schema_of};
-use crate::database::connection::no_such_table;
+use crate::database::error::no_such_table;
 use crate::database::name::{TableName, quoted};
 use crate::database::server::Server;
 use crate::error::{Error, Result as AtioResult};

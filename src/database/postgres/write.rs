@@ -6,17 +6,18 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::{SinkExt, StreamExt};
 use tokio_postgres::Client;
 
+use super::client::{connect, failed};
+use super::columns;
 use super::commit::Sent;
 use super::encode::{Encoder, HEADER, TRAILER};
 use super::types::{LONGEST_NAME, column_for};
-use super::{columns, connect, failed};
 use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
 use crate::database::column::Column;
-use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::error::{Failed, no_such_table, table_exists};
 use crate::database::name::quoted;
 use crate::database::server::Server;
-use crate::database::write::IfExists;
+use crate::database::write::{IfExists, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many bytes go into one message, about.

@@ -16,10 +16,10 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use rusqlite::types::Value;
 use tokio::sync::mpsc::Sender;
 
-use super::{Purpose, failed, open};
+use super::open::{Purpose, failed, open};
 use crate::database::column::{Column, schema_of};
-use crate::database::connection::no_such_table;
 use crate::database::decimal::{decimals, fraction, scale};
+use crate::database::error::no_such_table;
 use crate::database::name::{TableName, quoted};
 use crate::error::{Error, Result as AtioResult};
 

@@ -15,15 +15,16 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
+use super::columns::columns_of;
+use super::open::{Purpose, failed, open};
 use super::read;
 use super::types::{column_for, makes_numbers};
-use super::{Purpose, columns_of, failed, open};
 use crate::database::agree::{check_names, columns_for};
 use crate::database::cells::fitted;
 use crate::database::column::Column;
-use crate::database::connection::{Failed, Write, no_such_table, table_exists};
+use crate::database::error::{Failed, no_such_table, table_exists};
 use crate::database::name::{TableName, quoted};
-use crate::database::write::IfExists;
+use crate::database::write::{IfExists, Write};
 use crate::error::{Error, ErrorKind};
 
 /// How many batches may wait for the database.

@@ -18,8 +18,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::error::{no_marker, not_durable};
 use super::marking::{self, Marking};
-use super::{not_durable, sync};
+use super::sync::sync;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::aside::Aside;
 use crate::file::folders::MadeFolders;
@@ -85,13 +86,6 @@ pub(super) fn publish(
             );
             Error::new(ErrorKind::CommitNotDurable, what).with_source(error)
         })
-}
-
-/// A marker of its own would be the only one of the directory, and name a part of the files.
-pub(in crate::file) fn no_marker(shown: &str) -> Error {
-    Error::invalid(format!(
-        "{shown} is there, so files are added to it, and a marker beside it would have to tell all its files: give 'atio.if_exists' 'replace', or a path for 'atio.marker'"
-    ))
 }
 
 /// Removes from the directory `target` every file that is in `folder`, too, where a writer

@@ -3,8 +3,9 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 
+use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
-use super::{exists, not_durable, not_marked, sync, sync_file};
+use super::sync::{sync, sync_file};
 use crate::error::Result;
 use crate::file::aside::Aside;
 use crate::file::mode::keep_mode;

@@ -4,8 +4,9 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 
+use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
-use super::{exists, inode, not_durable, not_marked, sync, sync_file};
+use super::sync::{sync, sync_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::aside::Aside;
 use crate::file::mode::keep_mode;
@@ -138,4 +139,16 @@ pub(in crate::file) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
         io::ErrorKind::Unsupported,
         "this system cannot exchange two directories in one step",
     ))
+}
+
+/// The number by which a file system knows an open file or directory.
+#[cfg(unix)]
+pub(in crate::file) fn inode(file: &File) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.ino())
+}
+
+#[cfg(not(unix))]
+pub(in crate::file) fn inode(_: &File) -> io::Result<u64> {
+    Ok(0)
 }

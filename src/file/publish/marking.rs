@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{sync, sync_file};
+use super::sync::{sync, sync_file};
 use crate::error::{Error, Result};
 use crate::file::aside::Aside;
 use crate::file::marker::Marker;

@@ -1,24 +1,26 @@
 //! Giving what is staged its name; the steps are numbered in the [module](super).
 
 mod append;
+mod error;
 mod file;
 mod folder;
 mod marking;
+mod sync;
 
-use std::fs::{File, Metadata};
-use std::io;
-use std::path::Path;
+use std::fs::Metadata;
 
+use self::error::exists;
 use super::folders::MadeFolders;
 use super::marker::Marker;
 use super::options::{Existing, FileOptions, Marking};
+use super::shape::Shape;
 use super::staged::{StagedFile, StagedFolder};
-use super::target::{LocalTarget, Shape};
-use crate::error::{Error, ErrorKind, Result};
-use atio_core::storage::{Durability, step, sync_folder};
+use super::target::LocalTarget;
+use crate::error::Result;
 
-pub(super) use append::{no_marker, take_back};
-pub(super) use folder::{exchange, keep};
+pub(super) use append::take_back;
+pub(super) use error::{already_there, no_marker};
+pub(super) use folder::{exchange, inode, keep};
 
 /// How publishing ended where nothing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,59 +117,4 @@ pub(super) fn look(
         marking::check(target, path)?;
     }
     Ok(old)
-}
-
-fn exists(target: &LocalTarget) -> Error {
-    already_there(&target.path().display().to_string())
-}
-
-pub(super) fn already_there(shown: &str) -> Error {
-    Error::invalid(format!(
-        "{shown} is there already, and 'atio.if_exists' is 'fail': it was left as it is"
-    ))
-}
-
-fn not_durable(target: &LocalTarget, error: io::Error) -> Error {
-    let what = format!(
-        "{} is written, but the disk failed to make that durable: a power failure may undo it; look after the disk",
-        target.path().display()
-    );
-    Error::new(ErrorKind::CommitNotDurable, what).with_source(error)
-}
-
-fn not_marked(target: &LocalTarget, error: io::Error) -> Error {
-    let what = format!(
-        "{} is written and complete, but its marker is not",
-        target.path().display()
-    );
-    Error::new(ErrorKind::Storage, what).with_source(error)
-}
-
-fn sync_file(file: &File, path: &Path, options: &FileOptions) -> io::Result<()> {
-    match options.durability {
-        Durability::None => Ok(()),
-        Durability::Full => {
-            step("copy-sync", path)?;
-            tracing::info_span!("fsync").in_scope(|| file.sync_all())
-        }
-    }
-}
-
-fn sync(folder: &Path, options: &FileOptions) -> io::Result<()> {
-    match options.durability {
-        Durability::None => Ok(()),
-        Durability::Full => sync_folder(folder),
-    }
-}
-
-/// The number by which a file system knows an open file or directory.
-#[cfg(unix)]
-pub(super) fn inode(file: &File) -> io::Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(file.metadata()?.ino())
-}
-
-#[cfg(not(unix))]
-pub(super) fn inode(_: &File) -> io::Result<u64> {
-    Ok(0)
 }

@@ -20,7 +20,7 @@ use self::decoder::Decoder;
 use self::records::{Endless, Records, Splitter};
 use self::signals::Signal;
 use super::input::find_table;
-use super::tell;
+use super::tell::tell;
 use crate::failure::Failure;
 use crate::session::Session;
 

@@ -12,7 +12,6 @@
 
 pub mod checksum;
 pub mod json;
-mod kept;
 pub mod layout;
 pub mod limits;
 pub mod manifest;
@@ -27,18 +26,17 @@ pub mod refs;
 pub mod schema;
 pub mod snapshot;
 pub mod stats;
-pub mod stored;
-pub mod tombstone;
 pub mod type_json;
 pub mod version;
 
 pub use checksum::{Checksum, ObjectRef};
 pub use json::{parse_json, to_json};
 pub use manifest::{FileEntry, Manifest};
-pub use record::{Changes, CommitRecord, Operation, PythonRecord, Record, Totals};
+pub use record::{
+    Changes, CommitRecord, Operation, PythonRecord, Record, StoredRecord, Tombstone, Totals,
+};
 pub use schema::TableSchema;
 pub use snapshot::ManifestRef;
-pub use stored::StoredRecord;
 pub use version::{Txn, Version};
 
 /// The format version that this release writes and the newest one that it reads.

@@ -15,7 +15,6 @@ use crate::format::refs::RefsFile;
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
 use crate::format::stats::{BOUND_LIMIT, Bound, Value, from_hex};
-use crate::format::tombstone::Tombstone;
 use crate::format::{Manifest, Record, StoredRecord, TableSchema, Version, merge};
 
 /// A property, as fuzz target and as test.
@@ -75,7 +74,7 @@ fn record_of(bytes: &[u8]) {
                 assert_plain(&object.path);
             }
             assert_flips_are_noticed(version, bytes);
-            Some(Tombstone::replacing(&read, "expired", version, live.table, 0).unwrap())
+            Some(read.tombstone("expired", version, live.table, 0).unwrap())
         }
         Record::Tombstone(tombstone) => {
             reread(version, &tombstone.to_bytes().unwrap());

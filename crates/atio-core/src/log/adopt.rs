@@ -16,9 +16,9 @@ use super::snapshot::Snapshot;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
+use crate::format::record::{StoredRecord, foreign_write};
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
-use crate::format::stored::{StoredRecord, foreign_write};
 use crate::format::{
     FileEntry, Manifest, ManifestRef, ObjectRef, PythonRecord, Record, TableSchema, Totals,
     Version, layout, pointer,

@@ -11,7 +11,6 @@ use super::table::Table;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{self, Kind};
-use crate::format::tombstone::Tombstone;
 use crate::format::{CommitRecord, Operation, Version};
 
 /// How often a drop that loses the race tries again.
@@ -100,8 +99,7 @@ impl Table {
                 continue;
             };
             let at_us = drop.committed_at_us;
-            let Some(tombstone) =
-                Tombstone::replacing(&record, "dropped", drop.version_id, drop.table, at_us)
+            let Some(tombstone) = record.tombstone("dropped", drop.version_id, drop.table, at_us)
             else {
                 continue;
             };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat};
 use futures::StreamExt;
 
 use super::adopt;
@@ -181,12 +180,5 @@ fn before(after: Option<Totals>, entry: &HistoryEntry) -> Option<Totals> {
         files: back(after.files, added.files, removed.files)?,
         rows: back(after.rows, added.rows, removed.rows)?,
         bytes: back(after.bytes, added.bytes, removed.bytes)?,
-    })
-}
-
-/// A commit time as people read it: `2026-11-22T08:39:01.123456Z`.
-pub(super) fn time_words(at_us: i64) -> String {
-    DateTime::from_timestamp_micros(at_us).map_or(format!("{at_us} us"), |time| {
-        time.to_rfc3339_opts(SecondsFormat::Micros, true)
     })
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
-use uuid::Uuid;
 
 use super::history::PARALLEL;
+use super::seen_keys::SeenKeys;
 use super::snapshot::Snapshot;
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -14,13 +14,6 @@ use crate::lock::lock;
 
 /// So many records are searched; below them a key is forgotten.
 pub(super) const SEARCHED: u64 = 1000;
-
-/// The keys of the versions that were searched last.
-#[derive(Debug, Default)]
-pub(super) struct SeenKeys {
-    table: Uuid,
-    keys: BTreeMap<Version, Option<String>>,
-}
 
 impl Table {
     /// The version that was committed with `key`, among the last 1,000 up to `base`.

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod advance;
+mod as_of;
 mod commit;
 mod commit_options;
 mod create;
@@ -21,9 +22,11 @@ mod open_options;
 mod rebase;
 mod resolve;
 mod rollback;
+mod seen_keys;
 mod snapshot;
 mod table;
 mod tags;
+mod time;
 mod transaction;
 mod unreadable;
 

@@ -238,7 +238,7 @@ pub(crate) mod tests {
     };
 
     use super::*;
-    use crate::log::{OpenOptions, Table, Transaction};
+    use crate::storage::{Durability, RemoteStore};
 
     /// How a store deals with conditional writes.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -340,10 +340,27 @@ pub(crate) mod tests {
         }
     }
 
-    fn table(store: &Arc<Careless>, options: OpenOptions) -> Table {
+    /// A transaction that stages one object, on a table with or without other writers.
+    async fn stage(store: &Arc<Careless>, single_writer: bool) -> Result<()> {
         let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
-        let (root, location) = (Path::from("p"), "s3://b/p".to_owned());
-        Table::new(store, root, location, None, options)
+        let location = "s3://b/p";
+        let probe = match single_writer {
+            true => Probe::default(),
+            false => Probe::of(&store, location),
+        };
+        let store = Arc::new(RemoteStore::new(store, location, single_writer));
+        let objects = Objects::new(store, Path::from("p"), None, Durability::Full);
+        let txn = Txn::new(uuid::Uuid::now_v7());
+        let output = Output::new(&objects, txn);
+        let try_out = async {
+            let names = Probe::names(txn);
+            let found = probe.try_out(&output, &objects, &names).await;
+            objects.delete_all(&names).await;
+            found
+        };
+        probe.check(try_out).await?;
+        let name = layout::manifest(txn, 0);
+        output.stage(&name, Bytes::from_static(b"{}")).await
     }
 
     fn careless(creates: Creates) -> Arc<Careless> {
@@ -351,14 +368,6 @@ pub(crate) mod tests {
             creates,
             ..Careless::default()
         })
-    }
-
-    async fn stage(store: &Arc<Careless>, options: OpenOptions) -> Result<()> {
-        let txn = Transaction::begin(&table(store, options));
-        let name = layout::manifest(txn.id(), 0);
-        txn.stage(name, Bytes::from_static(b"{}")).await?;
-        txn.settle();
-        Ok(())
     }
 
     async fn objects(store: &Careless) -> usize {
@@ -369,15 +378,15 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_safe_store_is_tried_once_and_left_clean() {
         let store = careless(Creates::Safe);
-        stage(&store, OpenOptions::default()).await.unwrap();
+        stage(&store, false).await.unwrap();
         let writes = store.writes.load(Ordering::Relaxed);
         assert_eq!(writes, 1 + 2 + WRITERS);
         assert_eq!(objects(&store).await, 1);
         // Neither by this table nor by another on the same store again.
-        stage(&store, OpenOptions::default()).await.unwrap();
+        stage(&store, false).await.unwrap();
         assert_eq!(store.writes.load(Ordering::Relaxed), writes + 1);
         // Another store is another matter.
-        stage(&careless(Creates::Unconditional), OpenOptions::default())
+        stage(&careless(Creates::Unconditional), false)
             .await
             .unwrap_err();
     }
@@ -390,7 +399,7 @@ pub(crate) mod tests {
             (Creates::Unknown, "does not know conditional writes"),
         ] {
             let store = careless(creates);
-            let error = stage(&store, OpenOptions::default()).await.unwrap_err();
+            let error = stage(&store, false).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::UnsafeStore, "{error}");
             for words in [words, "s3://b/p", "'atio.single_writer' 'true'"] {
                 assert!(error.message().contains(words), "{error}");
@@ -402,21 +411,17 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_lost_reply_is_no_verdict() {
         let store = careless(Creates::Deaf);
-        let txn = Transaction::begin(&table(&store, OpenOptions::default()));
-        // What is written is not replaced, and that is what counts.
-        txn.check_store().await.unwrap();
-        txn.settle();
-        assert_eq!(objects(&store).await, 0);
+        // What is written is not replaced, and that is what counts: the object that could not be
+        // staged is there, and nothing of the trial.
+        let error = stage(&store, false).await.unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::UnsafeStore, "{error}");
+        assert_eq!(objects(&store).await, 1);
     }
 
     #[tokio::test]
     async fn a_single_writer_needs_no_probe() {
         let store = careless(Creates::Unknown);
-        let options = OpenOptions {
-            single_writer: true,
-            ..OpenOptions::default()
-        };
-        stage(&store, options).await.unwrap();
+        stage(&store, true).await.unwrap();
         assert_eq!(store.writes.load(Ordering::Relaxed), 1);
     }
 }

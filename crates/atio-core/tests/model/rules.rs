@@ -18,7 +18,7 @@ const RULES: &[Rule] = &[
                tombstone in place of its record.",
         code: &[
             ("log/expire/apply.rs", &["delete", "bury"]),
-            ("format/tombstone.rs", &["replacing"]),
+            ("format/record/chain.rs", &["tombstone"]),
         ],
         cases: &[
             "writers_and_an_expirer_lose_nothing",
@@ -128,7 +128,7 @@ const RULES: &[Rule] = &[
         code: &[
             ("log/keys.rs", &["committed_with"]),
             ("log/rebase.rs", &["check_passed"]),
-            ("format/tombstone.rs", &["replacing"]),
+            ("format/record/chain.rs", &["tombstone"]),
         ],
         cases: &[
             "a_statement_of_unknown_outcome_runs_again_with_its_key_and_is_there_once",

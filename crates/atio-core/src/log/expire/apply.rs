@@ -12,7 +12,6 @@ use super::super::transaction::Transaction;
 use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::{ErrorKind, Result};
-use crate::format::tombstone::Tombstone;
 use crate::format::{CommitRecord, Operation, layout};
 use crate::progress::{Listener, Reporter, Step};
 
@@ -108,7 +107,7 @@ async fn bury(
             continue;
         };
         let at_us = inventory.times.get(version).copied().unwrap_or_default();
-        if let Some(tombstone) = Tombstone::replacing(record, "expired", by, uuid, at_us) {
+        if let Some(tombstone) = record.tombstone("expired", by, uuid, at_us) {
             txn.replace(&layout::record(*version), tombstone.to_bytes()?.into())
                 .await?;
         }

@@ -9,7 +9,7 @@ use super::super::adopt;
 use super::super::history::PARALLEL;
 use super::super::snapshot::Snapshot;
 use super::super::table::Table;
-use super::Expiry;
+use super::options::Expiry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};

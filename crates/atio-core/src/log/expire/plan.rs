@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::super::snapshot::{in_ranges, words};
-use super::Expiry;
 use super::inventory::Inventory;
+use super::options::Expiry;
 use crate::format::layout::{self, Kind};
 use crate::format::limits::REVOKED;
 use crate::format::{Txn, Version};

@@ -17,14 +17,15 @@
 //! under the same path finds its own directory gone and fails (A9).
 
 mod disk;
+mod error;
 mod upload;
 mod writer;
 
 pub(crate) use disk::Disk;
 pub use disk::{blocking, make_all, make_folders, rename_new, step, sync_folder, sync_rename};
+pub use error::cannot_write;
 pub use upload::LocalUpload;
 pub(crate) use writer::LocalWriter;
-pub use writer::cannot_write;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
 use super::disk::{blocking, step};
-use super::writer::{cannot_write, generic};
+use super::error::{cannot_write, generic};
 use crate::lock::lock;
 
 type Publish = dyn Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync;

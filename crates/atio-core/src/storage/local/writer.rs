@@ -18,6 +18,7 @@ use object_store::{
 };
 
 use super::disk::{Disk, Place, blocking, step};
+use super::error::{cannot_write, generic};
 use super::upload::LocalUpload;
 use crate::error::{Error, ErrorKind};
 use crate::format::{Txn, layout};
@@ -307,25 +308,12 @@ fn refused(name: &str, error: io::Error) -> Error {
     }
 }
 
-/// The error of a file `name` that cannot be written.
-pub fn cannot_write(name: impl fmt::Display, error: impl fmt::Display) -> io::Error {
-    io::Error::other(format!("cannot write {name}: {error}"))
-}
-
 fn symlink(link: &LocalPath) -> io::Error {
     let what = format!(
         "{} is a symbolic link, which is not followed",
         link.display()
     );
     io::Error::new(io::ErrorKind::InvalidInput, what)
-}
-
-/// What an error of the disk is to a caller that knows stores alone.
-pub(super) fn generic(error: io::Error) -> StoreError {
-    StoreError::Generic {
-        store: "the local disk",
-        source: error.into(),
-    }
 }
 
 #[async_trait]

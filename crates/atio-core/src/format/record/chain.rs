@@ -1,11 +1,34 @@
 //! A record as it lies on the store, and how it is chained to its neighbours.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use super::checksum::Checksum;
-use super::record::{Operation, Previous, Record};
-use super::{Txn, Version};
+use super::header::{Features, Previous};
+use super::live::CommitRecord;
+use super::operation::Operation;
+use super::tombstone::Tombstone;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::checksum::{Checksum, has_seal, verify_seal};
+use crate::format::{FORMAT_VERSION, Txn, Version, layout, parse_json};
+
+/// What lies under the key of a version.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// A version that atio committed.
+    Live(Box<CommitRecord>),
+    /// A version that has expired, was dropped or was declared lost.
+    Tombstone(Box<Tombstone>),
+    /// A version that Python atio committed.
+    Python(PythonRecord),
+}
+
+/// A record of Python atio 2.0: three keys, no checksum, no time.
+#[derive(Debug, Clone)]
+pub struct PythonRecord {
+    pub version: Version,
+    pub snapshot: String,
+}
 
 /// A record and the checksum by which the next one names it.
 #[derive(Debug, Clone)]
@@ -15,6 +38,28 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// The tombstone that takes its place, or None if it is one already.
+    ///
+    /// `committed_at_us` and `table` are used where Python wrote the record, which tells
+    /// neither.
+    pub fn tombstone(
+        &self,
+        reason: &str,
+        by: Version,
+        table: Uuid,
+        committed_at_us: i64,
+    ) -> Option<Tombstone> {
+        let tombstone = || {
+            let (made, of) = ((reason, by), (table, committed_at_us));
+            Tombstone::new(self.version(), self.checksum, self.operation(), made, of)
+        };
+        match &self.record {
+            Record::Tombstone(_) => None,
+            Record::Python(_) => Some(tombstone()),
+            Record::Live(live) => Some(tombstone().of(live)),
+        }
+    }
+
     /// The version whose record it is.
     pub fn version(&self) -> Version {
         match &self.record {
@@ -175,4 +220,98 @@ pub fn foreign_write(version: Version) -> Error {
             "version {version} was overwritten by a program that does not know this table's format (Python atio); older versions stay readable by number"
         ),
     )
+}
+
+impl Record {
+    /// True for what Python wrote, and for what is left of it.
+    pub fn is_python(&self) -> bool {
+        match self {
+            Record::Live(_) => false,
+            Record::Tombstone(tombstone) => tombstone.txn.is_none(),
+            Record::Python(_) => true,
+        }
+    }
+
+    /// Parses what lies under the key of `version`.
+    ///
+    /// Fails as damaged where the bytes are not what was written, and as unsupported where
+    /// a newer release wrote them.
+    pub fn parse(version: Version, bytes: &[u8]) -> Result<StoredRecord> {
+        #[derive(Deserialize)]
+        struct Header {
+            version_id: Version,
+            format_version: Option<u64>,
+            tombstone: Option<IgnoredAny>,
+            features: Option<Features>,
+        }
+        let path = &layout::record(version);
+        let header: Header = parse_json(path, bytes)?;
+        if header.version_id != version {
+            return Err(Error::damaged(format!(
+                "{path} says that it is version {}",
+                header.version_id
+            )));
+        }
+        let Some(format) = header.format_version else {
+            if header.tombstone.is_some() || has_seal(bytes) {
+                verify_seal(path, bytes)?;
+                return Err(Error::damaged(format!("{path} does not say its format")));
+            }
+            return PythonRecord::parse(version, path, bytes);
+        };
+        if format != u64::from(FORMAT_VERSION) {
+            return Err(Error::unsupported(format!(
+                "{path} was written by a newer atio in format {format}; this release reads format {FORMAT_VERSION}: upgrade to read it"
+            )));
+        }
+        let checksum = verify_seal(path, bytes)?;
+        if let Some(feature) = header.features.unwrap_or_default().read.first() {
+            return Err(Error::unsupported(format!(
+                "{path} needs the feature '{}', which this release does not know: upgrade to read it",
+                feature.escape_debug()
+            )));
+        }
+        let record = if header.tombstone.is_some() {
+            let tombstone: Tombstone = parse_json(path, bytes)?;
+            tombstone.check().map_err(|error| error.context(path))?;
+            Record::Tombstone(Box::new(tombstone))
+        } else {
+            let record: CommitRecord = parse_json(path, bytes)?;
+            record.check().map_err(|error| error.context(path))?;
+            Record::Live(Box::new(record))
+        };
+        Ok(StoredRecord { record, checksum })
+    }
+}
+
+impl PythonRecord {
+    fn parse(version: Version, path: &str, bytes: &[u8]) -> Result<StoredRecord> {
+        #[derive(Deserialize)]
+        struct Keys {
+            snapshot_id: Option<IgnoredAny>,
+            snapshot_filename: Option<String>,
+        }
+        let keys: Keys = parse_json(path, bytes)?;
+        let snapshot = keys
+            .snapshot_filename
+            .filter(|_| keys.snapshot_id.is_some())
+            .ok_or_else(|| {
+                Error::unsupported(format!(
+                    "{path} is neither a commit record of atio nor of Python atio 2.0"
+                ))
+            })?;
+        let snapshot = layout::from_python(&snapshot);
+        if layout::parse(&snapshot).is_none_or(|o| o.kind != layout::Kind::Snapshot) {
+            return Err(Error::damaged(format!(
+                "{path} names '{}', which is not a snapshot of this table",
+                snapshot.escape_debug()
+            )));
+        }
+        let record = Record::Python(PythonRecord { version, snapshot });
+        // Nothing in the record says what it should be: the next one names all its bytes.
+        Ok(StoredRecord {
+            record,
+            checksum: Checksum::of(bytes),
+        })
+    }
 }

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::checksum::{Checksum, seal};
-use super::kept::Kept;
-use super::limits::{self, NAME_BYTES};
-use super::record::{Features, Operation, Previous, Record};
-use super::stored::StoredRecord;
-use super::{FORMAT_VERSION, Totals, Txn, Version, to_json};
+use super::header::{Features, Header, Previous};
+use super::live::CommitRecord;
+use super::operation::Operation;
+use super::totals::Totals;
 use crate::error::{Error, Result};
+use crate::format::checksum::{Checksum, seal};
+use crate::format::limits::{self, NAME_BYTES};
+use crate::format::{FORMAT_VERSION, Txn, Version, to_json};
 
 /// What is left of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,31 +52,28 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
-    /// The tombstone for `record`, or None if one is there already.
-    ///
-    /// `committed_at_us` and `table` are used where Python wrote the record, which tells
-    /// neither.
-    pub fn replacing(
-        record: &StoredRecord,
-        reason: &str,
-        by: Version,
-        table: Uuid,
-        committed_at_us: i64,
-    ) -> Option<Self> {
-        let mut tombstone = Self {
-            version_id: record.version(),
+    /// The tombstone of `version`, whose record had the checksum `was`.
+    pub(super) fn new(
+        version: Version,
+        was: Checksum,
+        operation: Operation,
+        (reason, by): (&str, Version),
+        (table, committed_at_us): (Uuid, i64),
+    ) -> Self {
+        Self {
+            version_id: version,
             snapshot_filename: None,
             tombstone: reason.to_owned(),
             by,
-            was: Some(record.checksum),
+            was: Some(was),
             format_version: FORMAT_VERSION,
             features: Features::default(),
             table,
             txn: None,
             previous: None,
-            parent: record.version().previous(),
+            parent: version.previous(),
             committed_at_us,
-            operation: record.operation(),
+            operation,
             added: None,
             removed: None,
             message: None,
@@ -84,27 +82,27 @@ impl Tombstone {
             last_expire: None,
             revoked: Vec::new(),
             expired: Vec::new(),
-        };
-        match &record.record {
-            Record::Tombstone(_) => return None,
-            Record::Python(_) => {}
-            Record::Live(live) => {
-                tombstone.table = live.table;
-                tombstone.txn = Some(live.txn);
-                tombstone.previous = live.previous.clone();
-                tombstone.parent = live.parent;
-                tombstone.committed_at_us = live.committed_at_us;
-                tombstone.added = Some(live.added);
-                tombstone.removed = Some(live.removed);
-                tombstone.message = live.message.clone();
-                tombstone.properties = live.properties.clone();
-                tombstone.key = live.key.clone();
-                tombstone.last_expire = live.last_expire;
-                tombstone.revoked = live.revoked.clone();
-                tombstone.expired = live.expired.clone();
-            }
         }
-        Some(tombstone)
+    }
+
+    /// The same with all that the record tells of itself.
+    pub(super) fn of(self, live: &CommitRecord) -> Self {
+        Self {
+            table: live.table,
+            txn: Some(live.txn),
+            previous: live.previous.clone(),
+            parent: live.parent,
+            committed_at_us: live.committed_at_us,
+            added: Some(live.added),
+            removed: Some(live.removed),
+            message: live.message.clone(),
+            properties: live.properties.clone(),
+            key: live.key.clone(),
+            last_expire: live.last_expire,
+            revoked: live.revoked.clone(),
+            expired: live.expired.clone(),
+            ..self
+        }
     }
 
     /// The bytes to put in the record's place, closed with their checksum.
@@ -127,7 +125,7 @@ impl Tombstone {
             return Err(Error::damaged("the tombstone names a snapshot"));
         }
         NAME_BYTES.check(self.tombstone.len())?;
-        Kept {
+        Header {
             version: self.version_id,
             parent: self.parent,
             committed_at_us: self.committed_at_us,

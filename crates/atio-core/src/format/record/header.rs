@@ -1,15 +1,35 @@
-//! What a commit record has in common with the tombstone that takes its place, and what must
-//! hold of it in both.
+//! The header of a record: what a commit record has in common with the tombstone that takes its
+//! place, and what must hold of it in both.
 
 use std::collections::BTreeMap;
 
-use super::limits::{self, ENTRIES, NAME_BYTES, RANGES, REVOKED, TEXT_BYTES};
-use super::record::{Features, Operation};
-use super::{Totals, Txn, Version};
+use serde::{Deserialize, Serialize};
+
+use super::operation::Operation;
+use super::totals::Totals;
 use crate::error::{Error, Result};
+use crate::format::checksum::Checksum;
+use crate::format::limits::{self, ENTRIES, NAME_BYTES, RANGES, REVOKED, TEXT_BYTES};
+use crate::format::{Txn, Version};
+
+/// What a program must know to read, and to write; unknown ones are refused by name (B2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    pub read: Vec<String>,
+    pub write: Vec<String>,
+}
+
+/// The link to the record one below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    pub version: Version,
+    /// None where Python wrote it.
+    pub txn: Option<Txn>,
+    pub checksum: Checksum,
+}
 
 /// The members that both have, borrowed from either.
-pub(super) struct Kept<'a> {
+pub(super) struct Header<'a> {
     pub(super) version: Version,
     pub(super) parent: Option<Version>,
     pub(super) committed_at_us: i64,
@@ -25,7 +45,7 @@ pub(super) struct Kept<'a> {
     pub(super) expired: &'a [(Version, Version)],
 }
 
-impl Kept<'_> {
+impl Header<'_> {
     pub(super) fn check(&self) -> Result<()> {
         limits::check_time(self.committed_at_us)?;
         self.added.check()?;
@@ -66,13 +86,13 @@ impl Kept<'_> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::checksum::seal;
-    use super::super::{Record, StoredRecord, to_json};
     use super::*;
     use crate::error::ErrorKind;
+    use crate::format::checksum::seal;
+    use crate::format::{Record, StoredRecord, to_json};
 
-    const RECORD: &str = include_str!("../../../../fuzz/seeds/record/everything.json");
-    const TOMBSTONE: &str = include_str!("../../../../fuzz/seeds/record/tombstone.json");
+    const RECORD: &str = include_str!("../../../../../fuzz/seeds/record/everything.json");
+    const TOMBSTONE: &str = include_str!("../../../../../fuzz/seeds/record/tombstone.json");
 
     /// Parses the file with one member of it changed and the checksum made right.
     fn read(file: &str, member: &str, value: Value) -> Result<StoredRecord> {

@@ -1,0 +1,35 @@
+//! Counts of data files, rows and bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::format::limits;
+
+/// Sums over data files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// The sum; fails where it is beyond what can be counted.
+    pub fn plus(self, other: Totals) -> Result<Totals> {
+        let add = |what: &str, a: u64, b: u64| {
+            a.checked_add(b)
+                .filter(|sum| *sum <= limits::SUM)
+                .ok_or_else(|| Error::damaged(format!("the {what} count overflows")))
+        };
+        Ok(Totals {
+            files: add("file", self.files, other.files)?,
+            rows: add("row", self.rows, other.rows)?,
+            bytes: add("byte", self.bytes, other.bytes)?,
+        })
+    }
+
+    /// Checks that each number is one that sums can be made of.
+    pub(in crate::format) fn check(self) -> Result<()> {
+        self.plus(Totals::default()).map(drop)
+    }
+}

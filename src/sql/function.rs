@@ -1,0 +1,95 @@
+//! The table functions: their names, parameters and rights.
+
+use super::arguments::Arguments;
+use super::policy::Access;
+use crate::error::{Error, Result};
+use crate::table::AtioTable;
+
+/// The functions that `register` adds to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Table,
+    History,
+    Files,
+    Expire,
+    Tags,
+    Sources,
+    Tag,
+    Untag,
+    Rollback,
+}
+
+impl Function {
+    const ALL: [Self; 9] = [
+        Self::Table,
+        Self::History,
+        Self::Files,
+        Self::Expire,
+        Self::Tags,
+        Self::Sources,
+        Self::Tag,
+        Self::Untag,
+        Self::Rollback,
+    ];
+
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|function| function.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Table => "atio_table",
+            Self::History => "atio_history",
+            Self::Files => "atio_files",
+            Self::Expire => "expire_snapshots",
+            Self::Tags => "atio_tags",
+            Self::Sources => "atio_sources",
+            Self::Tag => "atio_tag",
+            Self::Untag => "atio_untag",
+            Self::Rollback => "atio_rollback",
+        }
+    }
+
+    /// The parameters, in the order of positional arguments.
+    pub(super) fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Table => &["table", "version", "as_of", "tag"],
+            Self::History | Self::Tags | Self::Sources => &["table"],
+            Self::Files => &["table", "version"],
+            Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
+            Self::Tag => &["table", "tag", "version", "message", "replace"],
+            Self::Untag => &["table", "tag"],
+            Self::Rollback => &["table", "version", "tag"],
+        }
+    }
+
+    /// True if the call is about the newest version, which must then be whole; all others
+    /// also work where only an older version is.
+    pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
+        let selects = |name| arguments.has(name);
+        self == Self::Table && !["version", "as_of", "tag"].into_iter().any(selects)
+    }
+
+    /// What a call does to the table, once its rows are asked for.
+    pub(super) fn access(self, arguments: &Arguments) -> Result<Access> {
+        match self {
+            Self::Expire if !arguments.flag("dry_run", true)? => Ok(Access::Write),
+            Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
+            _ => Ok(Access::Read),
+        }
+    }
+}
+
+/// Fails where the table is one version of it for ever.
+pub(super) fn check_whole(function: Function, table: &AtioTable) -> Result<()> {
+    match table.fixed() {
+        None => Ok(()),
+        Some(snapshot) => Err(Error::invalid(format!(
+            "{}: version {} is not a whole table",
+            function.name(),
+            snapshot.version
+        ))),
+    }
+}

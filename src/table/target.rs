@@ -1,0 +1,41 @@
+//! What a statement writes to.
+
+use std::sync::Arc;
+
+use super::options::TableOptions;
+use crate::error::Result;
+use atio_core::log::{Snapshot, Table};
+
+/// What a statement writes to, and how.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) table: Arc<Table>,
+    /// The version that the statement reads.
+    pub(super) base: Arc<Snapshot>,
+    /// In place of all rows, not beside them.
+    pub(super) overwrite: bool,
+    pub(super) options: TableOptions,
+    /// How many rows there will be, as far as that is known.
+    pub(super) rows: Option<u64>,
+    /// Whether it reads the table's newest version too.
+    pub(super) reads_itself: bool,
+}
+
+impl Target {
+    /// Appends to `base`, with the table's own options.
+    pub(super) fn appending(
+        table: &Arc<Table>,
+        base: Arc<Snapshot>,
+        rows: Option<u64>,
+    ) -> Result<Self> {
+        let options = TableOptions::of_table(&base.state.options)?;
+        Ok(Self {
+            table: Arc::clone(table),
+            base,
+            overwrite: false,
+            options,
+            rows,
+            reads_itself: false,
+        })
+    }
+}

@@ -7,17 +7,17 @@
 #![cfg(test)]
 
 mod answer;
+mod column_types;
 mod columns;
+mod expected;
 mod findings;
-mod kinds;
-mod memory;
+mod plain_parquet;
 mod predicates;
 mod settings;
 mod shrink;
 mod statements;
 mod tables;
-mod witness;
-mod world;
+mod twin_tables;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use shrink::Case;
 use statements::Statement;
 use tables::Table;
 use tokio::runtime::Runtime;
-use world::{Spoil, World};
+use twin_tables::{Spoil, World};
 
 const SHORT: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(120);
@@ -112,7 +112,7 @@ async fn told(seed: u64, finding: Finding, spoil: Option<Spoil>, time: Duration)
     };
     let script = world.script(&case.reading, &case.statement);
     let witness =
-        witness::difference(&mut world, &case.tables, &case.reading, &case.statement).await;
+        plain_parquet::difference(&mut world, &case.tables, &case.reading, &case.statement).await;
     let witness = match witness {
         Ok(None) => "right".to_owned(),
         Ok(Some(wrong)) => format!("wrong too: {wrong}"),

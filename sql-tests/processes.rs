@@ -5,16 +5,16 @@
 
 #![cfg(test)]
 
-pub(crate) mod case;
 pub(crate) mod child;
-mod crash;
-mod errors;
+mod disk_errors;
+mod kill;
+pub(crate) mod killed_loads;
 pub(crate) mod leftovers;
-mod limits;
-pub(crate) mod loads;
-mod many;
-mod memory;
-mod stopped;
+mod many_writers;
+mod memory_use;
+mod paused_writer;
+mod resource_limits;
+pub(crate) mod statements;
 
 /// True where the long form of a suite is asked for: every step, and larger numbers.
 pub(crate) fn long() -> bool {

@@ -7,27 +7,27 @@
 #![cfg(test)]
 
 mod bucket;
-mod commit;
-mod conformance;
-mod copies;
-mod every;
-mod listen;
-mod parts;
+mod commit_answers;
+mod copy;
+mod every_server;
+mod fake_server;
+mod fake_server_conformance;
+mod fault_script;
+mod multipart_uploads;
 mod place;
-mod probe;
-pub(crate) mod program;
 mod protocol;
-mod races;
-mod reads;
+mod racing_conditions;
 mod request;
-mod script;
-mod storms;
+pub(crate) mod server_program;
+mod short_reads;
+mod store_probe;
+mod throttling;
 
 use atio::ErrorKind;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use crate::content::{row, rows};
+use crate::query::{row, rows};
 use crate::session::run;
 use place::Server;
 

@@ -74,14 +74,14 @@ pub(crate) struct Job {
     /// The bytes that its session may use.
     pub(crate) pool: Option<usize>,
     /// Behind the statements, and told as one more of them: a stream.
-    pub(crate) pushes: Option<super::loads::Pushes>,
+    pub(crate) pushes: Option<super::killed_loads::Pushes>,
     /// What the environment says, beside what it says to the parent.
     pub(crate) environment: Vec<(String, String)>,
     /// Whether it writes nowhere where the modes of directories forbid it, as root else would.
     #[serde(skip)]
     pub(crate) obeys_modes: bool,
-    /// Instead of the statements: see [`super::errors`].
-    pub(crate) errors: Option<super::errors::Sweep>,
+    /// Instead of the statements: see [`super::disk_errors`].
+    pub(crate) errors: Option<super::disk_errors::Sweep>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

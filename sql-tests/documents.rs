@@ -1,0 +1,6 @@
+//! What the documents say is so: their SQL, and the names of tests in them.
+
+#![cfg(test)]
+
+mod fault_table;
+mod readme;

@@ -1,0 +1,7 @@
+//! Object stores: which ones are accepted, and stores in memory that behave as a test wants.
+
+#![cfg(test)]
+
+mod accepted;
+pub(crate) mod fake_bucket;
+pub(crate) mod racing;

@@ -4,3 +4,4 @@
 
 mod fault_table;
 mod readme;
+pub(crate) mod test_names;

@@ -4,4 +4,5 @@
 
 mod accepted;
 pub(crate) mod fake_bucket;
+pub(crate) mod hooked;
 pub(crate) mod racing;

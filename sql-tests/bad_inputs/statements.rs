@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use atio::ErrorKind;
-use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
@@ -14,7 +13,7 @@ use crate::damage::broken_table::Broken;
 use crate::objects::assert_same;
 use crate::query::{open, row, rows};
 use crate::session::Place;
-use crate::stores::racing::RacingStore;
+use crate::stores::racing::Racing;
 
 use ErrorKind::{Conflict, Damaged, InvalidInput, TableNotFound, VersionNotFound};
 
@@ -254,10 +253,10 @@ async fn append_that_always_comes_too_late_gives_up() {
         unreachable!()
     };
     let store: Arc<InMemory> = Arc::clone(store);
-    let racing = Arc::new(RacingStore::new(store, writer.clone()));
+    let (racing, store) = Racing::store(store, writer.clone());
     let late = SessionContext::new();
     let url = Url::parse("memory://test/").unwrap();
-    late.register_object_store(&url, Arc::clone(&racing) as Arc<dyn ObjectStore>);
+    late.register_object_store(&url, store);
     atio::register(&late).unwrap();
     open(&late, &place, "t").await;
 

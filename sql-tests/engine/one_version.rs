@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionContext;
 use url::Url;
 
 use crate::query::{open, row, rows};
 use crate::session::{Place, on_every_place};
-use crate::stores::racing::RacingStore;
+use crate::stores::racing::Racing;
 
 on_every_place!(every_name_of_a_table_in_one_statement_reads_one_version_while_others_commit);
 
@@ -101,24 +100,18 @@ async fn statement_looks_the_newest_version_up_once_by_all_names_of_a_table() {
     open(&writer, &place, "t").await;
     rows(&writer, "INSERT INTO t VALUES (1)").await;
 
-    let store = Arc::new(RacingStore::new(
-        Arc::clone(inner) as Arc<dyn ObjectStore>,
-        writer,
-    ));
+    let (racing, store) = Racing::store(Arc::clone(inner) as _, writer);
     let ctx = SessionContext::new();
-    ctx.register_object_store(
-        &Url::parse("memory://test/").unwrap(),
-        Arc::clone(&store) as _,
-    );
+    ctx.register_object_store(&Url::parse("memory://test/").unwrap(), store);
     atio::register(&ctx).unwrap();
     let statements = all_names(&place, &ctx).await;
 
     for sql in &statements {
-        let before = store.commits();
-        store.arm(true);
+        let before = racing.commits();
+        racing.arm(true);
         let found = row(&ctx, sql).await;
-        store.arm(false);
-        assert_ne!(store.commits(), before, "nobody committed during {sql}");
+        racing.arm(false);
+        assert_ne!(racing.commits(), before, "nobody committed during {sql}");
         assert_agrees(sql, &found);
     }
 }

@@ -247,10 +247,7 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        let operation = match opts.mode {
-            PutMode::Create => Operation::Create,
-            _ => Operation::Put,
-        };
+        let operation = Operation::of_put(&opts);
         let (inner, key) = (Arc::clone(&self.0.inner), location.clone());
         let archive = self.0.archive.clone();
         let put = |opts| {
@@ -314,10 +311,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let operation = match options.head {
-            true => Operation::Head,
-            false => Operation::Get,
-        };
+        let operation = Operation::of_get(&options);
         match self.arrive(operation, location.as_ref()).await {
             Fault::Before | Fault::After | Fault::Late(_) => {
                 Err(broken(operation, location.as_ref()))

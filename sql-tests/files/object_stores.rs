@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::query::{failure, row};
-use crate::stores::fake_bucket::{FakeStore, Fault};
+use crate::stores::fake_bucket::{FakeBucket, Fault};
 use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path as Key;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
@@ -244,7 +244,7 @@ async fn objects_that_are_kept_until_the_end_are_in_the_memory_limit() {
 
 #[tokio::test]
 async fn a_file_that_another_puts_on_a_store_first_stays_and_is_skipped_or_told() {
-    let store = FakeStore::new(Fault::Rival);
+    let store = FakeBucket::new(Fault::Rival);
     let ctx = store.session();
     let write = |if_exists: &str| {
         let option = format!("'atio.if_exists' '{if_exists}'");

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::query::{failure, row, rows};
 use crate::session::run;
-use crate::stores::fake_bucket::{FakeStore, Fault};
+use crate::stores::fake_bucket::{FakeBucket, Fault};
 
 const CREATE: &str = "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION 's3://bucket/p/t'";
 
@@ -31,7 +31,7 @@ async fn refusal(ctx: &SessionContext, sql: &str) -> (ErrorKind, String) {
 
 #[tokio::test]
 async fn store_that_ignores_conditions_is_refused_before_anything_is_written() {
-    let store = FakeStore::new(Fault::IgnoresConditions);
+    let store = FakeBucket::new(Fault::IgnoresConditions);
     let ctx = store.session();
     let (kind, message) = refusal(&ctx, CREATE).await;
     assert_eq!(kind, ErrorKind::UnsafeStore, "{message}");
@@ -45,9 +45,9 @@ async fn store_that_ignores_conditions_is_refused_before_anything_is_written() {
     assert_eq!(store.names().await, Vec::<String>::new());
 
     // Also where the table is there, as an older release may have made it.
-    let safe = FakeStore::new(Fault::None);
+    let safe = FakeBucket::new(Fault::None);
     rows(&safe.session(), CREATE).await;
-    let unsafe_copy = FakeStore::new(Fault::IgnoresConditions);
+    let unsafe_copy = FakeBucket::new(Fault::IgnoresConditions);
     copy(&safe, &unsafe_copy).await;
     let ctx = unsafe_copy.session();
     rows(&ctx, CREATE).await;
@@ -61,7 +61,7 @@ async fn store_that_ignores_conditions_is_refused_before_anything_is_written() {
     assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "0");
 }
 
-async fn copy(from: &FakeStore, to: &FakeStore) {
+async fn copy(from: &FakeBucket, to: &FakeBucket) {
     use datafusion::object_store::ObjectStoreExt;
     for name in from.names().await {
         let path = name.as_str().into();
@@ -79,7 +79,7 @@ async fn copy(from: &FakeStore, to: &FakeStore) {
 
 #[tokio::test]
 async fn single_writer_uses_a_store_that_ignores_conditions() {
-    let store = FakeStore::new(Fault::IgnoresConditions);
+    let store = FakeBucket::new(Fault::IgnoresConditions);
     let ctx = store.session();
     let create = format!("{CREATE} OPTIONS ('atio.single_writer' 'true')");
     rows(&ctx, &create).await;
@@ -105,7 +105,7 @@ async fn single_writer_uses_a_store_that_ignores_conditions() {
 
 #[tokio::test]
 async fn bucket_that_does_not_exist_is_not_a_table_that_does_not_exist() {
-    let store = FakeStore::new(Fault::NoBucket);
+    let store = FakeBucket::new(Fault::NoBucket);
     let ctx = store.session();
     let expected = "bucket bucket does not exist or is not visible to these credentials";
     for sql in [
@@ -128,14 +128,14 @@ async fn bucket_that_does_not_exist_is_not_a_table_that_does_not_exist() {
         assert!(message.contains(expected), "{sql}: {message}");
     }
 
-    let store = FakeStore::new(Fault::None);
+    let store = FakeBucket::new(Fault::None);
     let error = AtioTable::open(&store.session(), "s3://bucket/p/t").await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::TableNotFound);
 }
 
 #[tokio::test]
 async fn refusal_of_the_credentials_names_the_bucket_and_no_key() {
-    let ctx = FakeStore::new(Fault::Denies).session();
+    let ctx = FakeBucket::new(Fault::Denies).session();
     let (kind, message) = refusal(&ctx, CREATE).await;
     assert_eq!(kind, ErrorKind::Storage, "{message}");
     assert!(
@@ -147,7 +147,7 @@ async fn refusal_of_the_credentials_names_the_bucket_and_no_key() {
 }
 
 /// A session whose statements upload in parts after a few kilobytes.
-fn in_small_parts(store: &Arc<FakeStore>) -> SessionContext {
+fn in_small_parts(store: &Arc<FakeBucket>) -> SessionContext {
     let ctx = store.session();
     let state = ctx.state_ref();
     let mut state = state.write();
@@ -164,7 +164,7 @@ fn count(of: &AtomicUsize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upload_of_a_failed_insert_is_aborted() {
-    let store = FakeStore::new(Fault::None);
+    let store = FakeBucket::new(Fault::None);
     let ctx = in_small_parts(&store);
     rows(&ctx, CREATE).await;
     let before = store.names().await;
@@ -186,7 +186,7 @@ async fn upload_of_a_failed_insert_is_aborted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upload_of_a_dropped_insert_is_aborted() {
-    let store = FakeStore::new(Fault::None);
+    let store = FakeBucket::new(Fault::None);
     let ctx = in_small_parts(&store);
     rows(&ctx, CREATE).await;
     let before = store.names().await;
@@ -217,7 +217,7 @@ async fn upload_of_a_dropped_insert_is_aborted() {
 
 #[tokio::test]
 async fn registered_store_wins_over_the_environment() {
-    let store = FakeStore::new(Fault::None);
+    let store = FakeBucket::new(Fault::None);
     let ctx = store.session();
     atio::connect(&ctx, "s3://bucket/p/t").unwrap();
     rows(&ctx, CREATE).await;
@@ -226,7 +226,7 @@ async fn registered_store_wins_over_the_environment() {
 
 #[tokio::test]
 async fn location_on_a_service_that_atio_does_not_know_needs_a_registered_store() {
-    let ctx = FakeStore::new(Fault::None).session();
+    let ctx = FakeBucket::new(Fault::None).session();
     let error = atio::connect(&ctx, "ftp://host/t").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(

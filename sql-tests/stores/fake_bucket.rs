@@ -1,23 +1,19 @@
-//! A store elsewhere that behaves as badly as it is told to.
+//! A bucket elsewhere that behaves as badly as it is told to.
 
 #![cfg(test)]
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path;
-use datafusion::object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result, UploadPart,
-};
+use datafusion::object_store::{Error, ObjectStore, ObjectStoreExt, Result};
 use datafusion::prelude::SessionContext;
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use url::Url;
+
+use super::hooked::{Hook, HookedStore, Operation};
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,30 +31,35 @@ pub(crate) enum Fault {
 
 /// Objects in memory, and how many uploads were begun and how they ended.
 #[derive(Debug)]
-pub(crate) struct FakeStore {
-    pub(crate) objects: InMemory,
+pub(crate) struct FakeBucket {
+    pub(crate) objects: Arc<InMemory>,
     fault: Fault,
-    pub(crate) begun: Arc<AtomicUsize>,
-    pub(crate) completed: Arc<AtomicUsize>,
-    pub(crate) aborted: Arc<AtomicUsize>,
+    pub(crate) begun: AtomicUsize,
+    pub(crate) completed: AtomicUsize,
+    pub(crate) aborted: AtomicUsize,
 }
 
-impl FakeStore {
+impl FakeBucket {
     pub(crate) fn new(fault: Fault) -> Arc<Self> {
         Arc::new(Self {
-            objects: InMemory::new(),
+            objects: Arc::default(),
             fault,
-            begun: Arc::default(),
-            completed: Arc::default(),
-            aborted: Arc::default(),
+            begun: AtomicUsize::new(0),
+            completed: AtomicUsize::new(0),
+            aborted: AtomicUsize::new(0),
         })
     }
 
-    /// A session in which this store is the bucket `s3://bucket`.
+    /// A session in which this is `s3://bucket`.
     pub(crate) fn session(self: &Arc<Self>) -> SessionContext {
         let ctx = SessionContext::new();
         let url = Url::parse("s3://bucket/").unwrap();
-        ctx.register_object_store(&url, Arc::clone(self) as _);
+        let store = HookedStore::new(
+            "fake",
+            Arc::clone(&self.objects) as _,
+            Arc::clone(self) as _,
+        );
+        ctx.register_object_store(&url, Arc::new(store));
         atio::register(&ctx).unwrap();
         ctx
     }
@@ -91,105 +92,46 @@ impl FakeStore {
             _ => Error::PermissionDenied { path, source },
         })
     }
-
-    /// A listing that fails is of no kind.
-    fn answer_to_list(&self) -> Result<()> {
-        self.answer(&Path::default(), true)
-            .map_err(|error| Error::Generic {
-                store: "S3",
-                source: error.to_string().into(),
-            })
-    }
-}
-
-impl fmt::Display for FakeStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FakeStore")
-    }
 }
 
 #[async_trait]
-impl ObjectStore for FakeStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        mut opts: PutOptions,
-    ) -> Result<PutResult> {
-        self.answer(location, true)?;
-        if self.fault == Fault::IgnoresConditions {
-            opts.mode = PutMode::Overwrite;
+impl Hook for FakeBucket {
+    async fn before(&self, operation: Operation, key: &Path) -> Result<()> {
+        match operation {
+            // A listing that fails is of no kind.
+            Operation::List | Operation::Folder => {
+                let answer = self.answer(&Path::default(), true);
+                answer.map_err(|error| Error::Generic {
+                    store: "S3",
+                    source: error.to_string().into(),
+                })?;
+            }
+            Operation::Head => self.answer(key, false)?,
+            Operation::Put | Operation::Create | Operation::Begin | Operation::Get => {
+                self.answer(key, true)?;
+            }
+            _ => {}
         }
-        if self.fault == Fault::Rival && opts.mode == PutMode::Create {
-            self.objects.put(location, "rival".into()).await?;
+        match (operation, self.fault) {
+            // What lies there is in nobody's way.
+            (Operation::Create, Fault::IgnoresConditions) => self.objects.delete(key).await?,
+            (Operation::Create, Fault::Rival) => {
+                self.objects.put(key, "rival".into()).await?;
+            }
+            (Operation::Complete, _) => count(&self.completed),
+            (Operation::Abort, _) => count(&self.aborted),
+            _ => {}
         }
-        self.objects.put_opts(location, payload, opts).await
+        Ok(())
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.answer(location, true)?;
-        let inner = self.objects.put_multipart_opts(location, opts).await?;
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(FakeUpload {
-            inner,
-            completed: Arc::clone(&self.completed),
-            aborted: Arc::clone(&self.aborted),
-        }))
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.answer(location, !options.head)?;
-        self.objects.get_opts(location, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.objects.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.answer_to_list() {
-            Ok(()) => self.objects.list(prefix),
-            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+    async fn after(&self, operation: Operation, _key: &Path, error: Option<&Error>) {
+        if operation == Operation::Begin && error.is_none() {
+            count(&self.begun);
         }
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.answer_to_list()?;
-        self.objects.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.objects.copy_opts(from, to, options).await
     }
 }
 
-#[derive(Debug)]
-struct FakeUpload {
-    inner: Box<dyn MultipartUpload>,
-    completed: Arc<AtomicUsize>,
-    aborted: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl MultipartUpload for FakeUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.inner.put_part(data)
-    }
-
-    async fn complete(&mut self) -> Result<PutResult> {
-        self.completed.fetch_add(1, Ordering::SeqCst);
-        self.inner.complete().await
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        self.aborted.fetch_add(1, Ordering::SeqCst);
-        self.inner.abort().await
-    }
+fn count(what: &AtomicUsize) {
+    what.fetch_add(1, Ordering::SeqCst);
 }

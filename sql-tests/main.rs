@@ -2,6 +2,7 @@
 //! is where, and how to run it.
 
 // What the tests share.
+mod long_form;
 mod objects;
 mod query;
 mod random;

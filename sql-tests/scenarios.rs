@@ -19,7 +19,9 @@ mod which_data;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::processes::child::{Child, Ended, Job};
+use crate::processes::child::Child;
+use crate::processes::ended::Ended;
+use crate::processes::job::Job;
 
 /// Waits until something has happened.
 async fn until(what: &str, mut happened: impl FnMut() -> bool) {

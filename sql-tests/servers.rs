@@ -66,10 +66,6 @@ macro_rules! on_every_server {
 use on_every_server;
 
 /// Whether there is time for the larger sizes.
-fn long() -> bool {
-    std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1")
-}
-
 /// Stores tell the time in whole seconds, and an expiry asks them for it: what was committed
 /// in the present second is not old yet.
 async fn pass_a_second() {

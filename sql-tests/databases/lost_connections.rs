@@ -5,6 +5,7 @@ use atio::{ErrorKind, IfExists, write_database};
 use super::proxy::{Cut, Proxy};
 use super::site::Site;
 use super::slow_rows::Tap;
+use crate::long_form::long;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_to_postgres_that_is_cut_at_any_byte_is_there_or_not() {
@@ -41,7 +42,7 @@ async fn found(site: &Site) -> Option<Vec<String>> {
 
 async fn cut_everywhere(site: Site) {
     let ctx = site.session();
-    let long = std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1");
+    let long = long();
     let target = site.address().unwrap();
     let query = ctx
         .sql("SELECT value AS a FROM generate_series(1, 3)")

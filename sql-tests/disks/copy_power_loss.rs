@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use futures::StreamExt;
+
 use super::mount::{Mount, cannot, may_mount, power_off};
-use super::power_loss::disk;
+use super::power_loss::{PARALLEL, disk};
 use crate::files::add_to_directory::{counted, dealt};
 use crate::files::crashes::{CASES, Case};
 use crate::files::{copy, crc32c, names, numbers, read, said, session};
-use crate::processes::child::{Act, Job, When};
-use crate::processes::{long, sample};
+use crate::long_form::{long, sample};
+use crate::processes::job::{Act, Job, When};
 use crate::query::{failure, row, rows};
 use atio::Marker;
 
@@ -76,44 +78,54 @@ async fn a_copy_that_is_done_survives_a_power_failure_of_xfs() {
     check_acknowledged("xfs").await;
 }
 
+/// Lets the power fail at `most` steps of the case; gives how often the old target was there
+/// after it, and how often the new one.
+async fn fail_at_steps(disk: &mut Mount, kind: &str, case: &Case, most: usize) -> [usize; 2] {
+    let mut seen = [0, 0];
+    let directory = tempfile::tempdir().unwrap();
+    let counted = directory.path().join("counted");
+    case.prepare(&counted).await;
+    let steps = case.job(&counted).steps().await;
+    for number in sample(steps.len(), most) {
+        let at = disk.path().join(format!("step-{number}"));
+        case.prepare(&at).await;
+        disk.sync();
+        let flush = number % 2 == 1;
+        let mut job = case.job(&at);
+        let off = Act::PowerOff(power_off(&disk.path(), flush));
+        job.act = Some((When::Step(number + 1), off));
+        job.run().await;
+        disk.again();
+        let what = format!(
+            "{kind}, {} {}: power failed at step {} {}, flush: {flush}",
+            case.name,
+            case.options,
+            number + 1,
+            steps[number]
+        );
+        let new = case.check(&at, &what).await;
+        seen[usize::from(new)] += 1;
+        case.check_next(&at, new, &what).await;
+        std::fs::remove_dir_all(&at).unwrap();
+    }
+    seen
+}
+
 /// At some steps of each durable case, at least.
 async fn check_steps(kind: &str) {
-    let Some(mut disk) = disk(kind) else { return };
-    let most = if long() { 8 } else { 3 };
-    let mut seen = [0, 0];
-    for case in CASES.iter().filter(|case| !case.options.contains("none")) {
-        let directory = tempfile::tempdir().unwrap();
-        let counted = directory.path().join("counted");
-        case.prepare(&counted).await;
-        let steps = case.job(&counted).steps().await;
-        for number in sample(steps.len(), most) {
-            let at = disk.path().join(format!("step-{number}"));
-            case.prepare(&at).await;
-            disk.sync();
-            let flush = number % 2 == 1;
-            let mut job = case.job(&at);
-            let off = Act::PowerOff(power_off(&disk.path(), flush));
-            job.act = Some((When::Step(number + 1), off));
-            job.run().await;
-            disk.again();
-            let what = format!(
-                "{kind}, {} {}: power failed at step {} {}, flush: {flush}",
-                case.name,
-                case.options,
-                number + 1,
-                steps[number]
-            );
-            let new = case.check(&at, &what).await;
-            seen[usize::from(new)] += 1;
-            case.check_next(&at, new, &what).await;
-            std::fs::remove_dir_all(&at).unwrap();
-        }
+    if disk(kind).is_none() {
+        return;
     }
-    println!(
-        "{kind}: the old one {} times, the new one {} times",
-        seen[0], seen[1]
-    );
-    assert!(seen[0] > 0 && seen[1] > 0);
+    let most = if long() { 8 } else { 3 };
+    let durable = CASES.iter().filter(|case| !case.options.contains("none"));
+    let seen = futures::stream::iter(durable).map(async |case| {
+        let mut disk = disk(kind).unwrap();
+        fail_at_steps(&mut disk, kind, case, most).await
+    });
+    let seen: Vec<_> = seen.buffer_unordered(PARALLEL).collect().await;
+    let [old, new]: [usize; 2] = [0, 1].map(|which| seen.iter().map(|seen| seen[which]).sum());
+    println!("{kind}: the old one {old} times, the new one {new} times");
+    assert!(old > 0 && new > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

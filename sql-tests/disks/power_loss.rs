@@ -2,10 +2,16 @@
 
 use std::path::Path;
 
+use futures::StreamExt;
+
 use super::mount::{Mount, cannot, may_mount, power_off};
-use crate::processes::child::{Act, Ended, Job, When};
+use crate::long_form::{long, sample};
+use crate::processes::ended::Ended;
+use crate::processes::job::{Act, Job, When};
 use crate::processes::statements::{Case, EXPIRY, INSERT, OTHERS};
-use crate::processes::{long, sample};
+
+/// Statements at a time, each on a disk of its own: they mostly wait.
+pub(super) const PARALLEL: usize = 3;
 
 /// A file system of the kind, or None after it was said why there is none.
 pub(super) fn disk(kind: &str) -> Option<Mount> {
@@ -120,12 +126,18 @@ async fn fail_at_each_step(disk: &mut Mount, case: &Case, most: usize) -> usize 
 }
 
 async fn check_steps(kind: &str) {
-    let Some(mut disk) = disk(kind) else { return };
-    let (insert, other) = if long() { (usize::MAX, 24) } else { (8, 2) };
-    let mut failures = fail_at_each_step(&mut disk, &INSERT, insert).await;
-    for case in OTHERS.iter().chain([&EXPIRY]) {
-        failures += fail_at_each_step(&mut disk, case, other).await;
+    if disk(kind).is_none() {
+        return;
     }
+    let (insert, other) = if long() { (usize::MAX, 24) } else { (8, 2) };
+    let others = OTHERS.iter().chain([&EXPIRY]).map(|case| (case, other));
+    let cases = [(&INSERT, insert)].into_iter().chain(others);
+    let failures = futures::stream::iter(cases).map(async |(case, most)| {
+        let mut disk = disk(kind).unwrap();
+        fail_at_each_step(&mut disk, case, most).await
+    });
+    let failures: Vec<_> = failures.buffer_unordered(PARALLEL).collect().await;
+    let failures: usize = failures.into_iter().sum();
     println!("{kind}: {failures} power failures");
 }
 

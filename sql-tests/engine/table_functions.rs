@@ -6,6 +6,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::long_form::long;
 use crate::query::rows;
 use crate::session::{Place, run};
 
@@ -140,11 +141,7 @@ fn any_arguments_give_rows_or_a_plain_refusal() {
         rows(&ctx, "INSERT INTO t VALUES (3)").await;
     });
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: if std::env::var_os("ATIO_LONG").is_some() {
-            5_000
-        } else {
-            300
-        },
+        cases: if long() { 5_000 } else { 300 },
         failure_persistence: None,
         ..ProptestConfig::default()
     });

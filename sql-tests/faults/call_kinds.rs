@@ -11,10 +11,10 @@ use datafusion::object_store::ObjectStore;
 use super::attempt::{Attempt, Case, End, in_runtime};
 use super::call::{Call, Fault, Operation};
 use super::cases;
-use super::every_call::long;
 use super::fault_store::FaultStore;
 use super::invariants::{EXPIRE_ALL, open, query, session, verify};
 use super::raw_log::Log;
+use crate::long_form::long;
 use crate::session::run;
 
 fn passes(case: &Case, script: impl Fn(&Call) -> Fault + Send + Sync + 'static) -> Attempt {

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,12 +15,13 @@ use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::FutureExt;
+use tokio::runtime::Runtime;
 use url::Url;
 
 use super::call::{Fault, Operation};
-use super::every_call::long;
 use super::fault_store::FaultStore;
 use super::invariants::kind;
+use crate::long_form::long;
 use crate::query::{rows, texts};
 use crate::session::run;
 
@@ -172,6 +174,26 @@ impl World {
         ctx
     }
 
+    fn new(disk: bool) -> Self {
+        match disk {
+            true => World::Disk(Arc::new(tempfile::tempdir().unwrap())),
+            false => World::Memory(Arc::default()),
+        }
+    }
+
+    /// The same tables in a place of its own.
+    fn copy(&self) -> Self {
+        match self {
+            World::Memory(store) => World::Memory(Arc::new(store.fork())),
+            World::Disk(at) => {
+                let copy = tempfile::tempdir().unwrap();
+                copy_below(at.path(), copy.path());
+                World::Disk(Arc::new(copy))
+            }
+        }
+    }
+
+    /// Makes the table, in versions 0 to 3 and with a tag.
     async fn prepare(&self) {
         if let World::Disk(at) = self {
             std::fs::create_dir_all(at.path().join("warehouse")).unwrap();
@@ -189,15 +211,29 @@ impl World {
     }
 }
 
+fn copy_below(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        let copy = to.join(name);
+        if path.is_dir() {
+            std::fs::create_dir_all(&copy).unwrap();
+            copy_below(&path, &copy);
+        } else {
+            std::fs::copy(&path, &copy).unwrap();
+        }
+    }
+}
+
 /// Runs `sql` while somebody else does `meanwhile` at its call with the number `at`; false if
-/// it makes no such call.
+/// it makes no such call. `world` is prepared.
 async fn check(
     world: &World,
     (sql, gives): Statement,
     meanwhile: &'static Meanwhile,
     at: u64,
 ) -> Result<bool, String> {
-    world.prepare().await;
     let store = FaultStore::new(world.store());
     let ctx = world.session(Arc::new(store.clone()));
     let open = format!(
@@ -283,23 +319,22 @@ async fn check(
     }
 }
 
+fn runtime(disk: bool) -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(!disk).build().unwrap()
+}
+
 fn sweep(meanwhile: &'static Meanwhile, disk: bool) {
+    let prepared = World::new(disk);
+    runtime(disk).block_on(prepared.prepare());
     let mut wrong = BTreeSet::new();
     let mut checked = 0;
     // Every third request, unless the long form is asked for.
     let step = if long() { 1 } else { 3 };
     for (first, statement) in STATEMENTS.iter().enumerate() {
         for at in (1 + (first % step) as u64..).step_by(step) {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .start_paused(!disk)
-                .build()
-                .unwrap();
-            let world = match disk {
-                true => World::Disk(Arc::new(tempfile::tempdir().unwrap())),
-                false => World::Memory(Arc::new(InMemory::new())),
-            };
-            match runtime.block_on(check(&world, *statement, meanwhile, at)) {
+            let world = prepared.copy();
+            match runtime(disk).block_on(check(&world, *statement, meanwhile, at)) {
                 Ok(true) => checked += 1,
                 Ok(false) => break,
                 Err(what) => drop(wrong.insert(format!("{} at {at}: {what}", statement.0))),

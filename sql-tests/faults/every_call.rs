@@ -9,6 +9,7 @@ use super::attempt::{Case, End, in_runtime};
 use super::call::{Call, Fault, Operation};
 use super::cases;
 use super::invariants::{query, session, verify};
+use crate::long_form::long;
 
 /// What is done to the n-th call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +72,9 @@ fn check(case: &Case, faults: Vec<(u64, Mode)>, items: bool) -> bool {
     true
 }
 
-pub(super) fn long() -> bool {
-    std::env::var_os("ATIO_LONG").is_some()
-}
-
 /// Fails each call of `case` in turn until the statement passes without meeting a fault.
-/// Each way for each call in the long run, and always for those that commit; else the ways
-/// take turns, and of many calls every third is tried.
+/// In the long form each call fails in each way that differs for it, and always those that
+/// commit; else the ways take turns, and of many calls every third is tried.
 fn sweep(case: &Case) {
     let untouched = case.attempt(|_| Fault::None);
     case.verify(&untouched).unwrap();
@@ -92,7 +89,11 @@ fn sweep(case: &Case) {
         let commits = commits(&untouched.calls, at);
         for (way, mode) in (0..).zip(MODES) {
             let turn = at % step == 0 && (at / step) % 5 == way;
-            if long() || turn || commits {
+            let chosen = match long() {
+                true => differs(&untouched.calls, at, mode),
+                false => turn || commits,
+            };
+            if chosen {
                 attempts += 1;
                 hit = check(case, vec![(at, mode)], false);
             }
@@ -105,15 +106,31 @@ fn sweep(case: &Case) {
     }
 }
 
-/// True if the call of this number makes a commit record.
-fn commits(calls: &[Call], at: u64) -> bool {
+/// The call of this number, without the objects of listings.
+fn nth(calls: &[Call], at: u64) -> Option<&Call> {
     let mut calls = calls
         .iter()
         .filter(|call| call.operation != Operation::Item);
-    let call = calls.nth(at as usize - 1);
-    call.is_some_and(|call| {
+    calls.nth(at as usize - 1)
+}
+
+/// True if the call of this number makes a commit record.
+fn commits(calls: &[Call], at: u64) -> bool {
+    nth(calls, at).is_some_and(|call| {
         call.operation == Operation::Create && call.key.ends_with(".metadata.json")
     })
+}
+
+/// False if another way does the same to this call: one that changes nothing on the store fails
+/// before, after and late alike, and it does not matter whether it was done before a crash.
+fn differs(calls: &[Call], at: u64, mode: Mode) -> bool {
+    let reads = nth(calls, at).is_some_and(|call| {
+        matches!(
+            call.operation,
+            Operation::Get | Operation::Head | Operation::List | Operation::Folder
+        )
+    });
+    !reads || matches!(mode, Mode::Fault(Fault::Before) | Mode::Crash)
 }
 
 macro_rules! sweeps {
@@ -167,7 +184,11 @@ fn every_fault_in_insert_with_a_key_that_is_run_again_leaves_its_rows_once() {
     let mut repeated = 0;
     for at in 1..=calls.len() as u64 {
         for (way, mode) in (0..).zip(MODES) {
-            if !long() && at % 5 != way && !commits(&calls, at) {
+            let chosen = match long() {
+                true => differs(&calls, at, mode),
+                false => at % 5 == way || commits(&calls, at),
+            };
+            if !chosen {
                 continue;
             }
             let attempt = case.attempt(script(vec![(at, mode)], false));

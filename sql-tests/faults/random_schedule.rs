@@ -1,7 +1,7 @@
 //! Many sessions at once, in an order that a seed decides.
 //!
 //! `ATIO_SEED=n` runs one seed and prints what happened, `ATIO_SEEDS=count` so many of them
-//! from `ATIO_FIRST_SEED` on, and `ATIO_LONG=1` as many as fit into three minutes.
+//! from `ATIO_FIRST_SEED` on, and `ATIO_LONG=1` as many as fit into a minute and a half.
 
 #![cfg(test)]
 
@@ -16,13 +16,14 @@ use datafusion::object_store::memory::InMemory;
 
 use super::attempt::{in_runtime, prepared};
 use super::invariants::{Verdict, verify, verify_next};
+use crate::long_form::long;
 use crate::random::Random;
 use scheduler::Weather;
 use simulation::{Outcome, ROOT, World, play};
 
 /// How many seeds run if nobody says otherwise.
 const SEEDS: u64 = 30;
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_secs(90);
 
 fn base() -> InMemory {
     prepared(&[
@@ -106,7 +107,6 @@ fn sessions_in_any_order_keep_every_promise() {
     }
     let first = variable("ATIO_FIRST_SEED").unwrap_or(0);
     let count = variable("ATIO_SEEDS");
-    let long = std::env::var_os("ATIO_LONG").is_some();
     let begun = Instant::now();
     let mut tally = Tally::default();
     let mut violations = Vec::new();
@@ -114,7 +114,7 @@ fn sessions_in_any_order_keep_every_promise() {
     for seed in first.. {
         let more = match count {
             Some(count) => run < count,
-            None if long => begun.elapsed() < LONG,
+            None if long() => begun.elapsed() < LONG,
             None => run < SEEDS,
         };
         if !more {

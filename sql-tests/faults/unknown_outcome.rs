@@ -12,9 +12,9 @@ use datafusion::object_store::ObjectStore;
 use super::attempt::{Case, End, in_runtime};
 use super::call::{Call, Fault, Operation};
 use super::cases;
-use super::every_call::long;
 use super::fault_store::FaultStore;
 use super::invariants::{kind, open, query, session, verify, verify_next};
+use crate::long_form::long;
 use crate::session::run;
 
 /// The call that makes version 3, which is the statement's.

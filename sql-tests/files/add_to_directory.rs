@@ -115,7 +115,8 @@ mod processes {
     use futures::StreamExt;
 
     use super::*;
-    use crate::processes::child::{Act, Ended, Job, When};
+    use crate::processes::ended::Ended;
+    use crate::processes::job::{Act, Job, When};
 
     /// The directories of the old rows, and one of the new ones.
     const ALL: [&str; 4] = ["m=0", "m=1", "m=2", "m=3"];
@@ -218,14 +219,14 @@ mod processes {
         assert_eq!(names(&counted), ["out", "warehouse"]);
         assert_eq!(names(&counted.join("out")), ALL);
         let steps = ended.steps();
-        let most = if crate::processes::long() {
+        let most = if crate::long_form::long() {
             steps.len()
         } else {
             12
         };
         let numbers = match lacks {
             Lacks::Nothing => (0..steps.len()).collect(),
-            _ => crate::processes::sample(steps.len(), most),
+            _ => crate::long_form::sample(steps.len(), most),
         };
         let kills = numbers.into_iter().map(|number| {
             let (at, step) = (directory.path().join(number.to_string()), &steps[number]);

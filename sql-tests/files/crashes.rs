@@ -3,7 +3,7 @@
 use futures::StreamExt;
 
 use super::*;
-use crate::processes::child::{Act, Job, When};
+use crate::processes::job::{Act, Job, When};
 use atio::Marker;
 
 #[derive(Clone, Copy)]
@@ -142,7 +142,7 @@ async fn a_copy_that_is_killed_at_any_step_leaves_the_old_or_the_new_target_whol
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_without_unnamed_files_that_is_killed_at_any_step_leaves_the_old_or_the_new_target_whole()
  {
-    let most = if crate::processes::long() {
+    let most = if crate::long_form::long() {
         usize::MAX
     } else {
         6
@@ -163,7 +163,7 @@ async fn kill_at_steps(case: &Case, most: usize, fail: &[(String, String)]) {
     let steps = counting.steps().await;
     assert!(case.check(&counted, "not killed").await);
     let mut seen = [0, 0];
-    let kills = crate::processes::sample(steps.len(), most)
+    let kills = crate::long_form::sample(steps.len(), most)
         .into_iter()
         .map(|number| {
             let (at, step) = (directory.path().join(number.to_string()), &steps[number]);

@@ -135,7 +135,7 @@ async fn writers_of_one_new_directory_do_not_take_it_from_each_other() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_directory_that_is_made_is_synced_in_the_one_above() {
-    use crate::processes::child::Job;
+    use crate::processes::job::Job;
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let to = at.join("new/a/b.csv");
@@ -185,7 +185,7 @@ async fn names_at_the_limit_leave_room_for_what_is_staged() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn directories_go_again_if_the_disk_is_full_at_the_end() {
-    use crate::processes::child::Job;
+    use crate::processes::job::Job;
     for to in ["new/a/b.csv", "new/a/out"] {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();

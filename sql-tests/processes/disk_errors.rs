@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::child::{Ended, Job};
+use super::ended::Ended;
+use super::job::Job;
 use super::statements::{self, Case, EXPIRY, INSERT, OTHERS};
-use super::{long, sample};
+use crate::long_form::{long, sample};
 use crate::objects::{assert_same, files};
 
 const ENOSPC: i32 = 28;

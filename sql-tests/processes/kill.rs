@@ -2,9 +2,9 @@
 
 use futures::StreamExt;
 
-use super::child::{Act, When};
+use super::job::{Act, When};
 use super::statements::{Case, EXPIRY, INSERT, OTHERS};
-use super::{long, sample};
+use crate::long_form::{long, sample};
 
 /// Children at a time.
 const PARALLEL: usize = 3;

@@ -8,11 +8,11 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::child::{Act, Job, When};
+use super::job::{Act, Job, When};
 use super::leftovers::{copy_all, leftovers};
 use super::statements::EXPIRE;
-use super::{long, sample};
 use crate::commit::streams::{batch, of_source};
+use crate::long_form::{long, sample};
 use crate::query::{row, rows};
 use crate::session::session_at;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Job};
-use super::long;
+use super::child::Child;
+use super::job::Job;
 use super::statements::{EXPIRE, INSERT};
+use crate::long_form::long;
 use crate::query::{row, rows};
 use crate::session::session_at;
 

@@ -1,6 +1,6 @@
 //! Memory does not grow with the rows: measured from outside, in a process for each size.
 
-use super::child::Job;
+use super::job::Job;
 use crate::query::row;
 use crate::session::session_at;
 

@@ -1,8 +1,9 @@
 //! A writer that stands still while the table goes on without it.
 
-use super::child::{Act, Child, When};
+use super::child::Child;
+use super::job::{Act, When};
 use super::statements::{EXPIRE, INSERT};
-use super::{long, sample};
+use crate::long_form::{long, sample};
 use crate::query::{row, rows};
 use crate::session::session_at;
 
@@ -15,7 +16,7 @@ fn stopped(at: &std::path::Path, when: When) -> Child {
     child
 }
 
-async fn go_on(child: Child) -> super::child::Ended {
+async fn go_on(child: Child) -> super::ended::Ended {
     child.go_on();
     tokio::task::spawn_blocking(|| child.end()).await.unwrap()
 }
@@ -108,7 +109,7 @@ async fn writer_that_is_stopped_while_its_table_is_dropped_and_made_again_writes
         let newest: usize = row(&ctx, newest).await.parse().unwrap();
         let step = step.replace("v1", &format!("v{}", newest + 1));
         let insert = "INSERT INTO w.s.t VALUES (10)".to_owned();
-        let mut job = super::child::Job::new(at, vec![insert]);
+        let mut job = super::job::Job::new(at, vec![insert]);
         job.act = Some((When::Named(step.clone()), Act::Stop));
         let child = job.start();
         child.wait_until_stopped();

@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::long;
 use super::statements::INSERT;
+use crate::long_form::long;
 use crate::objects::{assert_same, files};
 use crate::query::rows;
 use crate::session::session_at;
 
 /// The insert fails with `words` under the first of `limits`, and passes under the last.
-async fn sweep(limits: &[u64], words: &str, limit: impl Fn(&mut super::child::Job, u64)) {
+async fn sweep(limits: &[u64], words: &str, limit: impl Fn(&mut super::job::Job, u64)) {
     let directory = tempfile::tempdir().unwrap();
     let prepared = directory.path().join("prepared");
     INSERT.prepare(&prepared).await;
@@ -89,7 +89,7 @@ async fn process_that_may_open_few_files_reads_and_expires_hundreds_of_versions(
             "SELECT 1 / CAST(sum(a) = 22366 AS INT) FROM t",
         ];
         let statements = statements.map(|sql| sql.replace("{t}", &table));
-        let mut job = super::child::Job::new(&at, statements.to_vec());
+        let mut job = super::job::Job::new(&at, statements.to_vec());
         job.open_files = Some(limit);
         let child = job.start();
         let ended = tokio::task::spawn_blocking(|| child.end()).await.unwrap();

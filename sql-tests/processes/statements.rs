@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use datafusion::prelude::SessionContext;
 
-use super::child::{Job, kind};
+use super::job::{Job, kind};
 use super::leftovers::{copy_all, leftovers};
 use crate::query::{row, rows, texts};
 use crate::session::{run, session_at};

@@ -9,7 +9,8 @@ use datafusion::prelude::SessionContext;
 
 use super::interpreter::Python;
 use crate::files::session;
-use crate::processes::child::Job;
+use crate::long_form::long;
+use crate::processes::job::Job;
 use crate::query::{row, rows};
 
 /// Rows of each file.
@@ -74,7 +75,7 @@ async fn directory_readers_meet_whole_files_alone_while_copies_run_and_are_kille
             }
         }
     });
-    let rounds = if crate::processes::long() { 40 } else { 12 };
+    let (rounds, pause) = if long() { (20, 40) } else { (12, 20) };
     for number in 1..=rounds {
         // So many rows that it does not end by itself before it is killed.
         let killed = Job::new(
@@ -84,7 +85,7 @@ async fn directory_readers_meet_whole_files_alone_while_copies_run_and_are_kille
         let child = tokio::task::spawn_blocking(move || killed.start());
         let child = child.await.unwrap();
         rows(&session(2), &sql(&directory, number, ROWS)).await;
-        tokio::time::sleep(Duration::from_millis(20 * number as u64)).await;
+        tokio::time::sleep(Duration::from_millis(pause * number as u64)).await;
         child.kill();
         tokio::task::spawn_blocking(|| child.end()).await.unwrap();
     }

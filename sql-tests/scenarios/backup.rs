@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::files::{copy, marked, numbers};
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
 use crate::processes::leftovers::copy_all;
 use crate::query::{failure, row, rows};
 use crate::session::session_at;

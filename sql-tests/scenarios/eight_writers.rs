@@ -6,7 +6,7 @@ use atio::Marker;
 
 use super::*;
 use crate::files::{crc32c, marked, names, read, said};
-use crate::processes::long;
+use crate::long_form::long;
 use crate::query::{row, rows};
 use crate::session::session_at;
 

@@ -1,7 +1,7 @@
 //! Data many times larger than memory.
 
 use super::*;
-use crate::processes::long;
+use crate::long_form::long;
 use crate::query::row;
 use crate::session::session_at;
 

@@ -1,7 +1,7 @@
 //! Many experiments, each a process with a table of its own in one warehouse.
 
 use super::*;
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
 use crate::query::{row, rows};
 use crate::session::session_at;
 

@@ -7,7 +7,7 @@ use atio::Marker;
 
 use super::*;
 use crate::files::{crc32c, marked, numbers};
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
 use crate::query::{row, rows};
 use crate::session::session_at;
 

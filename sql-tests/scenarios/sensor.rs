@@ -1,7 +1,7 @@
 //! The process that writes a sensor's readings is killed and started again.
 
 use super::*;
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
 use crate::processes::killed_loads::Pushes;
 use crate::processes::leftovers::leftovers;
 use crate::processes::statements::EXPIRE;

@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use super::place::Server;
 use super::racing_conditions::winners;
-use super::{assert_table, create, kind, long, on_every_server, refusal, session};
+use super::{assert_table, create, kind, on_every_server, refusal, session};
+use crate::long_form::long;
 use crate::query::{row, rows};
 use crate::session::run;
 use atio::ErrorKind;

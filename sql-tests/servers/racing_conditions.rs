@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::bucket::Conditions;
 use super::place::Server;
-use super::{long, session};
+use super::session;
+use crate::long_form::long;
 use crate::query::{row, texts};
 use crate::session::run;
 

@@ -10,7 +10,8 @@ use super::bucket::Conditions;
 use super::fault_script::{Apply, Fault, Reply};
 use super::place::{BUCKET, Server};
 use super::request::Kind;
-use super::{assert_table, kind, long, on_every_server, refusal, session};
+use super::{assert_table, kind, on_every_server, refusal, session};
+use crate::long_form::long;
 use crate::query::rows;
 use crate::session::run;
 

@@ -7,7 +7,8 @@ use atio::ErrorKind;
 use super::fault_script::{Apply, Fault, Reply};
 use super::place::Server;
 use super::request::Kind;
-use super::{assert_table, kind, long, session};
+use super::{assert_table, kind, session};
+use crate::long_form::long;
 use crate::query::rows;
 use crate::session::run;
 

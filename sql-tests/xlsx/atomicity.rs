@@ -3,6 +3,7 @@
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
 
+use crate::long_form::long;
 use crate::objects::{assert_settles_to, objects};
 use crate::session::{Place, on_every_place, run};
 
@@ -72,7 +73,7 @@ async fn plan_that_is_not_run_writes_nothing(place: Place) {
 /// The limit of a sheet, for real.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_rows_than_a_sheet_holds_are_refused_or_split() {
-    if std::env::var_os("ATIO_LONG").is_none_or(|value| value != "1") {
+    if !long() {
         println!("not run: set ATIO_LONG=1");
         return;
     }

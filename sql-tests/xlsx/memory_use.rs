@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use crate::long_form::long;
 use crate::session::Place;
 
 use super::copy;
@@ -40,12 +41,11 @@ fn peak(rows: u32) -> u64 {
 
 #[test]
 fn memory_stays_flat_while_the_rows_grow_tenfold() {
-    let long = std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1");
-    let few = if long { 100_000 } else { 10_000 };
+    let few = if long() { 100_000 } else { 10_000 };
     let (low, high) = (peak(few), peak(few * 10));
     println!("{few} rows: {low} kB, ten times as many: {high} kB");
     // Held in memory, each row would take more than 500 bytes. What is packed is uploaded in
     // parts of ten megabytes, of which some are under way at once.
-    let room = if long { 100_000 } else { 20_000 };
+    let room = if long() { 100_000 } else { 20_000 };
     assert!(high < low + room, "{low} kB became {high} kB");
 }

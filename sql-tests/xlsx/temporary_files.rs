@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use crate::processes::child::Job;
+use crate::processes::job::Job;
 
 use super::sheets;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::prelude::SessionContext;
 
@@ -75,6 +75,13 @@ async fn directory_readers_meet_whole_files_alone_while_copies_run_and_are_kille
             }
         }
     });
+    // Libraries that are still being loaded would meet none of the writers.
+    let begun = Instant::now();
+    while !home.path().join("over.begun").exists() {
+        let waits = begun.elapsed() < Duration::from_secs(120) && !others.is_finished();
+        assert!(waits, "the readers do not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let (rounds, pause) = if long() { (20, 40) } else { (12, 20) };
     for number in 1..=rounds {
         // So many rows that it does not end by itself before it is killed.
@@ -108,7 +115,7 @@ async fn directory_readers_meet_whole_files_alone_while_copies_run_and_are_kille
     assert_eq!(crate::files::names(&directory).len(), rounds + 1);
     assert_eq!(
         crate::files::names(home.path()),
-        ["data", "over", "warehouse"]
+        ["data", "over", "over.begun", "warehouse"]
     );
 }
 

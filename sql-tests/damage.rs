@@ -3,16 +3,16 @@
 
 #![cfg(test)]
 
-pub(crate) mod forge;
-mod forged;
-mod lost;
-mod names;
-mod outside;
+pub(crate) mod broken_table;
+mod forged_objects;
+mod links;
+mod partial_copies;
+mod tags_and_keys;
 
 use std::fs;
 
-use crate::content::{Objects, assert_same, files};
-use forge::{Broken, NEWEST, POINTER, ROWS, SUCCESS, file_name, record};
+use crate::objects::{Objects, assert_same, files};
+use broken_table::{Broken, NEWEST, POINTER, ROWS, SUCCESS, file_name, record};
 
 /// What an object is to the newest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +237,7 @@ fn assert_retained(whole: &Broken, before: &Objects, table: &Broken, what: &str)
                     .as_array()
                     .unwrap()
                     .iter()
-                    .map(|entry| forge::text(&entry["path"])),
+                    .map(|entry| broken_table::text(&entry["path"])),
             );
             needed.push(manifest);
         }

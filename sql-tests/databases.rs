@@ -5,19 +5,19 @@
 
 #![cfg(test)]
 
-mod answers;
-mod changed;
-mod cut;
-mod defaults;
-mod every;
-mod names;
-pub(crate) mod programs;
+mod changed_values;
+mod column_defaults;
+mod commit_answers;
+mod every_database;
+mod locks;
+mod lost_connections;
+mod partial_scans;
 mod proxy;
-mod refused;
-mod scans;
+mod quoted_names;
+mod refusals;
+pub(crate) mod server_programs;
 pub(crate) mod site;
-mod slow;
-mod turns;
+mod slow_rows;
 mod types;
 
 /// Runs each check on every database.

@@ -4,7 +4,7 @@
 
 #![cfg(test)]
 
-mod copies;
+mod copy_power_loss;
+pub(crate) mod full_or_read_only;
 pub(crate) mod mount;
-mod power;
-pub(crate) mod small;
+mod power_loss;

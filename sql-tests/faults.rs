@@ -4,16 +4,16 @@
 
 mod attempt;
 mod call;
+mod call_kinds;
 mod cases;
 mod copies;
-mod gone;
-mod kinds;
-mod log;
-mod marks;
-mod query;
-mod schedule;
-mod store;
-mod sweep;
-mod timing;
+mod dropped_tables;
+mod every_call;
+mod failing_queries;
+mod fault_store;
+mod invariants;
+mod random_schedule;
+mod raw_log;
+mod tags_and_rollbacks;
+mod unknown_outcome;
 mod upload;
-mod verify;

@@ -2,23 +2,23 @@
 
 #![cfg(test)]
 
-mod api;
-pub(crate) mod append;
-mod fails;
-mod folders;
+pub(crate) mod add_to_directory;
+mod concurrent_writers;
 #[cfg(target_os = "linux")]
-pub(crate) mod killed;
-mod once;
-mod parents;
-mod stores;
-mod together;
-mod whole;
+pub(crate) mod crashes;
+mod directories;
+mod execution;
+mod failing_queries;
+mod formats;
+mod missing_directories;
+mod object_stores;
+mod rust_api;
 
 use std::path::{Path, PathBuf};
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::content::rows;
+use crate::query::rows;
 
 pub(super) const FORMATS: [&str; 4] = ["csv", "json", "parquet", "arrow"];
 /// Those that can be one file, and nothing else of which is the same.

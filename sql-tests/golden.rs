@@ -19,7 +19,8 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
-use crate::content::{Objects, assert_same, failure, files, row, rows};
+use crate::objects::{Objects, assert_same, files};
+use crate::query::{failure, row, rows};
 use crate::session::Place;
 use history::{Expected, write};
 

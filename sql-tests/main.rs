@@ -1,39 +1,36 @@
-//! Tests of atio as its users meet it: SQL, Python, and what lies on disk.
+//! Tests of atio as its users meet it: SQL, Python, and what lies on disk. README.md says what
+//! is where, and how to run it.
 
-mod content;
+// What the tests share.
+mod long_form;
+mod objects;
+mod query;
+mod random;
+mod session;
+
+// What holds on every machine.
+mod bad_inputs;
+mod commit;
 mod damage;
-mod databases;
 mod differential;
-#[cfg(target_os = "linux")]
-mod disks;
-mod dropping;
-mod effects;
-mod elsewhere;
-mod fake_store;
+mod documents;
+mod engine;
+mod expiry;
 mod faults;
 mod files;
 mod golden;
-mod hazards;
-mod hosts;
-mod inputs;
-mod loads;
-mod matrix;
+mod slt;
+mod stores;
+mod tpch;
+mod xlsx;
+
+// What needs processes, file systems, servers or programs of its own.
+mod databases;
+#[cfg(target_os = "linux")]
+mod disks;
 #[cfg(target_os = "linux")]
 mod processes;
-mod progress;
-mod provider;
 mod python;
-mod racing;
-mod random;
-mod randomly;
-mod readme;
 #[cfg(target_os = "linux")]
 mod scenarios;
 mod servers;
-mod session;
-mod settings;
-mod slt;
-mod streams;
-mod tpch;
-mod writers;
-mod xlsx;

@@ -1,32 +1,19 @@
 //! Processes that are killed, stopped, cut short or many, on a real disk.
 //!
 //! The local store stops or fails at named steps where a test says so. What is said holds
-//! for a whole process, so it is said in [children](child) alone.
+//! for a whole process, so it is said in [children](job) alone.
 
 #![cfg(test)]
 
-pub(crate) mod case;
 pub(crate) mod child;
-mod crash;
-mod errors;
+mod disk_errors;
+pub(crate) mod ended;
+pub(crate) mod job;
+mod kill;
+pub(crate) mod killed_loads;
 pub(crate) mod leftovers;
-mod limits;
-pub(crate) mod loads;
-mod many;
-mod memory;
-mod stopped;
-
-/// True where the long form of a suite is asked for: every step, and larger numbers.
-pub(crate) fn long() -> bool {
-    std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1")
-}
-
-/// At most `most` of `all`, evenly spread, with the first and the last.
-pub(crate) fn sample(all: usize, most: usize) -> Vec<usize> {
-    if all <= most {
-        return (0..all).collect();
-    }
-    (0..most)
-        .map(|at| at * (all - 1) / (most - 1).max(1))
-        .collect()
-}
+mod many_writers;
+mod memory_use;
+mod paused_writer;
+mod resource_limits;
+pub(crate) mod statements;

@@ -5,14 +5,14 @@
 
 #![cfg(test)]
 
-mod attacks;
-mod directories;
+mod directory_bytes;
+mod directory_readers;
 mod interpreter;
-mod names;
+mod python_writes;
 mod rows;
 mod schemas;
 mod table;
-mod tree;
+mod tags_and_rollbacks;
 mod workbooks;
 
 use std::fs;

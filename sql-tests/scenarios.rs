@@ -5,21 +5,23 @@
 
 #![cfg(test)]
 
-mod at_once;
 mod backup;
-mod database;
-mod experiments;
-mod full;
-mod killed;
-mod memory;
-mod model;
+mod database_lost;
+mod disk_full;
+mod eight_writers;
+mod killed_writer;
+mod larger_than_memory;
+mod many_experiments;
 mod pipeline;
-mod stream;
+mod sensor;
+mod which_data;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::processes::child::{Child, Ended, Job};
+use crate::processes::child::Child;
+use crate::processes::ended::Ended;
+use crate::processes::job::Job;
 
 /// Waits until something has happened.
 async fn until(what: &str, mut happened: impl FnMut() -> bool) {

@@ -7,27 +7,27 @@
 #![cfg(test)]
 
 mod bucket;
-mod commit;
-mod conformance;
-mod copies;
-mod every;
-mod listen;
-mod parts;
+mod commit_answers;
+mod copy;
+mod every_server;
+mod fake_server;
+mod fake_server_conformance;
+mod fault_script;
+mod multipart_uploads;
 mod place;
-mod probe;
-pub(crate) mod program;
 mod protocol;
-mod races;
-mod reads;
+mod racing_conditions;
 mod request;
-mod script;
-mod storms;
+pub(crate) mod server_program;
+mod short_reads;
+mod store_probe;
+mod throttling;
 
 use atio::ErrorKind;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use crate::content::{row, rows};
+use crate::query::{row, rows};
 use crate::session::run;
 use place::Server;
 
@@ -66,10 +66,6 @@ macro_rules! on_every_server {
 use on_every_server;
 
 /// Whether there is time for the larger sizes.
-fn long() -> bool {
-    std::env::var_os("ATIO_LONG").is_some_and(|value| value == "1")
-}
-
 /// Stores tell the time in whole seconds, and an expiry asks them for it: what was committed
 /// in the present second is not old yet.
 async fn pass_a_second() {

@@ -14,6 +14,36 @@ use datafusion::object_store::memory::InMemory;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
+/// Runs each check on memory and on disk, on one thread and on several.
+macro_rules! on_every_place {
+    ($($check:ident),+ $(,)?) => { $(
+        mod $check {
+            use crate::session::Place;
+
+            #[tokio::test]
+            async fn on_memory() {
+                super::$check(Place::memory()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_memory_with_threads() {
+                super::$check(Place::memory()).await;
+            }
+
+            #[tokio::test]
+            async fn on_disk() {
+                super::$check(Place::disk()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_disk_with_threads() {
+                super::$check(Place::disk()).await;
+            }
+        }
+    )+ };
+}
+pub(crate) use on_every_place;
+
 /// Where the tables of a test are; several sessions can share one place.
 #[derive(Clone)]
 pub(crate) enum Place {

@@ -8,7 +8,7 @@ mod data;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::content::texts;
+use crate::query::texts;
 use data::QUERIES;
 
 /// The scale factor, and by how much the engine's thresholds are less than at scale factor 1.

@@ -2,20 +2,20 @@
 
 #![cfg(test)]
 
+mod atomicity;
 #[cfg(target_os = "linux")]
-mod memory;
-mod refused;
+mod memory_use;
+mod refusals;
 #[cfg(target_os = "linux")]
-mod temporary;
-mod whole;
+mod temporary_files;
 
 use std::io::Cursor;
 
 use calamine::{Data, Reader, Xlsx};
 use datafusion::prelude::SessionContext;
 
-use crate::content::{objects, on_every_place};
-use crate::session::{Place, run};
+use crate::objects::objects;
+use crate::session::{Place, on_every_place, run};
 
 on_every_place!(
     values_come_back_as_cells_of_their_kind,
@@ -214,7 +214,7 @@ async fn rows_of_several_partitions_are_in_one_sheet(place: Place) {
     let query = "SELECT value AS n FROM range(100000) WHERE value % 2 = 0 UNION ALL SELECT -1";
     let sql = statement(&place, query, "sheet_name 'Even numbers'");
     let counted = run(&ctx, &sql).await.unwrap();
-    assert_eq!(crate::content::texts(&counted), ["50001"]);
+    assert_eq!(crate::query::texts(&counted), ["50001"]);
 
     let all = sheets(only(&place, "x.xlsx").await.unwrap());
     assert_eq!(all.len(), 1);

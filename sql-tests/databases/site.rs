@@ -10,7 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use mysql_async::prelude::Queryable;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::programs::{self, PASSWORD, USER};
+use super::server_programs::{self, PASSWORD, USER};
 
 /// A database of a test's own.
 pub(crate) struct Site {
@@ -33,7 +33,7 @@ impl Site {
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
-        let address = tokio::task::spawn_blocking(programs::postgres)
+        let address = tokio::task::spawn_blocking(server_programs::postgres)
             .await
             .unwrap()?;
         let name = new_name();
@@ -52,7 +52,7 @@ impl Site {
     }
 
     pub(crate) async fn mariadb() -> Option<Self> {
-        let address = tokio::task::spawn_blocking(programs::mariadb)
+        let address = tokio::task::spawn_blocking(server_programs::mariadb)
             .await
             .unwrap()?;
         let name = new_name();

@@ -2,7 +2,7 @@
 
 use super::on_every_database;
 use super::site::{Kind, Site};
-use crate::content::{failure, rows};
+use crate::query::{failure, rows};
 use crate::session::run;
 
 on_every_database!(

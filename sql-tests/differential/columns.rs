@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use super::kinds::Kind;
+use super::column_types::Kind;
 use crate::random::Random;
 
 /// In which order values come.

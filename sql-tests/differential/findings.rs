@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use crate::content::rows;
+use crate::query::rows;
 use crate::session::Place;
 
 /// A session over memory in whose catalog tables are made.

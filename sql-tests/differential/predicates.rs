@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use super::kinds::{Class, Kind};
+use super::column_types::{Class, Kind};
 use crate::random::Random;
 use datafusion::arrow::datatypes::DataType;
 

@@ -8,7 +8,7 @@ use super::predicates::Predicate;
 use super::settings::Setting;
 use super::statements::Statement;
 use super::tables::{Change, Part, Table};
-use super::world::{Spoil, World};
+use super::twin_tables::{Spoil, World};
 
 /// Tables, settings and one query.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use super::kinds::{Class, Kind};
+use super::column_types::{Class, Kind};
 use super::predicates::{Operand, Predicate};
 use super::tables::Table;
 use crate::random::Random;

@@ -2,8 +2,8 @@
 
 #![cfg(test)]
 
+use super::column_types::Kind;
 use super::columns::Filling;
-use super::kinds::Kind;
 use super::settings::{self, Setting};
 use crate::random::Random;
 

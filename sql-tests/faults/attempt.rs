@@ -11,9 +11,9 @@ use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
 
 use super::call::{Call, Fault, Operation};
-use super::store::FaultStore;
-use super::verify::{Verdict, kind, query, session, sorted, verify, verify_next};
-use crate::content::texts;
+use super::fault_store::FaultStore;
+use super::invariants::{Verdict, kind, query, session, sorted, verify, verify_next};
+use crate::query::texts;
 use crate::session::run;
 
 /// Longer than any pause or deadline of a commit.

@@ -5,27 +5,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-/// What a call does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Operation {
-    Put,
-    /// A put that must not find anything there.
-    Create,
-    /// Begins a multipart upload.
-    Begin,
-    Part,
-    Complete,
-    Abort,
-    Get,
-    Head,
-    List,
-    /// One object of a listing.
-    Item,
-    /// A listing of one folder.
-    Folder,
-    Delete,
-    Copy,
-}
+pub(super) use crate::stores::hooked::Operation;
 
 /// One call, numbered from 1 in the order of arrival.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use datafusion::object_store::memory::InMemory;
 use datafusion::object_store::path::Path;
 
 use super::attempt::{Case, Rows, in_runtime, prepared, some};
-use super::verify::{EXPIRE_ALL, open};
+use super::invariants::{EXPIRE_ALL, open};
 
 const TABLE: &str = "root/t";
 const MANAGED: &str = "root/warehouse/public/s";

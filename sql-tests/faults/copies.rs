@@ -12,8 +12,8 @@ use datafusion::object_store::path::Path;
 use datafusion::prelude::SessionContext;
 
 use super::call::{Call, Fault, Operation};
-use super::store::FaultStore;
-use super::verify::{kind, session};
+use super::fault_store::FaultStore;
+use super::invariants::{kind, session};
 use crate::session::run;
 
 const TARGET: &str = "x/a.csv";

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use tokio::sync::Mutex;
 
 use super::call::Operation;
-use super::store::FaultStore;
+use super::fault_store::FaultStore;
 
 #[derive(Debug)]
 pub(super) struct FaultUpload {

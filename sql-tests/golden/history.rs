@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
-use crate::content::{failure, rows, texts};
+use crate::query::{failure, rows, texts};
 use crate::session::{Place, run};
 
 const COLUMNS: &str = "id BIGINT NOT NULL, flag BOOLEAN, i8 TINYINT, i16 SMALLINT, i32 INT, \

@@ -5,7 +5,8 @@ use std::fs;
 use datafusion::prelude::SessionContext;
 
 use super::{copy, golden, keep, new_place, opened, shape};
-use crate::content::{assert_same, failure, files, row, rows};
+use crate::objects::{assert_same, files};
+use crate::query::{failure, row, rows};
 use crate::session::Place;
 
 const GOLDEN: &str = "format-1-names";

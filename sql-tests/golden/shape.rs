@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::content::Objects;
+use crate::objects::Objects;
 
 /// By kind of object, the keys with their types: `added.files number`.
 pub(super) type Shapes = BTreeMap<String, BTreeSet<String>>;

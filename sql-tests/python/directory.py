@@ -2,9 +2,9 @@
 
 Usage: directory.py DIRECTORY UNTIL ROWS
 
-Every file has ROWS rows, and each of them says of which file it is (`n`). Prints one result: how
-often each library read, and the most files that it saw. Ends badly if a read fails, or meets a file
-with other rows.
+Once both have read, UNTIL.begun appears. Every file has ROWS rows, and each of them says of which
+file it is (`n`). Prints one result: how often each library read, and the most files that it saw.
+Ends badly if a read fails, or meets a file with other rows.
 """
 
 import json
@@ -36,6 +36,7 @@ while True:
             assert rows in row, (read.__name__, row)
         reads, most = seen.get(read.__name__, (0, 0))
         seen[read.__name__] = (reads + 1, max(most, len(found)))
+    until.with_suffix(".begun").touch()
     if over:
         break
 print("RESULT " + json.dumps(seen))

@@ -7,9 +7,9 @@ use datafusion::prelude::SessionContext;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::directory_bytes::Tree;
 use super::interpreter::Python;
 use super::rows::Rows;
-use super::tree::Tree;
 
 pub(super) struct Table {
     python: &'static Python,

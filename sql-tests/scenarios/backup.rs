@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::content::{failure, row, rows};
 use crate::files::{copy, marked, numbers};
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
 use crate::processes::leftovers::copy_all;
+use crate::query::{failure, row, rows};
 use crate::session::session_at;
 
 /// Rows of each version.

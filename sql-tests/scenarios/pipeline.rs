@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use atio::Marker;
 
 use super::*;
-use crate::content::{row, rows};
 use crate::files::{crc32c, marked, numbers};
-use crate::processes::child::{Act, When};
+use crate::processes::job::{Act, When};
+use crate::query::{row, rows};
 use crate::session::session_at;
 
 /// Looks at a file as a step does that waits for its marker: the rows, if they are complete.

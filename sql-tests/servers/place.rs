@@ -17,11 +17,11 @@ use hyper::{Method, StatusCode};
 use url::Url;
 
 use super::bucket::Bucket;
-use super::listen::{Behind, Listener, send};
-use super::program::{Program, given};
+use super::fake_server::{Behind, Listener, send};
+use super::fault_script::{Fault, Script};
 use super::protocol::{Dialect, texts};
 use super::request::{Kind, Request};
-use super::script::{Fault, Script};
+use super::server_program::{Program, given};
 
 /// What installs the programs.
 const INSTALLER: &str = ".ci/servers";

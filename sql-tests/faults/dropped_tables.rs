@@ -1,0 +1,382 @@
+//! Tables that are dropped, dropped and made again, or expired at any request of a statement:
+//! right rows, or an error that says so. Never that anything is damaged, or that the storage
+//! failed.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use atio::{AtioCatalog, ErrorKind};
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::local::LocalFileSystem;
+use datafusion::object_store::memory::InMemory;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::FutureExt;
+use tokio::runtime::Runtime;
+use url::Url;
+
+use super::call::{Fault, Operation};
+use super::fault_store::FaultStore;
+use super::invariants::kind;
+use crate::long_form::long;
+use crate::query::{rows, texts};
+use crate::session::run;
+
+/// What somebody else does meanwhile, and which rows there are after it.
+struct Meanwhile {
+    statements: &'static [&'static str],
+    rows: Option<&'static [&'static str]>,
+}
+
+const DROP: Meanwhile = Meanwhile {
+    statements: &["DROP TABLE w.public.t"],
+    rows: None,
+};
+
+const REPLACE: Meanwhile = Meanwhile {
+    statements: &[
+        "DROP TABLE w.public.t",
+        "CREATE TABLE w.public.t AS SELECT arrow_cast(77, 'Int64') AS a",
+    ],
+    rows: Some(&["77"]),
+};
+
+const EXPIRE: Meanwhile = Meanwhile {
+    statements: &[
+        "INSERT OVERWRITE w.public.t VALUES (50)",
+        "SELECT count(*) FROM expire_snapshots('w.public.t', keep_for => INTERVAL '0 days', dry_run => false)",
+    ],
+    rows: Some(&["50"]),
+};
+
+const BEFORE: &[&str] = &["1", "2", "3", "4"];
+
+/// A statement on `{t}`, and the rows that it may give; None if they are not looked at.
+type Statement = (&'static str, Option<&'static [&'static [&'static str]]>);
+
+const STATEMENTS: &[Statement] = &[
+    ("SELECT a FROM {t}", Some(&[BEFORE, &["77"], &["50"]])),
+    (
+        "SELECT a FROM w.public.t",
+        Some(&[BEFORE, &["77"], &["50"]]),
+    ),
+    (
+        "SELECT a FROM {t} WHERE a > 3",
+        Some(&[&["4"], &["77"], &["50"]]),
+    ),
+    ("SELECT count(*) FROM {t}", Some(&[&["4"], &["1"]])),
+    ("SELECT sum(a) FROM {t}", Some(&[&["10"], &["77"], &["50"]])),
+    (
+        "SELECT a FROM atio_table('{t}', version => 1)",
+        Some(&[&["1", "2"], &["77"]]),
+    ),
+    (
+        "SELECT a FROM atio_table('{t}', tag => 'best')",
+        Some(&[&["1", "2"]]),
+    ),
+    ("SELECT operation FROM atio_history('{t}')", None),
+    ("SELECT path FROM atio_files('{t}')", None),
+    ("SELECT tag FROM atio_tags('{t}')", Some(&[&["best"], &[]])),
+    ("SELECT source FROM atio_sources('{t}')", None),
+    ("INSERT INTO {t} VALUES (9)", None),
+    ("INSERT OVERWRITE {t} SELECT a + 10 FROM {t}", None),
+    (
+        "SELECT version FROM atio_tag('{t}', tag => 'new', version => 2)",
+        None,
+    ),
+    ("SELECT version FROM atio_untag('{t}', tag => 'best')", None),
+    (
+        "SELECT version FROM atio_rollback('{t}', version => 1)",
+        None,
+    ),
+    (
+        "SELECT path FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days', dry_run => false)",
+        None,
+    ),
+    (
+        "SELECT path FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days')",
+        None,
+    ),
+    ("CREATE TABLE w.public.c AS SELECT a FROM {t}", None),
+];
+
+const CONTENT: &str = "SELECT a FROM w.public.t";
+
+/// The rows that a table must have after `sql` was done, which met the rows `before`, and `rows`
+/// after that: what was not yet written then is among them.
+fn written(sql: &str, before: &[String], rows: &[&str]) -> Vec<String> {
+    let is_done = |row: &str| before.iter().any(|before| before == row);
+    let mut numbers: Vec<i64> = rows.iter().map(|row| row.parse().unwrap()).collect();
+    if sql.starts_with("INSERT INTO") && !is_done("9") {
+        numbers.push(9);
+    } else if sql.starts_with("INSERT OVERWRITE") && !is_done("11") {
+        numbers.iter_mut().for_each(|number| *number += 10);
+    } else if sql.contains("atio_rollback") && before != ["1", "2"] && rows == ["50"] {
+        numbers = vec![1, 2];
+    }
+    let mut rows: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    // As the rows of an answer are compared.
+    rows.sort();
+    rows
+}
+
+/// Words that are not true of a table that somebody dropped.
+const UNTRUE: [&str; 6] = [
+    "damage",
+    "missing",
+    "failed",
+    "cannot be read",
+    "No such file",
+    "unknown",
+];
+
+#[derive(Clone)]
+enum World {
+    Memory(Arc<InMemory>),
+    Disk(Arc<tempfile::TempDir>),
+}
+
+impl World {
+    fn root(&self) -> String {
+        match self {
+            World::Memory(_) => "memory://test/root".to_owned(),
+            World::Disk(at) => at
+                .path()
+                .canonicalize()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        }
+    }
+
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        match self {
+            World::Memory(store) => Arc::clone(store) as _,
+            World::Disk(_) => Arc::new(LocalFileSystem::new()),
+        }
+    }
+
+    fn session(&self, store: Arc<dyn ObjectStore>) -> SessionContext {
+        let config = SessionConfig::new().with_target_partitions(1);
+        let ctx = SessionContext::new_with_config(config);
+        let url = match self {
+            World::Memory(_) => "memory://test/",
+            World::Disk(_) => "file:///",
+        };
+        ctx.register_object_store(&Url::parse(url).unwrap(), store);
+        atio::register(&ctx).unwrap();
+        let catalog = AtioCatalog::open(&ctx, &format!("{}/warehouse", self.root())).unwrap();
+        ctx.register_catalog("w", Arc::new(catalog));
+        ctx
+    }
+
+    fn new(disk: bool) -> Self {
+        match disk {
+            true => World::Disk(Arc::new(tempfile::tempdir().unwrap())),
+            false => World::Memory(Arc::default()),
+        }
+    }
+
+    /// The same tables in a place of its own.
+    fn copy(&self) -> Self {
+        match self {
+            World::Memory(store) => World::Memory(Arc::new(store.fork())),
+            World::Disk(at) => {
+                let copy = tempfile::tempdir().unwrap();
+                copy_below(at.path(), copy.path());
+                World::Disk(Arc::new(copy))
+            }
+        }
+    }
+
+    /// Makes the table, in versions 0 to 3 and with a tag.
+    async fn prepare(&self) {
+        if let World::Disk(at) = self {
+            std::fs::create_dir_all(at.path().join("warehouse")).unwrap();
+        }
+        let ctx = self.session(self.store());
+        for sql in [
+            "CREATE TABLE w.public.t (a BIGINT)",
+            "INSERT INTO w.public.t VALUES (1), (2)",
+            "INSERT INTO w.public.t VALUES (3)",
+            "INSERT INTO w.public.t VALUES (4)",
+            "SELECT * FROM atio_tag('w.public.t', tag => 'best', version => 1)",
+        ] {
+            rows(&ctx, sql).await;
+        }
+    }
+}
+
+fn copy_below(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        let copy = to.join(name);
+        if path.is_dir() {
+            std::fs::create_dir_all(&copy).unwrap();
+            copy_below(&path, &copy);
+        } else {
+            std::fs::copy(&path, &copy).unwrap();
+        }
+    }
+}
+
+/// Runs `sql` while somebody else does `meanwhile` at its call with the number `at`; false if
+/// it makes no such call. `world` is prepared.
+async fn check(
+    world: &World,
+    (sql, gives): Statement,
+    meanwhile: &'static Meanwhile,
+    at: u64,
+) -> Result<bool, String> {
+    let store = FaultStore::new(world.store());
+    let ctx = world.session(Arc::new(store.clone()));
+    let open = format!(
+        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}/warehouse/public/t'",
+        world.root()
+    );
+    rows(&ctx, &open).await;
+    let other = world.session(world.store());
+    let count = Arc::new(AtomicU64::new(0));
+    let calls = Arc::clone(&count);
+    let met = Arc::new(Mutex::new(Vec::new()));
+    let before = Arc::clone(&met);
+    store.direct(move |call| {
+        if call.operation == Operation::Item {
+            return futures::future::ready(Fault::None).boxed();
+        }
+        let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let (other, before) = (other.clone(), Arc::clone(&before));
+        async move {
+            if number == at {
+                *before.lock().unwrap() = rows(&other, CONTENT).await;
+                for sql in meanwhile.statements {
+                    rows(&other, sql).await;
+                }
+            }
+            Fault::None
+        }
+        .boxed()
+    });
+    let filled = sql.replace("{t}", "t");
+    let ended = run(&ctx, &filled).await;
+    if count.load(Ordering::SeqCst) < at {
+        return Ok(false);
+    }
+    let done = ended.is_ok();
+    match ended {
+        Ok(batches) => {
+            let found = texts(&batches);
+            if let Some(gives) = gives
+                && !gives.iter().any(|rows| found == *rows)
+            {
+                return Err(format!("it gives {found:?}"));
+            }
+            if let Some(untrue) = found.iter().find(|row| row.contains("damage")) {
+                return Err(format!("it gives {untrue}"));
+            }
+        }
+        Err(error) => {
+            let said = error.strip_backtrace();
+            if let Some(untrue) = UNTRUE.iter().find(|words| said.contains(*words)) {
+                return Err(format!("it says '{untrue}' ({:?}): {said}", kind(&error)));
+            }
+            match kind(&error) {
+                Some(
+                    ErrorKind::TableNotFound
+                    | ErrorKind::SchemaChanged
+                    | ErrorKind::VersionExpired
+                    | ErrorKind::Conflict,
+                ) => {}
+                // A table that was made again has numbers of its own.
+                Some(ErrorKind::VersionNotFound) if meanwhile.rows.is_some() => {}
+                None if said.contains("not found") => {}
+                kind => return Err(format!("{kind:?}: {said}")),
+            }
+        }
+    }
+    let fresh = world.session(world.store());
+    let left = run(&fresh, CONTENT).await;
+    match (left, meanwhile.rows) {
+        (Err(_), None) => Ok(true),
+        (Ok(batches), Some(rows)) => {
+            let expected = match done {
+                true => written(sql, &met.lock().unwrap(), rows),
+                false => rows.iter().map(ToString::to_string).collect(),
+            };
+            match texts(&batches) {
+                found if found == expected => Ok(true),
+                found => Err(format!("it left {found:?}, and not {expected:?}")),
+            }
+        }
+        (Ok(batches), None) => Err(format!("it left {:?}", texts(&batches))),
+        (Err(error), Some(_)) => Err(format!("it left {error}")),
+    }
+}
+
+fn runtime(disk: bool) -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(!disk).build().unwrap()
+}
+
+fn sweep(meanwhile: &'static Meanwhile, disk: bool) {
+    let prepared = World::new(disk);
+    runtime(disk).block_on(prepared.prepare());
+    let mut wrong = BTreeSet::new();
+    let mut checked = 0;
+    // Every third request, unless the long form is asked for.
+    let step = if long() { 1 } else { 3 };
+    for (first, statement) in STATEMENTS.iter().enumerate() {
+        for at in (1 + (first % step) as u64..).step_by(step) {
+            let world = prepared.copy();
+            match runtime(disk).block_on(check(&world, *statement, meanwhile, at)) {
+                Ok(true) => checked += 1,
+                Ok(false) => break,
+                Err(what) => drop(wrong.insert(format!("{} at {at}: {what}", statement.0))),
+            }
+        }
+    }
+    println!("{checked} passed");
+    let wrong: Vec<_> = wrong.into_iter().collect();
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn table_that_is_dropped_on_a_store_at_any_request_is_told_as_dropped() {
+    sweep(&DROP, false);
+}
+
+#[test]
+fn table_that_is_dropped_on_a_disk_at_any_request_is_told_as_dropped() {
+    sweep(&DROP, true);
+}
+
+#[test]
+fn table_that_is_made_again_on_a_store_at_any_request_is_told_from_the_old_one() {
+    sweep(&REPLACE, false);
+}
+
+#[test]
+fn table_that_is_made_again_on_a_disk_at_any_request_is_told_from_the_old_one() {
+    sweep(&REPLACE, true);
+}
+
+#[test]
+fn version_that_expires_on_a_store_at_any_request_is_told_as_expired() {
+    sweep(&EXPIRE, false);
+}
+
+#[test]
+fn version_that_expires_on_a_disk_at_any_request_is_told_as_expired() {
+    sweep(&EXPIRE, true);
+}

@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use atio_core::log::CommitOptions;
 use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, Result as AtioResult};
 use crate::spelling::is_close;
-use atio_core::log::CommitOptions;
 
 const PREFIX: &str = "atio";
 const MESSAGE: &str = "message";

@@ -127,7 +127,7 @@ async fn files_are_added_whole_to_a_directory_that_another_writer_replaces_meanw
         let to = place.text("out");
         let sql = |writer: i64, options: &str| {
             let from = 1000 * writer;
-            append::dealt_to(20, from, from + 39, &to, "csv", options)
+            add_to_directory::dealt_to(20, from, from + 39, &to, "csv", options)
         };
         rows(&session(2), &sql(1, "")).await;
         let mut writers = JoinSet::new();
@@ -159,7 +159,7 @@ async fn files_are_added_whole_to_a_directory_that_another_writer_replaces_meanw
 async fn files_of_a_program_that_keeps_making_them_in_the_directory_stay() {
     let place = Arc::new(Place::new());
     let to = place.text("out");
-    rows(&session(2), &append::dealt(1, 10, &to, "csv", "")).await;
+    rows(&session(2), &add_to_directory::dealt(1, 10, &to, "csv", "")).await;
     let over = Arc::new(AtomicBool::new(false));
     let others = {
         let (over, place) = (Arc::clone(&over), Arc::clone(&place));
@@ -177,17 +177,20 @@ async fn files_of_a_program_that_keeps_making_them_in_the_directory_stay() {
     };
     let ctx = session(2);
     for round in 1..=20 {
-        let added = append::dealt(10 * round + 1, 10 * round + 10, &to, "csv", "");
+        let added = add_to_directory::dealt(10 * round + 1, 10 * round + 10, &to, "csv", "");
         assert_eq!(row(&ctx, &added).await, "10");
         let fails = format!(
             "COPY (SELECT 1 / (value - 3000) AS i, value % 3 AS m FROM generate_series(1, 3000)) \
              TO '{to}' STORED AS csv PARTITIONED BY (m)"
         );
-        crate::content::failure(&ctx, &fails).await;
+        crate::query::failure(&ctx, &fails).await;
     }
     over.store(true, Ordering::Relaxed);
     let made = others.await.unwrap();
     let all = 210 + made;
-    assert_eq!(append::counted(&to, "csv").await, format!("{all}|{all}"));
+    assert_eq!(
+        add_to_directory::counted(&to, "csv").await,
+        format!("{all}|{all}")
+    );
     assert_eq!(place.names(), ["out"]);
 }

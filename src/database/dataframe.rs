@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atio_core::progress::Listener;
 use datafusion::error::Result;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::DataFrame;
@@ -11,7 +12,6 @@ use super::name::TableName;
 use super::report::Report;
 use super::write::{IfExists, Write};
 use crate::estimate::expected_rows;
-use atio_core::progress::Listener;
 
 /// Writes the rows of a query to a table of a database, all of them or none, and returns how
 /// many they were.

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use atio_core::progress::{Listener, Reporter, Step};
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -14,7 +15,6 @@ use tracing::Span;
 
 use super::connection::Connection;
 use super::write::Write;
-use atio_core::progress::{Listener, Reporter, Step};
 
 /// To whom a write is told, and what is known of it.
 pub(super) struct Report {

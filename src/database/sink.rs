@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::progress::Listener;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::sink::DataSink;
 use datafusion::error::Result;
@@ -15,8 +16,6 @@ use super::registry::Place;
 use super::report::{Report, Times};
 use super::write::{IfExists, Write};
 use crate::settings::CommitSettings;
-use atio_core::progress::Listener;
-use atio_core::progress::Listener;
 
 /// Writes a stream of rows into a table of a database.
 #[derive(Debug)]

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+use atio_core::storage::{blocking, step, sync_folder};
+
 use super::aside::Aside;
 use super::content::{Content, Hash};
 use super::marker::Marker;
@@ -12,7 +14,6 @@ use super::publish::exchange;
 use super::remote::copy;
 use super::target::{LocalTarget, StoreTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
-use atio_core::storage::{blocking, step, sync_folder};
 
 /// Puts the backup of `target` in its place; true if what was there is the backup now.
 ///

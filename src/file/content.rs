@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use atio_core::format::Checksum;
 use object_store::PutPayload;
 use sha2::{Digest as _, Sha256};
-
-use atio_core::format::Checksum;
 
 /// How the content of what was written is known again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

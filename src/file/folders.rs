@@ -4,8 +4,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::target::LocalTarget;
 use atio_core::storage::{Durability, make_all};
+
+use super::target::LocalTarget;
 
 /// How often a directory that was made may be taken away before it is used.
 const TRIES: usize = 16;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use atio_core::storage::{Durability, cannot_write, explain, step, sync_folder};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, PutOptions, PutPayload, PutResult, Result};
 use parking_lot::Mutex;
@@ -18,7 +19,6 @@ use super::held::{Held, Upload, give_up};
 use super::shape::Shape;
 use super::unnamed;
 use crate::error::ErrorKind;
-use atio_core::storage::{Durability, cannot_write, explain, step, sync_folder};
 
 /// What the target is called in the store that the engine's writers are given.
 pub(crate) const OUT: &str = "out";

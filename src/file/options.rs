@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use atio_core::log::OpenOptions;
+use atio_core::storage::Durability;
+
 use super::content::Hash;
 use super::shape::Shape;
 use crate::error::{Error, Result};
-use atio_core::log::OpenOptions;
-use atio_core::storage::Durability;
 
 /// In SQL an option of atio may begin with this.
 const PREFIX: &str = "atio.";

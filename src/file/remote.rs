@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use atio_core::storage::{explain, is_refused, is_taken};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -17,7 +18,6 @@ use super::publish::{Published, already_there, no_marker};
 use super::shape::Shape;
 use super::target::{StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
-use atio_core::storage::{explain, is_refused, is_taken};
 
 /// What became of an object whose last step was taken.
 enum Completed {

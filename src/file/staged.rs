@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use atio_core::storage::{rename_new, step};
+
 use super::names;
 use super::target::LocalTarget;
 use super::unnamed;
-use atio_core::storage::{rename_new, step};
 
 /// How often a name may be taken away between making and locking it.
 const TRIES: usize = 16;

@@ -5,6 +5,7 @@ use std::path::Path as LocalPath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::storage::{LocalUpload, blocking};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -14,7 +15,6 @@ use object_store::{
 
 use super::intake::{Intake, Name, Opened, Place, generic, written};
 use super::upload::{Inside, IntakeUpload};
-use atio_core::storage::{LocalUpload, blocking};
 
 #[async_trait]
 impl ObjectStore for Intake {

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use atio_core::format::layout::{self, Kind};
+use atio_core::storage::Objects;
+
 use super::marker::Marker;
 use super::names;
 use super::shape::Shape;
 use crate::error::{Error, ErrorKind, Result};
-use atio_core::format::layout::{self, Kind};
-use atio_core::storage::Objects;
 
 /// How long to wait for others that publish in the same directory.
 const PATIENCE: Duration = Duration::from_secs(60);

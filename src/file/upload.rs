@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::storage::{LocalUpload, blocking};
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use parking_lot::Mutex;
 
 use super::content::Tally;
 use super::held::Upload;
 use super::intake::{Intake, generic, written};
-use atio_core::storage::{LocalUpload, blocking};
 
 /// Counts the parts of one file on their way.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use atio_core::storage::blocking;
 use chrono::Utc;
 use object_store::ObjectStore;
 
@@ -19,7 +20,6 @@ use super::shape::Shape;
 use super::staged::{StagedFile, StagedFolder};
 use super::target::{LocalTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
-use atio_core::storage::blocking;
 
 /// How often a directory that was made may be taken away before something is made in it.
 const TRIES: usize = 16;

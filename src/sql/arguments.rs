@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use atio_core::format::Version;
 use chrono::{DateTime, Months, Utc};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -14,7 +15,6 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr};
 
 use crate::error::{Error, Result as AtioResult};
-use atio_core::format::Version;
 
 /// The values that one call gives, by the names of the function's parameters.
 pub(super) struct Arguments {

@@ -1,10 +1,10 @@
 //! Describing the commit of one statement from Rust.
 
+use atio_core::log::CommitOptions;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 
 use crate::settings::CommitSettings;
-use atio_core::log::CommitOptions;
 
 /// A session with the tables and settings of `ctx` whose next commit carries `options`.
 ///

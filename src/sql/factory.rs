@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::log::NewTable;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::error::Result;
@@ -14,7 +15,6 @@ use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::table::{AtioTable, TableOptions};
-use atio_core::log::NewTable;
 
 #[derive(Debug)]
 pub(super) struct AtioTableFactory;

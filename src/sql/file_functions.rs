@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use atio_core::storage::blocking;
 use datafusion::arrow::array::{BooleanArray, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -16,7 +17,6 @@ use super::produced;
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::file::{self, Leftover};
-use atio_core::storage::blocking;
 
 /// The functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

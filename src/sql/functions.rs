@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use atio_core::format::Version;
+use atio_core::log::{Expiry, ExpiryRow, Table};
+use atio_core::progress::Listener;
 use chrono::Utc;
 use datafusion::arrow::array::{BooleanArray, Int64Array, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,9 +19,6 @@ use super::wait::wait;
 use super::{history, sources, tags};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::AtioTable;
-use atio_core::format::Version;
-use atio_core::log::{Expiry, ExpiryRow, Table};
-use atio_core::progress::Listener;
 
 /// Seven days.
 const KEEP_FOR_US: i64 = 7 * 86_400_000_000;

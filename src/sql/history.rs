@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use atio_core::format::Totals;
+use atio_core::log::HistoryEntry;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, ListBuilder, MapBuilder, StringArray, StringBuilder,
     TimestampMicrosecondArray, UInt64Array,
@@ -14,8 +16,6 @@ use datafusion::error::Result;
 use super::produced::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::AtioTable;
-use atio_core::format::Totals;
-use atio_core::log::HistoryEntry;
 
 /// The provider of the history of `table`.
 pub(super) fn provider(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

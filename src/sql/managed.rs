@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path as LocalPath;
 use std::sync::{Arc, Weak};
 
+use atio_core::format::Operation;
+use atio_core::log::{NewTable, OpenOptions, Table};
+use atio_core::storage::{RemoteStore, explain, sync_rename};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
@@ -22,9 +25,6 @@ use super::stores::store;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::settings::CommitSettings;
 use crate::table::{AtioTable, append_rows};
-use atio_core::format::Operation;
-use atio_core::log::{NewTable, OpenOptions, Table};
-use atio_core::storage::{RemoteStore, explain, sync_rename};
 
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;

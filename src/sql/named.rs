@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atio_core::log::OpenOptions;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
@@ -12,7 +13,6 @@ use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, Result};
 use crate::table::AtioTable;
-use atio_core::log::OpenOptions;
 
 /// Finds the table that `text` names, for `asker`, which messages begin with.
 ///

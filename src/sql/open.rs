@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use atio_core::log::{OpenOptions, Table};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,7 +15,6 @@ use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::Result;
 use crate::table::AtioTable;
-use atio_core::log::{OpenOptions, Table};
 
 /// Shares handles, and so what they remember, between all names of a table.
 #[derive(Debug, Default)]

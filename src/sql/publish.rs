@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use atio_core::progress::{Listener, Reporter, Step};
 use datafusion::arrow::array::UInt64Array;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -40,7 +41,6 @@ use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Marking, Reserve, Shape, Written};
 use crate::settings::CommitSettings;
 use crate::table::{check_output, without_panic};
-use atio_core::progress::{Listener, Reporter, Step};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";

@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
+use atio_core::storage::{explain, make_folders};
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::leftovers::{CREATING, DROPPING, remove_leftovers};
 use super::managed::{Warehouse, check_name};
 use super::policy::Access;
 use crate::error::{Error, ErrorKind, Result};
-use atio_core::storage::{explain, make_folders};
 
 /// Marks a directory as a schema where a store has no directories.
 const SCHEMA_MARKER: &str = ".atio_schema";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use atio_core::log::{Position, Table};
 use datafusion::arrow::array::{StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
@@ -10,8 +11,6 @@ use datafusion::error::Result;
 use super::function::Function;
 use super::produced::{self, batch};
 use crate::table::AtioTable;
-use atio_core::log::{Position, Table};
-use atio_core::log::{Position, Table};
 
 /// The sources that the newest version knows: streams, and loads that have not ended. A load that
 /// an overwrite ended has no position.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use atio_core::log::{Mark, Target};
 use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
@@ -14,7 +15,6 @@ use super::produced::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::table::AtioTable;
-use atio_core::log::{Mark, Target};
 
 /// The tags of a table.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use atio_core::storage::{Durability, Objects, RemoteStore};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
 use url::Url;
@@ -12,7 +13,6 @@ use super::policy::{Access, AtioPolicy};
 use super::stores;
 use crate::error::{Error, Result};
 use crate::file::{LocalTarget, Shape, StoreTarget, Target};
-use atio_core::storage::{Durability, Objects, RemoteStore};
 
 /// Where COPY is to write. Nothing was looked for there yet.
 #[derive(Debug, Clone)]

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::prelude::SessionContext;
-
 use atio_core::progress::{Listener, Progress};
+use datafusion::prelude::SessionContext;
 
 /// Calls `report` as every write of the session's later statements goes on: inserts into
 /// tables and databases, `COPY`, what [`write`](crate::write()) and

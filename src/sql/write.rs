@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use atio_core::storage::Durability;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::dataframe::DataFrame;
@@ -19,7 +20,6 @@ use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, Result as AtioResult};
 use crate::file::{self, Existing, FileOptions, Hash, Marking};
-use atio_core::storage::Durability;
 
 /// How [`write`](write()) writes.
 #[derive(Debug, Clone)]

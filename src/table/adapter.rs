@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use atio_core::format::TableSchema;
+use atio_core::format::schema::{FIELD_ID, PANDAS, SchemaField};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -11,9 +13,6 @@ use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 use datafusion::physical_plan::PhysicalExpr;
-
-use atio_core::format::TableSchema;
-use atio_core::format::schema::{FIELD_ID, PANDAS, SchemaField};
 
 /// Maps the columns of a table version to those of a file.
 ///

@@ -1,5 +1,8 @@
 //! One INSERT: a version, or one for each chunk of its rows.
 
+use atio_core::format::Version;
+use atio_core::log::{Advance, CommitOptions, Committed, Position};
+use atio_core::progress::Step;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -9,10 +12,7 @@ use super::row_sum::RowSum;
 use super::target::Target;
 use super::version_writer::{Staged, VersionWriter};
 use super::writing::Writing;
-use crate::error::{Error, ErrorKind, Result as AtioResult};
-use atio_core::format::Version;
-use atio_core::log::{Advance, CommitOptions, Committed, Position};
-use atio_core::progress::Step;
+use crate::error::{self, Error, ErrorKind, Result as AtioResult};
 
 /// The property of each version of a load that has a key and several versions: the key.
 const LOAD_KEY: &str = "atio.load";

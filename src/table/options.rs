@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use atio_core::log::OpenOptions;
 use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
 use super::engine_settings::parse_compression;
 use crate::error::{Error, Result};
 use crate::spelling::is_close;
-use atio_core::log::OpenOptions;
 
 /// In SQL every option of atio begins with this.
 const PREFIX: &str = "atio.";

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use atio_core::log::{Snapshot, Table};
 use tokio::sync::OnceCell;
 
 use crate::error::Result;
-use atio_core::log::{Snapshot, Table};
 
 /// The version of a table that one statement reads, and on which it writes.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use atio_core::log::{Snapshot, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DFSchemaRef, SchemaExt};
@@ -25,7 +26,6 @@ use super::target::Target;
 use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::estimate::expected_rows;
-use atio_core::log::{Snapshot, Table};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
 ///

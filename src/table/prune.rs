@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use atio_core::format::stats::{Bound, ColumnStats};
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::Snapshot;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
@@ -11,9 +14,6 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 use super::statistics::{column, scalar};
-use atio_core::format::stats::{Bound, ColumnStats};
-use atio_core::format::{FileEntry, Manifest};
-use atio_core::log::Snapshot;
 use datafusion::catalog::Session;
 
 /// A data file and the manifest that lists it.

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use atio_core::format::Version;
+use atio_core::log::{Table, Unreadable};
 use bytes::Bytes;
 use datafusion::common::Result;
 use datafusion::common::stats::Precision;
@@ -26,8 +28,6 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::bounds::{NanFree, without_misleading};
-use atio_core::format::Version;
-use atio_core::log::{Table, Unreadable};
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
 ///

@@ -1,12 +1,12 @@
 //! A checksum over rows, by which a load that goes on knows them again.
 
+use atio_core::format::Checksum;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
 
 use crate::error::{Error, Result as AtioResult};
-use atio_core::format::Checksum;
 
 /// The running checksum over rows: their values and their order, not their batches.
 pub(super) struct RowSum {

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::{Snapshot, Table};
 use chrono::DateTime;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
@@ -28,8 +30,6 @@ use super::reader::CheckedReaderFactory;
 use super::source::AtioSource;
 use super::statistics;
 use crate::error::Error;
-use atio_core::format::{FileEntry, Manifest};
-use atio_core::log::{Snapshot, Table};
 
 /// What a scan is asked for.
 pub(super) struct Request<'a> {

@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::format::Operation;
+use atio_core::log::{CommitOptions, Table};
+use atio_core::progress::{Listener, Reporter};
+use atio_core::storage::Durability;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
@@ -18,17 +22,6 @@ use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::settings::CommitSettings;
-use atio_core::format::Operation;
-use atio_core::format::{FileEntry, Operation};
-use atio_core::log::{
-    Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Table, Transaction,
-    stats_columns,
-};
-use atio_core::log::{CommitOptions, Table};
-use atio_core::progress::{Listener, Reporter};
-use atio_core::progress::{Listener, Reporter, Step};
-use atio_core::storage::Durability;
-use atio_core::storage::Durability;
 
 /// Appends rows that are in memory as one version, which carries `options`.
 pub(crate) async fn append_rows(

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
+use atio_core::format::stats::{Bound, ColumnStats, Value, from_hex};
+use atio_core::format::{FileEntry, Manifest, TableSchema};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
-
-use atio_core::format::stats::{Bound, ColumnStats, Value, from_hex};
-use atio_core::format::{FileEntry, Manifest, TableSchema};
 
 /// The engine adds the sizes of columns, files and tables up without looking for the largest
 /// number, so those that are out of all proportion are unknown.

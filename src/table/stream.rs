@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atio_core::format::Version;
+use atio_core::log::{
+    Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
+};
+use atio_core::progress::{Listener, Reporter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::SchemaExt;
@@ -20,12 +25,7 @@ use super::provider::AtioTable;
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
-use crate::error::{Error, ErrorKind, Result};
-use atio_core::format::Version;
-use atio_core::log::{
-    Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
-};
-use atio_core::progress::{Listener, Reporter};
+use crate::error::{self, Error, ErrorKind, Result};
 
 /// How many batches wait while others are committed.
 const WAITING: usize = 1;

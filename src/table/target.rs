@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use atio_core::log::{Snapshot, Table};
+
 use super::options::TableOptions;
 use crate::error::Result;
-use atio_core::log::{Snapshot, Table};
 
 /// What a statement writes to, and how.
 #[derive(Debug)]

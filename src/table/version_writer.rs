@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use atio_core::format::FileEntry;
+use atio_core::log::{
+    Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Transaction,
+    stats_columns,
+};
+use atio_core::progress::{Reporter, Step};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
@@ -26,12 +32,6 @@ use super::nan::NanWatch;
 use super::target::Target;
 use super::writing::Writing;
 use crate::error::Error;
-use atio_core::format::FileEntry;
-use atio_core::log::{
-    Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Transaction,
-    stats_columns,
-};
-use atio_core::progress::{Reporter, Step};
 
 /// Where a transaction's writers find its staging area.
 const STAGING_URL: &str = "atio-staging://transaction/";

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use atio_core::progress::Reporter;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
-
-use atio_core::progress::Reporter;
 
 /// One statement that writes: where it runs, and who looks on.
 pub(super) struct Writing<'a> {

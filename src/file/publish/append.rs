@@ -18,6 +18,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use atio_core::storage::{step, sync_folder};
+
 use super::error::{no_marker, not_durable};
 use super::marking::{self, Marking};
 use super::sync::sync;
@@ -29,7 +31,6 @@ use crate::file::options::{self, FileOptions};
 use crate::file::staged::{StagedFolder, name_new, remove};
 use crate::file::target::{LocalTarget, walk};
 use crate::file::unnamed;
-use atio_core::storage::{step, sync_folder};
 
 /// Adds the files of `staged` to the directory that is there.
 pub(super) fn publish(

@@ -3,6 +3,8 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 
+use atio_core::storage::step;
+
 use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
 use super::sync::{sync, sync_file};
@@ -13,7 +15,6 @@ use crate::file::names;
 use crate::file::options::FileOptions;
 use crate::file::staged::{StagedFile, remove};
 use crate::file::target::LocalTarget;
-use atio_core::storage::step;
 
 /// Calls `staged` as the target is called, in place of `old`, and puts its marker in place.
 pub(super) fn publish(

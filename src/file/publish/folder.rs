@@ -4,6 +4,8 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 
+use atio_core::storage::step;
+
 use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
 use super::sync::{sync, sync_file};
@@ -14,7 +16,6 @@ use crate::file::names;
 use crate::file::options::FileOptions;
 use crate::file::staged::{StagedFolder, name_new, remove};
 use crate::file::target::LocalTarget;
-use atio_core::storage::step;
 
 /// Calls `staged` as the target is called, exchanged with `old` if that is there, and puts its
 /// marker in place.

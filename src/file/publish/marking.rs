@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use atio_core::storage::step;
+
 use super::sync::{sync, sync_file};
 use crate::error::{Error, Result};
 use crate::file::aside::Aside;
@@ -11,7 +13,6 @@ use crate::file::marker::Marker;
 use crate::file::options::{self, FileOptions};
 use crate::file::staged::StagedFile;
 use crate::file::target::LocalTarget;
-use atio_core::storage::step;
 
 /// A marker that is written, durably, and has no name yet.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::file::options::FileOptions;
 use atio_core::storage::{Durability, step, sync_folder};
+
+use crate::file::options::FileOptions;
 
 /// Makes the bytes of a file durable.
 pub(super) fn sync_file(file: &File, path: &Path, options: &FileOptions) -> io::Result<()> {

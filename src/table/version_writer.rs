@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use atio_core::format::FileEntry;
 use atio_core::log::{
-    Advance, Change, CommitOptions, Committed, Footer, Snapshot, StagedMerge, Transaction,
+    Advance, CommitOptions, Committed, Footer, RowChange, Snapshot, StagedMerge, Transaction,
     stats_columns,
 };
 use atio_core::progress::{Reporter, Step};
@@ -124,8 +124,8 @@ impl VersionWriter {
         } = staged;
         let (ids, _) = stats_columns(&base.schema, &base.arrow);
         let change = match overwrite {
-            true => Change::overwrite(base.schema.id, ids, files),
-            false => Change::append(base.schema.id, ids, files).advancing(advance),
+            true => RowChange::overwrite(base.schema.id, ids, files),
+            false => RowChange::append(base.schema.id, ids, files).advancing(advance),
         };
         writing.reporter.report(Step::Commit);
         let timer = writing.commit_time.timer();

@@ -10,7 +10,9 @@
     reason = "fields and variants are the members that the format document defines"
 )]
 
+pub mod change;
 pub mod checksum;
+pub mod conflict;
 pub mod json;
 pub mod layout;
 pub mod limits;

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use super::locate;
-use super::open_options::OpenOptions;
-use super::seen_keys::SeenKeys;
-use super::snapshot::{Snapshot, complement, in_ranges, words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::{Manifest, Record, TableSchema, Version, layout};
 use crate::lock::lock;
+use crate::log::open_options::OpenOptions;
+use crate::log::read::locate;
+use crate::log::read::seen_keys::SeenKeys;
+use crate::log::read::snapshot::{Snapshot, complement, in_ranges, words};
 use crate::storage::Probe;
 use crate::storage::RemoteStore;
 use crate::storage::{Objects, Stamp};
@@ -26,21 +26,21 @@ const COUNTED_VERSIONS: u64 = 100_000;
 /// looked for again.
 const NEWEST_ATTEMPTS: u32 = 100;
 /// How many bytes of manifests (as JSON) are kept in memory.
-pub(super) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
+pub(in crate::log) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
 pub struct Table {
-    pub(super) objects: Objects,
+    pub(in crate::log) objects: Objects,
     options: OpenOptions,
-    pub(super) probe: Probe,
+    pub(in crate::log) probe: Probe,
     location: String,
     name: String,
     newest: Mutex<Option<Known>>,
-    pub(super) manifests: Mutex<ManifestCache>,
-    pub(super) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
-    pub(super) keys: Mutex<SeenKeys>,
+    pub(in crate::log) manifests: Mutex<ManifestCache>,
+    pub(in crate::log) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    pub(in crate::log) keys: Mutex<SeenKeys>,
     /// Commits of this process queue here instead of racing each other.
-    pub(super) queue: tokio::sync::Mutex<()>,
+    pub(in crate::log) queue: tokio::sync::Mutex<()>,
 }
 
 /// The newest version as last seen, and what its record looked like on the store.
@@ -51,9 +51,9 @@ struct Known {
 }
 
 #[derive(Default)]
-pub(super) struct ManifestCache {
-    pub(super) entries: HashMap<String, Arc<Manifest>>,
-    pub(super) bytes: u64,
+pub(in crate::log) struct ManifestCache {
+    pub(in crate::log) entries: HashMap<String, Arc<Manifest>>,
+    pub(in crate::log) bytes: u64,
 }
 
 impl Table {
@@ -210,7 +210,7 @@ impl Table {
 
     /// What a reader of `version` found missing may have expired while it read (A5), or may
     /// have gone with the table. `seen` is a version of the table that it read.
-    pub(super) async fn or_expired(
+    pub(in crate::log) async fn or_expired(
         &self,
         version: Version,
         seen: &Snapshot,
@@ -229,7 +229,7 @@ impl Table {
     }
 
     /// Reads the record of `version`; its absence is damage.
-    pub(super) async fn record(&self, version: Version) -> Result<StoredRecord> {
+    pub(in crate::log) async fn record(&self, version: Version) -> Result<StoredRecord> {
         let path = layout::record(version);
         match self.objects.get(&path).await? {
             Some(bytes) => Record::parse(version, &bytes),
@@ -242,7 +242,7 @@ impl Table {
 
     /// 0, or for a table that Python made the first of those that its own expiry left: there
     /// may be gaps below (C14).
-    pub(super) async fn first_version(&self) -> Result<Version> {
+    pub(in crate::log) async fn first_version(&self) -> Result<Version> {
         if self.objects.exists(&layout::record(Version::ZERO)).await? {
             return Ok(Version::ZERO);
         }
@@ -258,7 +258,7 @@ impl Table {
     }
 
     /// Every version up to `newest`; fails if a number is so large that most are missing.
-    pub(super) async fn versions(
+    pub(in crate::log) async fn versions(
         &self,
         newest: Version,
     ) -> Result<impl Iterator<Item = Version> + use<>> {
@@ -312,7 +312,7 @@ impl Table {
     }
 
     /// Loads a version below `newest`, at which `expired` has expired.
-    pub(super) async fn older(
+    pub(in crate::log) async fn older(
         &self,
         version: Version,
         newest: Version,
@@ -354,18 +354,18 @@ impl Table {
     }
 
     /// Adds the table's name to an error about one of its objects.
-    pub(super) fn explain(&self, error: Error) -> Error {
+    pub(in crate::log) fn explain(&self, error: Error) -> Error {
         error.context(format!("table '{}'", self.name))
     }
 
-    pub(super) fn not_found(&self) -> Error {
+    pub(in crate::log) fn not_found(&self) -> Error {
         Error::new(
             ErrorKind::TableNotFound,
             format!("there is no atio table at {}", self.location),
         )
     }
 
-    pub(super) fn never_existed(&self, version: Version, newest: Version) -> Error {
+    pub(in crate::log) fn never_existed(&self, version: Version, newest: Version) -> Error {
         Error::new(
             ErrorKind::VersionNotFound,
             format!(

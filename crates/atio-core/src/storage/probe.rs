@@ -411,10 +411,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_lost_reply_is_no_verdict() {
         let store = careless(Creates::Deaf);
-        // What is written is not replaced, and that is what counts: the object that could not be
-        // staged is there, and nothing of the trial.
-        let error = stage(&store, false).await.unwrap_err();
-        assert_ne!(error.kind(), ErrorKind::UnsafeStore, "{error}");
+        // What is written is not replaced, and that is what counts.
+        stage(&store, false).await.unwrap();
         assert_eq!(objects(&store).await, 1);
     }
 

@@ -17,7 +17,7 @@ const RULES: &[Rule] = &[
         says: "The numbers of versions are never used twice: a version that expires leaves a \
                tombstone in place of its record.",
         code: &[
-            ("log/expire/apply.rs", &["delete", "bury"]),
+            ("log/operation/expire/apply.rs", &["delete", "bury"]),
             ("format/record/chain.rs", &["tombstone"]),
         ],
         cases: &[
@@ -31,16 +31,19 @@ const RULES: &[Rule] = &[
         says: "Files that no version names are deleted only after a commit that revokes their \
                transactions; a writer that must pass it fails.",
         code: &[
-            ("log/expire/plan.rs", &["new", "add_orphans", "needs_fence"]),
-            ("log/expire/apply.rs", &["fence"]),
-            ("log/rebase.rs", &["check_passed"]),
+            (
+                "log/operation/expire/plan.rs",
+                &["new", "add_orphans", "needs_fence"],
+            ),
+            ("log/operation/expire/apply.rs", &["fence"]),
+            ("log/commit/rebase.rs", &["passed"]),
         ],
         cases: &["deleting_orphans_without_a_fence_takes_a_file_of_the_newest_version"],
     },
     Rule {
         says: "Every answer but yes is settled by reading the key back, each time; absence \
                settles nothing, and the same bytes are sent again.",
-        code: &[("log/resolve.rs", &["create_record", "resolve"])],
+        code: &[("log/commit/outcome.rs", &["create_record", "resolve"])],
         cases: &[
             "requests_that_are_carried_out_late_lose_nothing",
             "not_reading_back_reports_a_failure_of_rows_that_are_there",
@@ -51,9 +54,9 @@ const RULES: &[Rule] = &[
         says: "A writer deletes what it staged only when another's record has its place, and \
                never when the outcome is unknown.",
         code: &[
-            ("log/commit.rs", &["commit", "commit_in_queue"]),
+            ("log/commit/engine.rs", &["commit"]),
             (
-                "log/transaction.rs",
+                "log/commit/transaction.rs",
                 &["may_be_committed", "settle", "abort"],
             ),
         ],
@@ -68,8 +71,8 @@ const RULES: &[Rule] = &[
         says: "An expiry that loses the race keeps its list and plans anew on the newest \
                version.",
         code: &[
-            ("log/expire/mod.rs", &["expire"]),
-            ("log/expire/plan.rs", &["new"]),
+            ("log/operation/expire/mod.rs", &["expire"]),
+            ("log/operation/expire/plan.rs", &["new"]),
         ],
         cases: &[
             "an_expiry_that_loses_the_race_keeps_its_list_and_plans_anew",
@@ -81,12 +84,15 @@ const RULES: &[Rule] = &[
                up to that one; it goes without a fence only if nothing newly expires and \
                nobody is revoked, and if no other expiry has come since.",
         code: &[
-            ("log/expire/mod.rs", &["expire"]),
+            ("log/operation/expire/mod.rs", &["expire"]),
             (
-                "log/expire/inventory.rs",
+                "log/operation/expire/inventory.rs",
                 &["list_staged", "take", "read_records"],
             ),
-            ("log/expire/plan.rs", &["add_expired", "needs_fence"]),
+            (
+                "log/operation/expire/plan.rs",
+                &["add_expired", "needs_fence"],
+            ),
         ],
         cases: &[
             "an_expiry_that_makes_a_fence_only_if_one_is_due_loses_nothing",
@@ -98,12 +104,12 @@ const RULES: &[Rule] = &[
         says: "Whether a version can be read is decided by what the newest fence says has \
                expired, not by its own record; what has expired never comes back.",
         code: &[
-            ("log/expire/plan.rs", &["add_expired"]),
-            ("log/load.rs", &["expired_at"]),
-            ("log/snapshot.rs", &["has_expired"]),
-            ("log/mark.rs", &["mark_in_queue", "plan", "target"]),
-            ("log/tags.rs", &["plan_tag", "refs"]),
-            ("log/rollback.rs", &["plan_rollback"]),
+            ("log/operation/expire/plan.rs", &["add_expired"]),
+            ("log/read/load.rs", &["expired_at"]),
+            ("log/read/snapshot.rs", &["has_expired"]),
+            ("log/operation/mark.rs", &["commit_mark", "plan", "target"]),
+            ("log/operation/tags.rs", &["plan_tag", "refs"]),
+            ("log/operation/rollback.rs", &["plan_rollback"]),
         ],
         cases: &[
             "tags_and_rollbacks_that_ask_the_newest_fence_are_on_readable_versions",
@@ -114,7 +120,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         says: "A merged manifest is used only if all that it stands for is still listed.",
-        code: &[("log/merge.rs", &["stage", "apply"])],
+        code: &[("log/commit/merge.rs", &["stage", "apply"])],
         cases: &[
             "merged_manifests_stand_for_what_is_still_listed",
             "a_merged_manifest_beside_what_it_stands_for_doubles_rows",
@@ -126,8 +132,8 @@ const RULES: &[Rule] = &[
                passes; tombstones keep the key of their version and the transactions that it \
                revoked.",
         code: &[
-            ("log/keys.rs", &["committed_with"]),
-            ("log/rebase.rs", &["check_passed"]),
+            ("log/read/keys.rs", &["committed_with"]),
+            ("log/commit/rebase.rs", &["passed"]),
             ("format/record/chain.rs", &["tombstone"]),
         ],
         cases: &[
@@ -150,7 +156,7 @@ const RULES: &[Rule] = &[
                     "refs",
                 ],
             ),
-            ("log/transaction.rs", &["data_file"]),
+            ("log/commit/transaction.rs", &["data_file"]),
         ],
         cases: &["names_that_do_not_tell_their_transaction_let_it_commit_deleted_files"],
     },
@@ -158,9 +164,9 @@ const RULES: &[Rule] = &[
         says: "DROP ends the log with a record that nobody passes, deletes what it listed before \
                that, and leaves tombstones; CREATE goes on above.",
         code: &[
-            ("log/drop.rs", &["drop_log_at", "commit_drop", "bury"]),
-            ("log/create.rs", &["create", "first_record"]),
-            ("log/rebase.rs", &["check_passed"]),
+            ("log/operation/drop.rs", &["drop_log_at", "plan", "bury"]),
+            ("log/operation/create.rs", &["create", "first_record"]),
+            ("log/commit/rebase.rs", &["passed"]),
         ],
         cases: &[
             "a_table_is_dropped_and_another_created_in_its_place",
@@ -174,10 +180,10 @@ const RULES: &[Rule] = &[
                before it is acknowledged, before the pointer moves, and before anything is \
                deleted because of it, whoever made it and however it was found.",
         code: &[
-            ("log/resolve.rs", &["create_record"]),
-            ("log/commit.rs", &["announce"]),
-            ("log/expire/apply.rs", &["fence", "delete"]),
-            ("log/transaction.rs", &["sync_records"]),
+            ("log/commit/outcome.rs", &["create_record"]),
+            ("log/commit/announce.rs", &["announce"]),
+            ("log/operation/expire/apply.rs", &["fence", "delete"]),
+            ("log/commit/transaction.rs", &["sync_records"]),
             (
                 "storage/local/writer.rs",
                 &["create", "publish", "sync_gained", "sync_folder"],

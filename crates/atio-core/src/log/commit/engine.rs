@@ -1,0 +1,294 @@
+//! The loop by which every statement makes its version.
+//!
+//! 1. The statement plans on a base: it stages what its record is to name, and gives the record.
+//! 2. The record is created, and its [outcome](super::outcome) found out.
+//! 3. Another version has the number: what was passed decides, by [`conflict`], whether what is
+//!    staged stands, the statement is planned anew, or it fails. Then again from 1, on the winner.
+//!
+//! [`conflict`]: crate::format::conflict::conflict
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::announce::announce;
+use super::outcome::{Outcome, create_record};
+use super::rebase::{Passed, Pending};
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::change::Intent;
+use crate::format::conflict::Verdict;
+use crate::format::{CommitRecord, Txn, Version, layout};
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::Table;
+
+/// A statement that keeps losing races gives up after this long.
+const RETRY_FOR: Duration = Duration::from_secs(120);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A pause is at most as long as so many attempts.
+const PAUSED_ATTEMPTS: u32 = 8;
+
+/// A statement that makes a version.
+pub(in crate::log) trait Statement: Send {
+    /// What it counts on and what it changes.
+    fn intent(&self) -> Intent;
+
+    /// A version with this key did its work.
+    fn key(&self) -> Option<&str> {
+        None
+    }
+
+    /// True if it waits for the others of this process, instead of racing them.
+    fn queues(&self) -> bool {
+        true
+    }
+
+    /// Stages what the next version names, and gives its record; None if there is nothing to
+    /// change.
+    fn plan(&mut self, on: On<'_>) -> impl Future<Output = Result<Option<Planned>>> + Send;
+
+    /// The error where other versions came first again and again.
+    fn gave_up(&self, table: &Table, attempts: u32) -> Error {
+        table.gave_up(attempts)
+    }
+}
+
+/// What an attempt is planned on.
+#[derive(Clone, Copy)]
+pub(in crate::log) struct On<'a> {
+    pub(in crate::log) table: &'a Table,
+    pub(in crate::log) txn: &'a Transaction,
+    base: Option<&'a Arc<Snapshot>>,
+    /// From 0.
+    pub(in crate::log) attempt: u32,
+    /// What earlier attempts staged does not stand on this base.
+    pub(in crate::log) anew: bool,
+}
+
+impl<'a> On<'a> {
+    /// The version below; fails if there is no table.
+    pub(in crate::log) fn base(&self) -> Result<&'a Arc<Snapshot>> {
+        self.base.ok_or_else(|| self.table.not_found())
+    }
+}
+
+/// An attempt to make a version.
+pub(in crate::log) struct Planned {
+    pub(in crate::log) record: CommitRecord,
+    /// What was staged for this attempt alone, of no use if it is lost.
+    own: Vec<String>,
+    /// What was staged and is of no use if it is not.
+    spare: Vec<String>,
+}
+
+impl Planned {
+    /// An attempt of which nothing that `txn` staged is used again.
+    pub(in crate::log) fn alone(record: CommitRecord, txn: Txn) -> Self {
+        Self {
+            own: staged_names(&record, txn),
+            spare: Vec::new(),
+            record,
+        }
+    }
+
+    /// An attempt whose snapshot alone is its own; of what was staged for all attempts it leaves
+    /// out `spare`.
+    pub(in crate::log) fn sharing(record: CommitRecord, spare: Vec<String>) -> Self {
+        let snapshot = record.snapshot.iter();
+        Self {
+            own: snapshot.map(|object| object.path.clone()).collect(),
+            spare,
+            record,
+        }
+    }
+}
+
+/// How a statement ended that did not fail.
+pub(in crate::log) enum Ended {
+    /// This is its version, which others see.
+    Committed(CommitRecord),
+    /// This version did its work; the snapshot is of that or a newer one.
+    Repeats(Version, Arc<Snapshot>),
+    /// There was nothing to change.
+    Unchanged,
+}
+
+/// Makes the version of `statement`, which is about to be planned on `base`; None where there is
+/// no table.
+///
+/// The endings are those of [`create_record`].
+pub(in crate::log) async fn commit(
+    table: &Table,
+    txn: &Transaction,
+    base: Option<Arc<Snapshot>>,
+    statement: &mut impl Statement,
+) -> Result<Ended> {
+    let _turn = match statement.queues() {
+        true => Some(table.queue.lock().await),
+        false => None,
+    };
+    let intent = statement.intent();
+    let mut tries = Tries::new();
+    let (mut base, mut anew) = (base, false);
+    let mut lost = Vec::new();
+    // The base may have been passed while the data was written: look before trying.
+    let mut newest = table.last_seen().filter(|seen| {
+        base.as_ref()
+            .is_some_and(|base| seen.table == base.table && seen.version > base.version)
+    });
+    loop {
+        if let (Some(newest), Some(below)) = (newest.take(), &base) {
+            let pending = Pending {
+                txn: txn.id(),
+                key: statement.key(),
+                intent: &intent,
+            };
+            match table.passed(&pending, below, &newest).await? {
+                Passed::Repeats(version) => return Ok(Ended::Repeats(version, newest)),
+                Passed::On(verdict) => anew = verdict == Verdict::Replan,
+            }
+            base = Some(newest);
+        }
+        let on = On {
+            table,
+            txn,
+            base: base.as_ref(),
+            attempt: tries.attempt,
+            anew,
+        };
+        let planned = match statement.plan(on).await {
+            Ok(planned) => planned,
+            Err(error) if intent.replans && tries.goes_on() => {
+                // What it read may have gone because this is not the newest version any more.
+                newest = newer_than(table, base.as_deref()).await;
+                match newest {
+                    Some(_) => continue,
+                    None => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(planned) = planned else {
+            return Ok(Ended::Unchanged);
+        };
+        match create_record(table, txn, &planned.record).await? {
+            Outcome::Committed => {
+                lost.extend(planned.spare);
+                futures::join!(announce(txn, &planned.record), txn.discard(&lost));
+                return Ok(Ended::Committed(planned.record));
+            }
+            Outcome::Conflict(winner) => {
+                ::log::debug!(
+                    "'{}': version {} went to another writer ({:?})",
+                    table.name(),
+                    planned.record.version_id,
+                    winner.txn()
+                );
+                if base.is_none() {
+                    return Err(table.exists());
+                }
+                if !tries.goes_on() {
+                    return Err(statement.gave_up(table, tries.attempt));
+                }
+                newest = Some(table.newest().await?);
+                lost.extend(planned.own);
+                txn.count_retry();
+                tries.pause().await;
+            }
+        }
+    }
+}
+
+/// The newest version if it is above `base`.
+async fn newer_than(table: &Table, base: Option<&Snapshot>) -> Option<Arc<Snapshot>> {
+    let newest = table.newest().await.ok()?;
+    (newest.version > base?.version).then_some(newest)
+}
+
+/// How often a statement has tried, and how long an attempt takes.
+struct Tries {
+    attempt: u32,
+    give_up: Instant,
+    began: Instant,
+}
+
+impl Tries {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            attempt: 0,
+            give_up: now + RETRY_FOR,
+            began: now,
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        Instant::now() < self.give_up
+    }
+
+    /// Waits at random for as long as some attempts take: with more of them under way, longer.
+    async fn pause(&mut self) {
+        let took = self.began.elapsed();
+        self.attempt += 1;
+        let most = (took * self.attempt.min(PAUSED_ATTEMPTS)).min(LONGEST_PAUSE);
+        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let most = u64::try_from(most.as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1000);
+        tokio::time::sleep(Duration::from_micros(random % most)).await;
+        self.began = Instant::now();
+    }
+}
+
+/// What `txn` staged of that which `record` names.
+fn staged_names(record: &CommitRecord, txn: Txn) -> Vec<String> {
+    let changes = &record.changes;
+    let named = (record.snapshot.iter())
+        .chain(&record.refs)
+        .chain(&changes.added)
+        .chain(&changes.removed);
+    let ours = |path: &&String| layout::parse(path).is_some_and(|object| object.txn == Some(txn));
+    named
+        .map(|object| &object.path)
+        .filter(ours)
+        .cloned()
+        .collect()
+}
+
+impl Table {
+    /// Runs a commit to its end, whoever stops waiting for it.
+    pub(in crate::log) async fn to_its_end<T: Send + 'static>(
+        &self,
+        id: Txn,
+        commit: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        use tracing::Instrument;
+
+        let name = self.name();
+        match tokio::spawn(commit.in_current_span()).await {
+            Ok(committed) => committed,
+            Err(error) => Err(Error::new(
+                ErrorKind::CommitUnknown,
+                format!("the commit to '{name}' was cut off; look for transaction {id} in atio_history to see whether it happened"),
+            )
+            .with_source(error)),
+        }
+    }
+
+    /// Why a statement on `base` failed, where that is not what `error` says: an expiry took its
+    /// transaction for abandoned, or the table is gone.
+    pub(in crate::log) async fn why_it_failed(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        error: Error,
+    ) -> Error {
+        let perhaps = matches!(error.kind(), ErrorKind::Storage | ErrorKind::Conflict);
+        match perhaps {
+            true => txn.stopped(self, base).await.unwrap_or(error),
+            false => error,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a commit came to: an answer that is not "yes" says nothing by itself.
+//!
+//! "Already exists" may be our own record whose reply was lost; a time-out may still land;
+//! an error may have come after the write. Only reading the key back decides.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::Error as StoreError;
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::StoredRecord;
+use crate::format::{CommitRecord, Record, layout};
+use crate::log::commit::transaction::Transaction;
+use crate::log::table::Table;
+use crate::storage::Created;
+
+/// After this long without a definite answer the outcome is unknown.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// An answer that takes longer is as good as none: the key is looked at instead.
+const ATTEMPT: Duration = Duration::from_secs(15);
+/// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Two of the three endings of a commit; the third, unknown, is an error.
+pub(in crate::log) enum Outcome {
+    /// Our record is under the key.
+    Committed,
+    /// Another record is: ours never will be.
+    Conflict(Box<StoredRecord>),
+}
+
+/// Creates `record` and finds out what became of it.
+///
+/// Fails with [`ErrorKind::CommitUnknown`] if the store gives no answer until the deadline:
+/// then nothing of the transaction may be deleted; nor may it after
+/// [`ErrorKind::CommitNotDurable`], when the record is there. From the first try on until a conflict is
+/// certain, dropping `txn` removes nothing either.
+pub(in crate::log) async fn create_record(
+    table: &Table,
+    txn: &Transaction,
+    record: &CommitRecord,
+) -> Result<Outcome> {
+    let version = record.version_id;
+    let path = layout::record(version);
+    let bytes = Bytes::from(record.to_bytes()?);
+    txn.check_store().await?;
+    check_not_dropped(table, txn, record).await?;
+    txn.may_be_committed(true);
+    let found = match resolve(table, txn, &path, &bytes).await {
+        Resolved::Created => {
+            txn.settle();
+            return Ok(Outcome::Committed);
+        }
+        Resolved::Found(found) => found,
+        Resolved::Never(error) => {
+            txn.may_be_committed(false);
+            return Err(table.explain(error));
+        }
+        Resolved::Unknown(cause) => {
+            return Err(unknown(table, record).with_source(cause));
+        }
+    };
+    let found = match Record::parse(version, &found) {
+        Ok(found) => found,
+        // Neither ours nor anybody's: what was read may not be what is there.
+        Err(error) => return Err(unknown(table, record).with_source(error)),
+    };
+    if found.txn() == Some(record.txn) {
+        // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
+        txn.sync_records().await.map_err(|error| {
+            error.context(format!(
+                "version {version} of '{}' is committed, but",
+                table.name()
+            ))
+        })?;
+        txn.settle();
+        return Ok(Outcome::Committed);
+    }
+    txn.may_be_committed(false);
+    Ok(Outcome::Conflict(Box::new(found)))
+}
+
+/// What is known of the key at the end.
+enum Resolved {
+    /// We made it.
+    Created,
+    /// Somebody did: these are the bytes.
+    Found(Bytes),
+    /// Nothing was sent that could still land.
+    Never(Error),
+    /// The key may be taken later by what was sent.
+    Unknown(StoreError),
+}
+
+/// Sends the bytes until the key is taken, or until the deadline.
+async fn resolve(table: &Table, txn: &Transaction, path: &str, bytes: &Bytes) -> Resolved {
+    let deadline = Instant::now() + DEADLINE;
+    let mut pause = PAUSE;
+    let mut cause = match create(txn, path, bytes).await {
+        Created::Yes => return Resolved::Created,
+        Created::Refused(error) => return Resolved::Never(error),
+        Created::Unclear(cause) => cause,
+    };
+    loop {
+        ::log::debug!("the answer to creating {path} settles nothing: {cause}");
+        let found = tokio::time::timeout(ATTEMPT, table.objects.get(path)).await;
+        if let Ok(Ok(Some(found))) = found {
+            return Resolved::Found(found);
+        }
+        if Instant::now() >= deadline {
+            return Resolved::Unknown(cause);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        // Absent: the same bytes again. Absence proves nothing, an occupied key does.
+        if let Ok(Ok(None)) = found {
+            match create(txn, path, bytes).await {
+                Created::Yes => return Resolved::Created,
+                // What was sent before may land all the same.
+                Created::Refused(error) => ::log::debug!("creating {path} again: {error}"),
+                Created::Unclear(again) => cause = again,
+            }
+        }
+    }
+}
+
+/// Sends the bytes once. What is given up may still land.
+async fn create(txn: &Transaction, path: &str, bytes: &Bytes) -> Created {
+    match tokio::time::timeout(ATTEMPT, txn.create(path, bytes.clone())).await {
+        Ok(created) => created,
+        Err(elapsed) => Created::Unclear(StoreError::Generic {
+            store: "atio",
+            source: elapsed.into(),
+        }),
+    }
+}
+
+/// Fails if the table that the change was planned on is not the one that is there (A9).
+///
+/// On a local disk alone, where DROP takes the log away with the directory. The directory of
+/// the transaction is in the root that is looked at, and goes with it: if the table is dropped
+/// after this look, the record cannot be written.
+async fn check_not_dropped(table: &Table, txn: &Transaction, record: &CommitRecord) -> Result<()> {
+    let Some(previous) = record
+        .previous
+        .as_ref()
+        .filter(|_| table.objects.disk().is_some())
+    else {
+        return Ok(());
+    };
+    txn.prepare().await?;
+    let same = match table.objects.get(&layout::record(previous.version)).await? {
+        None => false,
+        Some(bytes) => match Record::parse(previous.version, &bytes) {
+            Ok(below) => below
+                .original_checksum()
+                .is_none_or(|found| found == previous.checksum),
+            // It was whole when the change was planned on it, and damage is not for us to judge.
+            Err(_) => true,
+        },
+    };
+    match same {
+        true => Ok(()),
+        false => Err(table.dropped_meanwhile()),
+    }
+}
+
+fn unknown(table: &Table, record: &CommitRecord) -> Error {
+    let (name, version, txn) = (table.name(), record.version_id, record.txn);
+    let again = record.key.as_ref().map_or(String::new(), |key| {
+        format!(
+            "; or run it again with the same idempotency key, '{}', which is set anew for each statement",
+            key.escape_debug()
+        )
+    });
+    Error::new(
+        ErrorKind::CommitUnknown,
+        format!(
+            "the outcome of the commit to '{name}' is unknown: its rows are in exactly version {version} or in none, for good; look before writing them again: SELECT version FROM atio_history('{name}') WHERE txn = '{txn}'{again}"
+        ),
+    )
+}
+
+impl Table {
+    pub(in crate::log) fn dropped_meanwhile(&self) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "table '{}' was dropped while this statement ran; nothing was written",
+                self.name()
+            ),
+        )
+    }
+}

@@ -1,0 +1,126 @@
+//! What a statement that lost the race finds in its way.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::change::{Change, Intent};
+use crate::format::conflict::{Reason, Verdict, conflict};
+use crate::format::{StoredRecord, Txn, Version};
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::Table;
+
+/// A statement that is under way, as far as others' versions concern it.
+pub(in crate::log) struct Pending<'a> {
+    pub(in crate::log) txn: Txn,
+    pub(in crate::log) key: Option<&'a str>,
+    pub(in crate::log) intent: &'a Intent,
+}
+
+/// What the versions between a base and the newest version mean for a statement.
+pub(in crate::log) enum Passed {
+    /// It goes on on the newest, in this way; never a conflict, which is an error.
+    On(Verdict),
+    /// This one did its work.
+    Repeats(Version),
+}
+
+impl Table {
+    /// Looks at every version that was committed on `base`, up to `newest`.
+    ///
+    /// Fails if one of them stands against the statement, and says which.
+    pub(in crate::log) async fn passed(
+        &self,
+        pending: &Pending<'_>,
+        base: &Snapshot,
+        newest: &Snapshot,
+    ) -> Result<Passed> {
+        if newest.table != base.table && base.python.is_none() {
+            return Err(self.conflict("the table was dropped and created again", newest.version));
+        }
+        let mut on = Verdict::Rebase;
+        let mut below = base.record.clone();
+        for version in base.version.next()?.through(newest.version) {
+            let record = self.record(version).await?;
+            below
+                .check_next(&record)
+                .map_err(|error| self.explain(error))?;
+            if pending.key.is_some() && record.key() == pending.key {
+                return Ok(Passed::Repeats(version));
+            }
+            if record.revoked().contains(&pending.txn) {
+                return Err(self.revoked(&format!("the expiry of version {version}")));
+            }
+            match conflict(pending.intent, &Change::of_record(&record)) {
+                Verdict::Conflict(reason) => return Err(self.stands_against(reason, &record)),
+                verdict => on = on.max(verdict),
+            }
+            below = record;
+        }
+        let columns = Change {
+            schema: newest.schema.id != base.schema.id,
+            ..Change::default()
+        };
+        if let Verdict::Conflict(_) = conflict(pending.intent, &columns) {
+            return Err(self.conflict("its schema was changed", newest.version));
+        }
+        if base.python.is_some() && !pending.intent.replans {
+            let what = "another writer took over the table from Python atio";
+            return Err(self.conflict(what, newest.version));
+        }
+        Ok(Passed::On(on))
+    }
+
+    fn stands_against(&self, reason: Reason, record: &StoredRecord) -> Error {
+        let operation = record.operation();
+        let word = operation.word();
+        let what = match reason {
+            Reason::Exists => return self.exists(),
+            Reason::Ended => format!("it was changed by {word}"),
+            Reason::Schema => "its schema was changed".to_owned(),
+            Reason::State => {
+                let txn = words(record.txn());
+                format!("it was changed ({word}) by transaction {txn}")
+            }
+        };
+        self.conflict(&what, record.version())
+    }
+
+    pub(in crate::log) fn exists(&self) -> Error {
+        Error::new(
+            ErrorKind::TableExists,
+            format!("there is a table at {} already", self.location()),
+        )
+    }
+
+    pub(in crate::log) fn revoked(&self, by: &str) -> Error {
+        Error::new(
+            ErrorKind::Revoked,
+            format!(
+                "this write to '{}' was revoked by {by}, which took its files for abandoned; nothing was written: run it again",
+                self.name()
+            ),
+        )
+    }
+
+    pub(in crate::log) fn conflict(&self, what: &str, version: Version) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "cannot commit to '{}': {what} in version {version}, after this statement started; nothing was written: run it again",
+                self.name()
+            ),
+        )
+    }
+
+    pub(in crate::log) fn gave_up(&self, attempts: u32) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "gave up after {attempts} attempts to commit to '{}': other writers kept coming first; nothing was written",
+                self.name()
+            ),
+        )
+    }
+}
+
+fn words(txn: Option<Txn>) -> String {
+    txn.map_or("of Python".to_owned(), |txn| txn.to_string())
+}

@@ -1,0 +1,157 @@
+//! The next commit record, before it is committed.
+
+use chrono::Utc;
+
+use crate::error::{Error, Result};
+use crate::format::record::{Features, Previous};
+use crate::format::snapshot::State;
+use crate::format::{
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, TableSchema, Totals, Txn,
+    layout,
+};
+use crate::log::commit::options::CommitOptions;
+use crate::log::commit::transaction::Transaction;
+use crate::log::python;
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::Table;
+
+/// The program that wrote a record, for people.
+pub(in crate::log) const WRITER: &str = concat!("atio ", env!("CARGO_PKG_VERSION"));
+
+/// The part of a record that tells what changed.
+pub(in crate::log) struct Draft {
+    pub(in crate::log) operation: Operation,
+    pub(in crate::log) changes: Changes,
+    pub(in crate::log) added: Totals,
+    pub(in crate::log) removed: Totals,
+    pub(in crate::log) options: CommitOptions,
+}
+
+impl Draft {
+    /// A version of the same rows.
+    pub(in crate::log) fn same_state(operation: Operation) -> Self {
+        Self {
+            operation,
+            changes: Changes::default(),
+            added: Totals::default(),
+            removed: Totals::default(),
+            options: CommitOptions::default(),
+        }
+    }
+}
+
+impl Table {
+    /// The record of a version with the rows of `base`, whose snapshot it shares. If that is
+    /// Python's the table is taken over.
+    pub(in crate::log) async fn record_of_same_state(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        draft: Draft,
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let Record::Live(live) = &base.record.record else {
+            let state = python::stage(txn, base, base, true).await?;
+            return self
+                .record_of_state(txn, base, (&state, &base.schema), draft, attempt)
+                .await;
+        };
+        let mut record = self.next_record(txn.id(), base, draft)?;
+        record.snapshot = live.snapshot.clone();
+        record.snapshot_filename = live.snapshot_filename.clone();
+        Ok(record)
+    }
+
+    /// The record above `base` of a version with another state, whose snapshot it stages.
+    pub(in crate::log) async fn record_of_state(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        (state, schema): (&State, &TableSchema),
+        draft: Draft,
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let mut record = self.next_record(txn.id(), base, draft)?;
+        let bytes = state.to_bytes(record.committed_at_us)?;
+        let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
+        record.snapshot_filename = state.python_may_read(schema).then(|| path.clone());
+        record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
+        txn.stage(path, bytes.into()).await?;
+        Ok(record)
+    }
+
+    /// The record one above `base`, complete but for its snapshot.
+    pub(in crate::log) fn next_record(
+        &self,
+        txn: Txn,
+        base: &Snapshot,
+        draft: Draft,
+    ) -> Result<CommitRecord> {
+        check_features(base)?;
+        let now = Utc::now().timestamp_micros();
+        if now <= base.committed_at_us {
+            ::log::warn!(
+                "'{}': this computer's clock is behind version {}",
+                self.name(),
+                base.version
+            );
+        }
+        let after_base = base.committed_at_us.checked_add(1).ok_or_else(|| {
+            self.explain(Error::damaged(format!(
+                "version {} says that it is from the end of time",
+                base.version
+            )))
+        })?;
+        let refs = match &base.record.record {
+            Record::Live(live) => live.refs.clone(),
+            _ => None,
+        };
+        let table = match base.python {
+            Some(_) => uuid::Uuid::now_v7(),
+            None => base.table,
+        };
+        Ok(CommitRecord {
+            version_id: base.version.next()?,
+            snapshot_filename: None,
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table,
+            txn,
+            previous: Some(Previous {
+                version: base.version,
+                txn: base.txn(),
+                checksum: base.record.checksum,
+            }),
+            parent: Some(base.version),
+            committed_at_us: now.max(after_base),
+            operation: draft.operation,
+            snapshot: None,
+            refs,
+            last_expire: base.record.last_expire(),
+            changes: draft.changes,
+            added: draft.added,
+            removed: draft.removed,
+            message: draft.options.message,
+            properties: draft.options.properties,
+            key: draft.options.idempotency_key,
+            writer: WRITER.to_owned(),
+            expired: Vec::new(),
+            revoked: Vec::new(),
+        })
+    }
+}
+
+/// Refuses to commit on a version whose features this release could break (B2).
+pub(in crate::log) fn check_features(base: &Snapshot) -> Result<()> {
+    let Record::Live(live) = &base.record.record else {
+        return Ok(());
+    };
+    match live.features.write.first() {
+        None => Ok(()),
+        Some(feature) => Err(Error::unsupported(format!(
+            "version {} needs writers to know the feature '{}', which this release does not: upgrade to write",
+            base.version,
+            feature.escape_debug()
+        ))),
+    }
+}

@@ -1,0 +1,62 @@
+//! The files that a version removes: known, and written down.
+
+use super::transaction::Transaction;
+use crate::error::{ErrorKind, Result};
+use crate::format::{FileEntry, Manifest, ObjectRef, layout};
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::Table;
+
+impl Table {
+    /// Every file of `base`; None if that is not known.
+    pub(in crate::log) async fn files_to_remove(
+        &self,
+        base: &Snapshot,
+    ) -> Result<Option<Vec<FileEntry>>> {
+        let manifests = match self.manifests(base).await {
+            Ok(manifests) => manifests,
+            Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
+            Err(error) => {
+                // To replace all rows must work where not all of them can be read any more.
+                ::log::warn!(
+                    "'{}': the files that this commit removes are not known: {error}",
+                    self.name()
+                );
+                return Ok(None);
+            }
+        };
+        let files = manifests.iter().flat_map(|manifest| &manifest.files);
+        Ok(Some(files.cloned().collect()))
+    }
+
+    /// Writes down files of `base`, which the change removes; None if there is none.
+    pub(in crate::log) async fn stage_removed(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        files: Vec<FileEntry>,
+    ) -> Result<Option<ObjectRef>> {
+        let without_stats = |file| FileEntry {
+            stats: Vec::new(),
+            column_bytes: Vec::new(),
+            ..file
+        };
+        let files: Vec<_> = files.into_iter().map(without_stats).collect();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let bytes = match Manifest::new(base.schema.id, Vec::new(), files).to_bytes() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                ::log::warn!(
+                    "'{}': the files that this commit removes are not listed: {error}",
+                    self.name()
+                );
+                return Ok(None);
+            }
+        };
+        let path = layout::removed(txn.id(), txn.seq());
+        let named = ObjectRef::of(path.clone(), &bytes);
+        txn.stage(path, bytes.into()).await?;
+        Ok(Some(named))
+    }
+}

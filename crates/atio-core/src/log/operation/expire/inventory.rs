@@ -1,0 +1,302 @@
+//! What every version names, read before anything is decided.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::options::Expiry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::StoredRecord;
+use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
+use crate::format::{FileEntry, Manifest, Record, Txn, Version, layout};
+use crate::log::python;
+use crate::log::read::history::PARALLEL;
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::Table;
+use crate::storage::Listed;
+
+/// The versions of a table and the objects that they name.
+pub(super) struct Inventory {
+    pub(super) base: Arc<Snapshot>,
+    pub(super) first: Version,
+    /// Records that could be read; one that stays is always here.
+    pub(super) records: BTreeMap<Version, StoredRecord>,
+    pub(super) times: HashMap<Version, i64>,
+    /// Versions that stay readable.
+    pub(super) retained: BTreeSet<Version>,
+    /// Those of them that stay only because of these tags.
+    pub(super) tagged: BTreeMap<Version, Vec<String>>,
+    /// What they need.
+    pub(super) live: HashSet<String>,
+    /// What versions name that have expired or expire now, and its size in bytes.
+    pub(super) expired: BTreeMap<Version, Vec<(String, Option<u64>)>>,
+    /// Every transaction that made a version.
+    pub(super) committed: HashSet<Txn>,
+}
+
+impl Table {
+    /// All objects under names that a transaction can have staged.
+    pub(in crate::log) async fn list_staged(&self) -> Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        for folder in [layout::DATA, layout::METADATA, layout::STAGING] {
+            listed.extend(self.objects.list(folder).await?);
+        }
+        Ok(listed)
+    }
+}
+
+/// Reads all versions up to `base`, decides which stay, and collects what each names.
+pub(super) async fn take(
+    table: &Table,
+    base: &Arc<Snapshot>,
+    expiry: &Expiry,
+) -> Result<Inventory> {
+    let first = table.first_version().await?;
+    let mut inventory = Inventory {
+        base: Arc::clone(base),
+        first,
+        records: BTreeMap::new(),
+        times: HashMap::new(),
+        retained: BTreeSet::new(),
+        tagged: BTreeMap::new(),
+        live: HashSet::new(),
+        expired: BTreeMap::new(),
+        committed: HashSet::new(),
+    };
+    inventory.read_records(table).await?;
+    let mut tagged: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, tag) in table.refs(base).await?.tags {
+        tagged.entry(tag.version).or_default().push(name);
+    }
+    inventory.decide(expiry, tagged);
+    inventory.collect_live(table).await?;
+    inventory.collect_expired(table).await?;
+    Ok(inventory)
+}
+
+impl Inventory {
+    async fn read_records(&mut self, table: &Table) -> Result<()> {
+        let base = Arc::clone(&self.base);
+        let python = python::python_times(table, base.version).await?;
+        let versions = table.versions(base.version).await?;
+        let read = futures::stream::iter(versions).map(|version| {
+            let (base, python) = (&base, &python);
+            async move {
+                let record = match table.record(version).await {
+                    Ok(record) => record,
+                    // Of a version that has expired already, what is left does no harm.
+                    Err(_) if base.has_expired(version) => return Ok(None),
+                    Err(error) => return Err(refuse(version, error)),
+                };
+                if record.is_tombstone() && !base.has_expired(version) {
+                    // A fence above the base buried it: the base is not the newest any more.
+                    return Err(refuse(version, Error::damaged("it has expired meanwhile")));
+                }
+                let time = match &record.record {
+                    Record::Live(live) => live.committed_at_us,
+                    Record::Tombstone(tombstone) => tombstone.committed_at_us,
+                    Record::Python(_) => match python.get(&version) {
+                        Some(time) => *time,
+                        None => {
+                            let lost = Error::damaged("its snapshot is lost, and with it its time");
+                            return Err(refuse(version, lost));
+                        }
+                    },
+                };
+                Ok(Some((record, time)))
+            }
+        });
+        let read: Vec<_> = read.buffered(PARALLEL).try_collect().await?;
+        for (record, time) in read.into_iter().flatten() {
+            self.committed.extend(record.txn());
+            self.times.insert(record.version(), time);
+            self.records.insert(record.version(), record);
+        }
+        Ok(())
+    }
+
+    /// Decides which versions stay: the newest, the youngest, the last ones, the tagged.
+    fn decide(&mut self, expiry: &Expiry, tagged: BTreeMap<Version, Vec<String>>) {
+        let newest = self.base.version;
+        let readable: Vec<_> = self
+            .first
+            .through(newest)
+            .filter(|version| !self.base.has_expired(*version))
+            .collect();
+        let changed = |version: &&Version| {
+            self.records
+                .get(version)
+                .is_some_and(|record| record.operation().changes_state())
+        };
+        let wanted = usize::try_from(expiry.retain_last.max(1)).unwrap_or(usize::MAX);
+        let last = readable
+            .iter()
+            .rev()
+            .filter(changed)
+            .take(wanted)
+            .last()
+            .copied();
+        let limit = expiry.now_us.saturating_sub(expiry.keep_for_us);
+        let young = |version: Version| {
+            let superseded = version.next().ok().and_then(|next| self.times.get(&next));
+            superseded.is_none_or(|at| *at > limit)
+        };
+        let stays = |version: &Version| {
+            *version == newest || young(*version) || last.is_some_and(|last| *version >= last)
+        };
+        let (stay, rest): (BTreeSet<_>, BTreeSet<_>) = readable.into_iter().partition(stays);
+        let kept = tagged.into_iter();
+        self.tagged = kept.filter(|(version, _)| rest.contains(version)).collect();
+        self.retained = stay;
+        self.retained.extend(self.tagged.keys());
+    }
+
+    async fn collect_live(&mut self, table: &Table) -> Result<()> {
+        let mut manifests = HashSet::new();
+        for version in &self.retained {
+            let Some(record) = self.records.get(version) else {
+                continue;
+            };
+            let snapshot = table
+                .load(record.clone())
+                .await
+                .map_err(|error| refuse(*version, error))?;
+            self.live
+                .extend(named_by_record(record).map(|(path, _)| path));
+            self.live.insert(snapshot.state.schema.object.path.clone());
+            let mut unseen = Vec::new();
+            for manifest in &snapshot.state.manifests {
+                if manifests.insert(manifest.object.path.clone()) {
+                    unseen.push(manifest.clone());
+                }
+            }
+            let mut loaded = table
+                .load_manifests(&unseen)
+                .await
+                .map_err(|error| refuse(*version, error))?;
+            loaded.extend(snapshot.python.iter().flatten().cloned());
+            for manifest in loaded {
+                self.live
+                    .extend(manifest.files.iter().map(|file| file.path.clone()));
+            }
+            if let Record::Python(python) = &record.record {
+                self.live.insert(python.snapshot.clone());
+                let bytes = table
+                    .objects
+                    .get_named(&python.snapshot)
+                    .await
+                    .map_err(|error| refuse(*version, error))?;
+                let manifests = PythonSnapshot::parse(&python.snapshot, &bytes)?.manifests;
+                self.live.extend(manifests);
+            }
+        }
+        self.live.extend(manifests);
+        Ok(())
+    }
+
+    /// What versions name that do not stay and whose tombstone is not yet set. What is
+    /// missing was deleted by an expiry that crashed; what is damaged names nothing.
+    async fn collect_expired(&mut self, table: &Table) -> Result<()> {
+        let mut manifests = HashMap::new();
+        for (version, record) in &self.records {
+            if self.retained.contains(version) || record.is_tombstone() {
+                continue;
+            }
+            let mut named: Vec<_> = named_by_record(record).collect();
+            for (path, size) in state_of(table, record).await? {
+                named.push((path.clone(), size));
+                if layout::parse(&path).is_none_or(|object| object.kind != layout::Kind::Manifest) {
+                    continue;
+                }
+                if !manifests.contains_key(&path) {
+                    let python = matches!(record.record, Record::Python(_));
+                    manifests.insert(path.clone(), files_of(table, &path, python).await?);
+                }
+                let files = manifests.get(&path).into_iter().flatten();
+                named.extend(files.map(|file: &FileEntry| (file.path.clone(), file.size)));
+            }
+            for (path, size) in &mut named {
+                let python = layout::parse(path).is_some_and(|object| object.txn.is_none());
+                if python && size.is_none() {
+                    *size = table.objects.size(path).await?;
+                }
+            }
+            self.expired.insert(*version, named);
+        }
+        Ok(())
+    }
+}
+
+fn named_by_record(record: &StoredRecord) -> impl Iterator<Item = (String, Option<u64>)> {
+    let (live, python) = match &record.record {
+        Record::Live(live) => (Some(live), None),
+        Record::Python(python) => (None, Some((python.snapshot.clone(), None))),
+        Record::Tombstone(_) => (None, None),
+    };
+    let objects = live.into_iter().flat_map(|live| {
+        let changes = &live.changes;
+        live.snapshot
+            .iter()
+            .chain(&live.refs)
+            .chain(&changes.added)
+            .chain(&changes.removed)
+    });
+    let objects: Vec<_> = objects
+        .map(|object| (object.path.clone(), Some(object.size)))
+        .collect();
+    objects.into_iter().chain(python)
+}
+
+/// The manifests and the schema of an expired version.
+async fn state_of(table: &Table, record: &StoredRecord) -> Result<Vec<(String, Option<u64>)>> {
+    match &record.record {
+        Record::Tombstone(_) => Ok(Vec::new()),
+        Record::Python(python) => {
+            let bytes = table.objects.get(&python.snapshot).await?;
+            let parsed =
+                bytes.and_then(|bytes| PythonSnapshot::parse(&python.snapshot, &bytes).ok());
+            Ok(parsed
+                .into_iter()
+                .flat_map(|snapshot| snapshot.manifests)
+                .map(|path| (path, None))
+                .collect())
+        }
+        Record::Live(live) => {
+            let Some(object) = &live.snapshot else {
+                return Ok(Vec::new());
+            };
+            let bytes = table.objects.get(&object.path).await?;
+            let Some(state) =
+                bytes.and_then(|bytes| SnapshotFile::parse(&object.path, &bytes).ok())
+            else {
+                return Ok(Vec::new());
+            };
+            let objects = state.manifests.into_iter().map(|manifest| manifest.object);
+            let objects = objects.chain([state.schema.object]);
+            Ok(objects
+                .map(|object| (object.path, Some(object.size)))
+                .collect())
+        }
+    }
+}
+
+async fn files_of(table: &Table, manifest: &str, python: bool) -> Result<Vec<FileEntry>> {
+    let bytes = table.objects.get(manifest).await?;
+    let parsed = bytes.and_then(|bytes| Manifest::parse(manifest, &bytes, python).ok());
+    Ok(parsed.map(|manifest| manifest.files).unwrap_or_default())
+}
+
+fn refuse(version: Version, error: Error) -> Error {
+    // What could not be fetched may be whole: then the next expiry will do.
+    let kind = match error.kind() {
+        ErrorKind::Storage => ErrorKind::Storage,
+        _ => ErrorKind::Damaged,
+    };
+    Error::new(
+        kind,
+        format!(
+            "refusing to expire: version {version} cannot be read, so what it needs is not known; nothing was deleted ({error})"
+        ),
+    )
+}

@@ -1,0 +1,184 @@
+//! What became of a table, version by version.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+
+use crate::error::{ErrorKind, Result};
+use crate::format::StoredRecord;
+use crate::format::refs::RefsFile;
+use crate::format::{Operation, Record, Totals, Txn, Version};
+use crate::log::python;
+use crate::log::read::gone::says_gone;
+use crate::log::read::snapshot::{Snapshot, in_ranges};
+use crate::log::table::Table;
+
+/// How many records are read at once.
+pub(in crate::log) const PARALLEL: usize = 64;
+
+/// One version, as its record tells it.
+#[derive(Debug, Clone)]
+pub struct HistoryEntry {
+    /// Its number.
+    pub version: Version,
+    /// Microseconds since 1970; None if it cannot be read any more.
+    pub committed_at_us: Option<i64>,
+    /// What made it.
+    pub operation: String,
+    /// What it added; None if that is not known.
+    pub added: Option<Totals>,
+    /// What it removed; None if that is not known.
+    pub removed: Option<Totals>,
+    /// The state after it; None where Python wrote it or a record above is unreadable.
+    pub totals: Option<Totals>,
+    /// The version whose state it continues.
+    pub parent: Option<Version>,
+    /// What its writer said.
+    pub message: Option<String>,
+    /// What its writer noted.
+    pub properties: BTreeMap<String, String>,
+    /// The idempotency key that it was committed with.
+    pub key: Option<String>,
+    /// The names that it has at the newest version; None where they cannot be read.
+    pub tags: Option<Vec<String>>,
+    /// The transaction that committed it; None for Python's.
+    pub txn: Option<Txn>,
+    /// False once it has expired, and where its record is damaged.
+    pub readable: bool,
+}
+
+impl Table {
+    /// All versions of the table, oldest first, expired ones included.
+    pub async fn history(&self) -> Result<Vec<HistoryEntry>> {
+        let newest = self.newest().await?;
+        match self.history_up_to(&newest).await {
+            Err(error) => Err(self.or_gone(&newest, error).await),
+            entries => entries,
+        }
+    }
+
+    async fn history_up_to(&self, newest: &Snapshot) -> Result<Vec<HistoryEntry>> {
+        let python = python::python_times(self, newest.version).await?;
+        let versions = self.versions(newest.version).await?;
+        let read = futures::stream::iter(versions)
+            .map(|version| async move { (version, self.record(version).await) });
+        let records: Vec<_> = read.buffered(PARALLEL).collect().await;
+        let mut entries = Vec::with_capacity(records.len());
+        for (version, record) in records {
+            entries.push(match record {
+                Ok(record) => {
+                    let expired = in_ranges(&newest.expired, version);
+                    entry(&record, python.get(&version).copied(), expired)
+                }
+                // A record that could not be fetched may be whole.
+                Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
+                Err(error) => match self.or_gone(newest, error).await {
+                    gone if says_gone(&gone) => return Err(gone),
+                    error => damaged(version, error.to_string()),
+                },
+            });
+        }
+        // A table that was dropped and created again begins at its newest creation.
+        if let Some(created) = entries
+            .iter()
+            .rposition(|entry| entry.operation == Operation::Create.word())
+        {
+            entries.drain(..created);
+        }
+        match self.refs(newest).await {
+            Ok(refs) => name(&mut entries, refs),
+            Err(error) if error.kind() == ErrorKind::Storage || says_gone(&error) => {
+                return Err(error);
+            }
+            Err(error) => {
+                ::log::warn!("the tags of '{}' cannot be read: {error}", self.name());
+                entries.iter_mut().for_each(|entry| entry.tags = None);
+            }
+        }
+        let mut after = Some(newest.totals());
+        for entry in entries.iter_mut().rev() {
+            entry.totals = after;
+            after = before(after, entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> HistoryEntry {
+    let mut entry = HistoryEntry {
+        version: record.version(),
+        committed_at_us: python_time,
+        operation: record.operation().word().to_owned(),
+        added: None,
+        removed: None,
+        totals: None,
+        parent: None,
+        message: None,
+        properties: BTreeMap::new(),
+        key: record.key().map(str::to_owned),
+        tags: Some(Vec::new()),
+        txn: record.txn(),
+        readable: !expired && !record.is_tombstone(),
+    };
+    match &record.record {
+        Record::Python(_) => {}
+        Record::Live(live) => {
+            entry.committed_at_us = Some(live.committed_at_us);
+            entry.added = Some(live.added);
+            entry.removed = Some(live.removed);
+            entry.parent = live.parent;
+            entry.message = live.message.clone();
+            entry.properties = live.properties.clone();
+        }
+        Record::Tombstone(tombstone) => {
+            entry.committed_at_us = Some(tombstone.committed_at_us);
+            entry.added = tombstone.added;
+            entry.removed = tombstone.removed;
+            entry.parent = tombstone.parent;
+            entry.message = tombstone.message.clone();
+            entry.properties = tombstone.properties.clone();
+        }
+    }
+    entry
+}
+
+/// Gives each version its tags.
+fn name(entries: &mut [HistoryEntry], refs: RefsFile) {
+    for (name, tag) in refs.tags {
+        let at = entries.binary_search_by_key(&tag.version, |entry| entry.version);
+        let entry = at.ok().and_then(|at| entries.get_mut(at));
+        if let Some(tags) = entry.and_then(|entry| entry.tags.as_mut()) {
+            tags.push(name);
+        }
+    }
+}
+
+fn damaged(version: Version, error: String) -> HistoryEntry {
+    HistoryEntry {
+        version,
+        committed_at_us: None,
+        operation: "damaged".to_owned(),
+        added: None,
+        removed: None,
+        totals: None,
+        parent: None,
+        message: Some(error),
+        properties: BTreeMap::new(),
+        key: None,
+        tags: Some(Vec::new()),
+        txn: None,
+        readable: false,
+    }
+}
+
+/// The state below a version, from the state after it and what it changed.
+fn before(after: Option<Totals>, entry: &HistoryEntry) -> Option<Totals> {
+    let (after, added, removed) = (after?, entry.added?, entry.removed?);
+    let back =
+        |after: u64, added: u64, removed: u64| after.checked_add(removed)?.checked_sub(added);
+    Some(Totals {
+        files: back(after.files, added.files, removed.files)?,
+        rows: back(after.rows, added.rows, removed.rows)?,
+        bytes: back(after.bytes, added.bytes, removed.bytes)?,
+    })
+}

@@ -1,0 +1,168 @@
+//! Loading a version: what its record names, each object checked against what names it.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::StoredRecord;
+use crate::format::snapshot::{SnapshotFile, State};
+use crate::format::{Manifest, ManifestRef, Record, TableSchema, Totals, Version};
+use crate::lock::lock;
+use crate::log::python;
+use crate::log::read::snapshot::Snapshot;
+use crate::log::table::{CACHE_LIMIT, ManifestCache, Table};
+
+impl Table {
+    /// Loads the state that `record` names.
+    pub(in crate::log) async fn load(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
+        let version = record.version();
+        self.load_state(record)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::TableNotFound | ErrorKind::VersionExpired => error,
+                _ => error.context(format!("version {version} of '{}'", self.name())),
+            })
+    }
+
+    async fn load_state(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
+        let version = record.version();
+        let (table, committed_at_us, object) = match &record.record {
+            Record::Live(live) => match &live.snapshot {
+                Some(object) => (live.table, live.committed_at_us, object.clone()),
+                None => return Err(self.not_found()),
+            },
+            Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => {
+                return Err(self.not_found());
+            }
+            Record::Tombstone(tombstone) => {
+                return Err(Error::new(
+                    ErrorKind::VersionExpired,
+                    format!(
+                        "version {version} of '{}' has expired: it was removed by version {}",
+                        self.name(),
+                        tombstone.by
+                    ),
+                ));
+            }
+            Record::Python(python) => return python::load(self, version, python, &record).await,
+        };
+        let expired = self.expired_at(&record);
+        let state = async {
+            let bytes = self.objects.get_named(&object.path).await?;
+            object.verify(&bytes)?;
+            SnapshotFile::parse(&object.path, &bytes)
+        };
+        let (expired, state) = futures::try_join!(expired, state)?;
+        let schema = self.schema(&state.schema.object.path, &state).await?;
+        Ok(Arc::new(Snapshot {
+            version,
+            arrow: schema.to_arrow()?,
+            schema,
+            record,
+            state,
+            table,
+            committed_at_us,
+            python: None,
+            expired,
+        }))
+    }
+
+    async fn schema(&self, path: &str, state: &State) -> Result<Arc<TableSchema>> {
+        if let Some(found) = lock(&self.schemas).get(path) {
+            return Ok(Arc::clone(found));
+        }
+        let bytes = self.objects.get_named(path).await?;
+        state.schema.object.verify(&bytes)?;
+        let schema = Arc::new(TableSchema::parse(path, &bytes)?);
+        if schema.largest_id() >= state.next_field_id {
+            return Err(Error::damaged(format!(
+                "{path} uses field id {}, which its snapshot holds for unused",
+                schema.largest_id()
+            )));
+        }
+        if schema.id != state.schema.id {
+            return Err(Error::damaged(format!(
+                "{path} holds schema {}, not {}",
+                schema.id, state.schema.id
+            )));
+        }
+        lock(&self.schemas).insert(path.to_owned(), Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// The versions that had expired when `record` was committed.
+    pub(in crate::log) async fn expired_at(
+        &self,
+        record: &StoredRecord,
+    ) -> Result<Arc<[(Version, Version)]>> {
+        match record.last_expire() {
+            None => Ok(Arc::new([])),
+            Some(fence) if fence == record.version() => Ok(record.expired().into()),
+            Some(fence) => Ok(self.record(fence).await?.expired().into()),
+        }
+    }
+
+    /// Loads the manifests that `snapshot` lists, in its order.
+    pub async fn manifests(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Manifest>>> {
+        if let Some(python) = &snapshot.python {
+            return Ok(python.clone());
+        }
+        let loaded = self.load_manifests(&snapshot.state.manifests).await;
+        match loaded.and_then(check_bytes) {
+            Err(error) => {
+                let error =
+                    error.context(format!("version {} of '{}'", snapshot.version, self.name()));
+                Err(self.or_expired(snapshot.version, snapshot, error).await)
+            }
+            loaded => loaded,
+        }
+    }
+
+    pub(in crate::log) async fn load_manifests(
+        &self,
+        named: &[ManifestRef],
+    ) -> Result<Vec<Arc<Manifest>>> {
+        use futures::{StreamExt, TryStreamExt};
+        let loads: Vec<_> = named
+            .iter()
+            .map(|manifest| self.manifest(manifest))
+            .collect();
+        futures::stream::iter(loads)
+            .buffered(32)
+            .try_collect()
+            .await
+    }
+
+    async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
+        let path = &named.object.path;
+        if let Some(found) = lock(&self.manifests).entries.get(path) {
+            return Ok(Arc::clone(found));
+        }
+        let bytes = self.objects.get_named(path).await?;
+        named.object.verify(&bytes)?;
+        let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
+        let totals = manifest.totals().map_err(|error| error.context(path))?;
+        if (totals.files, totals.rows) != (named.files, named.rows) {
+            return Err(Error::damaged(format!(
+                "{path} does not hold what its snapshot says"
+            )));
+        }
+        let mut cache = lock(&self.manifests);
+        if cache.bytes + named.object.size > CACHE_LIMIT {
+            *cache = ManifestCache::default();
+        }
+        cache.bytes += named.object.size;
+        cache.entries.insert(path.clone(), Arc::clone(&manifest));
+        Ok(manifest)
+    }
+}
+
+/// Fails if the data files together have more bytes than anybody can count; files and rows
+/// are compared with the snapshot where each manifest is loaded.
+fn check_bytes(manifests: Vec<Arc<Manifest>>) -> Result<Vec<Arc<Manifest>>> {
+    manifests
+        .iter()
+        .try_fold(Totals::default(), |sum, manifest| {
+            sum.plus(manifest.totals()?)
+        })?;
+    Ok(manifests)
+}

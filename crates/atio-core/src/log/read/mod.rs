@@ -1,0 +1,14 @@
+//! Finding and loading versions.
+
+pub(in crate::log) mod as_of;
+pub(in crate::log) mod footer;
+pub(in crate::log) mod gone;
+pub(in crate::log) mod history;
+pub(in crate::log) mod keys;
+pub(in crate::log) mod load;
+pub(in crate::log) mod locate;
+pub(in crate::log) mod nested;
+pub(in crate::log) mod seen_keys;
+pub(in crate::log) mod snapshot;
+pub(in crate::log) mod time;
+pub(in crate::log) mod unreadable;

@@ -122,6 +122,7 @@ mod processes {
     use futures::StreamExt;
 
     use super::*;
+    use crate::files::crashes::PARALLEL;
     use crate::processes::ended::Ended;
     use crate::processes::job::{Act, Job, When};
 
@@ -270,7 +271,7 @@ mod processes {
             }
         });
         let ended: Vec<_> = futures::stream::iter(kills)
-            .buffer_unordered(3)
+            .buffer_unordered(PARALLEL)
             .collect()
             .await;
         let parts = ended.iter().filter(|(part, _)| *part).count();
@@ -426,46 +427,51 @@ mod processes {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn an_error_of_the_disk_while_files_are_added_leaves_those_that_were_there() {
-        let mut failed = std::collections::BTreeSet::new();
-        for step in STEPS {
-            for (after, errno) in [(0, 5), (0, 28), (1, 5), (2, 28)] {
-                let directory = tempfile::tempdir().unwrap();
-                let at = directory.path();
-                prepare(at).await;
-                let before = crate::objects::files(&at.join("out"));
-                let mut job = job(at);
-                job.fail = vec![(step.to_owned(), format!("{after}*off->return({errno})"))];
-                let ended = job.run().await;
-                let what = format!("{step} fails with {errno} after {after}: {:?}", ended.said);
-                let undone = !ended.done(0) && ended.failure(0).starts_with("CommitNotDurable");
-                let all = ended.done(0) || undone;
-                if all {
-                    assert_eq!(count(at).await, NEW, "{what}");
-                } else {
-                    assert!(
-                        ended.failure(0).contains(&format!("(os error {errno})")),
-                        "{what}"
-                    );
-                    crate::objects::assert_same(
-                        &before,
-                        &crate::objects::files(&at.join("out")),
-                        &what,
-                    );
-                    assert_eq!(names(&at.join("out")), ALL[..3], "{what}");
-                    failed.insert(step);
-                }
-                // What says that they are there is kept until that is durable.
-                let left = names(at).into_iter().filter(|name| name.ends_with(".done"));
-                assert_eq!(left.count(), usize::from(undone), "{what}");
-                let clean = format!("SELECT * FROM atio_clean('{}')", at.join("out").display());
-                rows(&session(2), &clean).await;
-                assert_eq!(count(at).await, if all { NEW } else { OLD }, "{what}");
-                assert_eq!(names(at), ["out", "warehouse"], "{what}");
-            }
-        }
+        let met = STEPS.into_iter().flat_map(|step| {
+            let errors = [(0, 5), (0, 28), (1, 5), (2, 28)];
+            errors.map(|(after, errno)| async move {
+                let failed = meet_error(step, after, errno).await;
+                failed.then_some(step)
+            })
+        });
+        let met = futures::stream::iter(met).buffer_unordered(PARALLEL);
+        let failed: Vec<_> = met.filter_map(std::future::ready).collect().await;
         let mut too_late = STEPS.to_vec();
         too_late.retain(|step| !failed.contains(step));
         assert_eq!(too_late, TOO_LATE);
+    }
+
+    /// Runs a job whose step fails with this error of the system after so many that did not;
+    /// true if its files are not there.
+    async fn meet_error(step: &str, after: usize, errno: i32) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        prepare(at).await;
+        let before = crate::objects::files(&at.join("out"));
+        let mut job = job(at);
+        job.fail = vec![(step.to_owned(), format!("{after}*off->return({errno})"))];
+        let ended = job.run().await;
+        let what = format!("{step} fails with {errno} after {after}: {:?}", ended.said);
+        let undone = !ended.done(0) && ended.failure(0).starts_with("CommitNotDurable");
+        let all = ended.done(0) || undone;
+        if all {
+            assert_eq!(count(at).await, NEW, "{what}");
+        } else {
+            assert!(
+                ended.failure(0).contains(&format!("(os error {errno})")),
+                "{what}"
+            );
+            crate::objects::assert_same(&before, &crate::objects::files(&at.join("out")), &what);
+            assert_eq!(names(&at.join("out")), ALL[..3], "{what}");
+        }
+        // What says that they are there is kept until that is durable.
+        let left = names(at).into_iter().filter(|name| name.ends_with(".done"));
+        assert_eq!(left.count(), usize::from(undone), "{what}");
+        let clean = format!("SELECT * FROM atio_clean('{}')", at.join("out").display());
+        rows(&session(2), &clean).await;
+        assert_eq!(count(at).await, if all { NEW } else { OLD }, "{what}");
+        assert_eq!(names(at), ["out", "warehouse"], "{what}");
+        !all
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,9 @@ use super::*;
 use crate::processes::job::{Act, Job, When};
 use atio::Marker;
 
+/// Children at a time: they mostly wait.
+pub(super) const PARALLEL: usize = 4;
+
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -186,7 +189,7 @@ async fn kill_at_steps(case: &Case, most: usize, fail: &[(String, String)]) {
             }
         });
     let ended: Vec<bool> = futures::stream::iter(kills)
-        .buffer_unordered(3)
+        .buffer_unordered(PARALLEL)
         .collect()
         .await;
     for new in ended {
@@ -206,7 +209,7 @@ async fn kill_at_steps(case: &Case, most: usize, fail: &[(String, String)]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
     // EIO and ENOSPC.
-    for (case, step, errno) in CASES.iter().flat_map(|case| {
+    let met = CASES.iter().flat_map(|case| {
         let steps = [
             "copy-begin",
             "copy-file",
@@ -224,71 +227,82 @@ async fn an_error_of_the_disk_at_any_step_is_told_and_leaves_a_whole_target() {
         ];
         steps
             .into_iter()
-            .flat_map(move |step| [5, 28].map(|errno| (case, step, errno)))
-    }) {
-        let directory = tempfile::tempdir().unwrap();
-        let at = directory.path();
-        case.prepare(at).await;
-        let mut job = case.job(at);
-        job.fail = vec![(step.to_owned(), format!("return({errno})"))];
-        let ended = job.run().await;
-        let what = format!(
-            "{} {}: {step} fails with {errno}: {:?}",
-            case.name, case.options, ended.said
+            .flat_map(move |step| [5, 28].map(|errno| meet_error(case, step, errno)))
+    });
+    let met = futures::stream::iter(met).buffer_unordered(PARALLEL);
+    met.collect::<()>().await;
+}
+
+/// Runs a job one of whose steps fails with this error of the system.
+async fn meet_error(case: &Case, step: &str, errno: i32) {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    case.prepare(at).await;
+    let mut job = case.job(at);
+    job.fail = vec![(step.to_owned(), format!("return({errno})"))];
+    let ended = job.run().await;
+    let what = format!(
+        "{} {}: {step} fails with {errno}: {:?}",
+        case.name, case.options, ended.said
+    );
+    let new = case.check(at, &what).await;
+    if ended.done(0) {
+        assert!(new, "{what}");
+    } else {
+        let failure = ended.failure(0);
+        let why = format!("(os error {errno})");
+        assert!(failure.contains(&why), "{what}");
+        let durable = failure.starts_with("CommitNotDurable") || failure.contains("is written");
+        assert_eq!(new, durable, "{what}");
+        // What was not replaced keeps its marker.
+        assert!(
+            new || !case.has_marker() || Marker::read(at.join(case.name)).unwrap().is_some(),
+            "{what}"
         );
-        let new = case.check(at, &what).await;
-        if ended.done(0) {
-            assert!(new, "{what}");
-        } else {
-            let failure = ended.failure(0);
-            let why = format!("(os error {errno})");
-            assert!(failure.contains(&why), "{what}");
-            let durable = failure.starts_with("CommitNotDurable") || failure.contains("is written");
-            assert_eq!(new, durable, "{what}");
-            // What was not replaced keeps its marker.
-            assert!(
-                new || !case.has_marker() || Marker::read(at.join(case.name)).unwrap().is_some(),
-                "{what}"
-            );
-        }
-        let left = names(at)
-            .into_iter()
-            .filter(|name| name.ends_with(".tmp") || name.ends_with(".swap"));
-        // An old directory is kept if its replacement may be undone, or if it is to be a backup.
-        let kept =
-            |said: &String| said.contains("CommitNotDurable") || said.contains("is still called");
-        let kept = case.name == "out" && ended.said.iter().any(kept);
-        assert_eq!(left.count(), usize::from(kept), "{what}");
-        case.check_next(at, new, &what).await;
     }
+    let left = names(at)
+        .into_iter()
+        .filter(|name| name.ends_with(".tmp") || name.ends_with(".swap"));
+    // An old directory is kept if its replacement may be undone, or if it is to be a backup.
+    let kept =
+        |said: &String| said.contains("CommitNotDurable") || said.contains("is still called");
+    let kept = case.name == "out" && ended.said.iter().any(kept);
+    assert_eq!(left.count(), usize::from(kept), "{what}");
+    case.check_next(at, new, &what).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_while_it_is_published_is_unknown_and_leaves_a_whole_target() {
-    let mut unknown = 0;
-    for case in &CASES {
-        for step in ["copy-unmark", "copy-publish", "copy-published", "copy-mark"] {
-            let directory = tempfile::tempdir().unwrap();
-            let at = directory.path();
-            case.prepare(at).await;
-            let mut job = case.job(at);
-            job.fail = vec![(step.to_owned(), "panic".to_owned())];
-            let ended = job.run().await;
-            let what = format!("{} {}: {step} panics", case.name, case.options);
-            let new = case.check(at, &what).await;
-            match ended.done(0) {
-                true => assert!(new, "{what}"),
-                false => {
-                    let failure = ended.failure(0);
-                    assert!(failure.starts_with("CommitUnknown"), "{what}: {failure}");
-                    assert!(failure.contains("look before you write it again"), "{what}");
-                    unknown += 1;
-                }
-            }
-            case.check_next(at, new, &what).await;
-        }
-    }
+    let met = CASES.iter().flat_map(|case| {
+        let steps = ["copy-unmark", "copy-publish", "copy-published", "copy-mark"];
+        steps.map(|step| meet_panic(case, step))
+    });
+    let met = futures::stream::iter(met).buffer_unordered(PARALLEL);
+    let unknown = met.filter(|unknown| std::future::ready(*unknown));
+    let unknown = unknown.count().await;
     assert!(unknown >= 3 * CASES.len(), "{unknown}");
+}
+
+/// Runs a job one of whose steps panics; true if it cannot know what became of it.
+async fn meet_panic(case: &Case, step: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    case.prepare(at).await;
+    let mut job = case.job(at);
+    job.fail = vec![(step.to_owned(), "panic".to_owned())];
+    let ended = job.run().await;
+    let what = format!("{} {}: {step} panics", case.name, case.options);
+    let new = case.check(at, &what).await;
+    let unknown = !ended.done(0);
+    if unknown {
+        let failure = ended.failure(0);
+        assert!(failure.starts_with("CommitUnknown"), "{what}: {failure}");
+        assert!(failure.contains("look before you write it again"), "{what}");
+    } else {
+        assert!(new, "{what}");
+    }
+    case.check_next(at, new, &what).await;
+    unknown
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

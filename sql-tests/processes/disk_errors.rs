@@ -198,6 +198,31 @@ async fn data_file_that_cannot_be_synced_fails_its_statement_before_the_commit()
     met.assert_refused("Storage", "Input/output error").await;
 }
 
+/// In two rounds: what the record names and the record itself, at once; then the record's name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_makes_everything_durable_in_two_rounds_and_syncs_no_hint() {
+    let directory = tempfile::tempdir().unwrap();
+    INSERT.prepare(directory.path()).await;
+    let steps = INSERT.job(directory.path()).steps().await;
+    let kept: Vec<_> = steps
+        .iter()
+        .map(String::as_str)
+        .filter(|step| step.starts_with("sync-") || *step == "publish")
+        .collect();
+    let expected = [
+        // Data file, manifest and snapshot get their names.
+        &["publish"; 3][..],
+        // They and the record; `data/`, `data/<txn>/` and `metadata/`.
+        &["sync-file"; 4],
+        &["sync-folder"; 3],
+        // The record gets its name, which is made durable.
+        &["publish", "sync-folder"],
+        // Pointer and marker.
+        &["publish"; 2],
+    ];
+    assert_eq!(kept, expected.concat(), "{steps:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_whose_directory_cannot_be_synced_is_visible_and_told_as_not_durable() {
     // Once for the objects that the record names, which must be durable before it is made.

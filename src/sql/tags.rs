@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use atio_core::log::{Mark, Target};
+use atio_core::log::{RefUpdate, Target};
 use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
@@ -50,20 +50,20 @@ pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
 /// Gives a version a name.
 pub(super) fn tag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
     let name = needed(Function::Tag, arguments, "tag")?;
-    let mark = Mark::Tag {
+    let update = RefUpdate::Tag {
         name: name.clone(),
         version: arguments.version()?,
         message: arguments.text("message")?.map(str::to_owned),
         replace: arguments.flag("replace", false)?,
     };
-    marks(Function::Tag, table, mark, Some(name))
+    update_refs(Function::Tag, table, update, Some(name))
 }
 
 /// Takes a name back.
 pub(super) fn untag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
     let name = needed(Function::Untag, arguments, "tag")?;
-    let mark = Mark::Untag { name: name.clone() };
-    marks(Function::Untag, table, mark, Some(name))
+    let update = RefUpdate::Untag { name: name.clone() };
+    update_refs(Function::Untag, table, update, Some(name))
 }
 
 /// Makes the state of an older version the newest.
@@ -87,7 +87,7 @@ pub(super) fn roll_back(
             .into());
         }
     };
-    marks(Function::Rollback, table, Mark::Rollback { to }, None)
+    update_refs(Function::Rollback, table, RefUpdate::Rollback { to }, None)
 }
 
 fn needed(function: Function, arguments: &Arguments, name: &str) -> AtioResult<String> {
@@ -101,11 +101,11 @@ fn needed(function: Function, arguments: &Arguments, name: &str) -> AtioResult<S
     arguments.text(name)?.map(str::to_owned).ok_or_else(missing)
 }
 
-/// One row: what was marked, and the version that says so.
-fn marks(
+/// One row: what was updated, and the version that says so.
+fn update_refs(
     function: Function,
     table: &AtioTable,
-    mark: Mark,
+    update: RefUpdate,
     tag: Option<String>,
 ) -> Result<Arc<dyn TableProvider>> {
     check_whole(function, table)?;
@@ -121,13 +121,13 @@ fn marks(
     let table = Arc::clone(table.table());
     produced::provider(function.name(), schema, move |context| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
-        let (mark, tag) = (mark.clone(), tag.clone());
+        let (update, tag) = (update.clone(), tag.clone());
         Box::pin(async move {
             let options = CommitSettings::take(context.session_config());
-            let marked = table.mark(mark, options).await?;
-            let committed = marked.committed.map(|version| version.get());
+            let updated = table.update_refs(update, options).await?;
+            let committed = updated.committed.map(|version| version.get());
             let mut columns: Vec<ArrayRef> = vec![
-                Arc::new(UInt64Array::from(vec![marked.version.get()])),
+                Arc::new(UInt64Array::from(vec![updated.version.get()])),
                 Arc::new(UInt64Array::from(vec![committed])),
             ];
             if let Some(tag) = tag {

@@ -69,7 +69,7 @@ impl Output {
     /// was lost, is not told that it exists.
     pub(crate) async fn stage(&self, name: &str, bytes: Bytes) -> Result<()> {
         match self {
-            Self::Store(_) => self.replace(name, bytes).await,
+            Self::Store(_) => self.replace(name, bytes, true).await,
             Self::Disk(disk) => match disk.create(name, bytes).await {
                 Created::Yes => Ok(()),
                 Created::Refused(error) => Err(error),
@@ -78,15 +78,16 @@ impl Output {
         }
     }
 
-    /// Writes the object, whatever is there.
-    pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
+    /// Writes the object, whatever is there. On a local disk its bytes are safe from a power
+    /// failure only if it is `durable`.
+    pub(crate) async fn replace(&self, name: &str, bytes: Bytes, durable: bool) -> Result<()> {
         match self {
             Self::Store(store) => match store.put(&Path::from(name), bytes.into()).await {
                 Ok(_) => Ok(()),
                 Err(error) => Err(cannot("write", name, error)),
             },
             Self::Disk(disk) => disk
-                .replace(name, bytes)
+                .replace(name, bytes, durable)
                 .await
                 .map_err(|error| disk_cannot("write", name, error)),
         }

@@ -107,7 +107,10 @@ const RULES: &[Rule] = &[
             ("log/operation/expire/plan.rs", &["add_expired"]),
             ("log/read/load.rs", &["expired_at"]),
             ("log/read/snapshot.rs", &["has_expired"]),
-            ("log/operation/mark.rs", &["commit_mark", "plan", "target"]),
+            (
+                "log/operation/ref_update.rs",
+                &["commit_ref_update", "plan", "target"],
+            ),
             ("log/operation/tags.rs", &["plan_tag", "refs"]),
             ("log/operation/rollback.rs", &["plan_rollback"]),
         ],
@@ -186,7 +189,7 @@ const RULES: &[Rule] = &[
             ("log/commit/transaction.rs", &["sync_records"]),
             (
                 "storage/local/writer.rs",
-                &["create", "publish", "sync_gained", "sync_folder"],
+                &["create_record", "publish", "sync_records"],
             ),
         ],
         cases: &[

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::limits::{ENTRIES, NAME_BYTES, TEXT_BYTES, check_entries, refused};
-use crate::log::operation::advance::check_load_key;
+use crate::log::operation::source_position::check_load_key;
 
 /// Properties that begin so are atio's own.
 const RESERVED: &str = "atio.";

@@ -102,9 +102,9 @@ impl Table {
                 base.version
             )))
         })?;
-        let refs = match &base.record.record {
-            Record::Live(live) => live.refs.clone(),
-            _ => None,
+        let (refs, features) = match &base.record.record {
+            Record::Live(live) => (live.refs.clone(), live.features.clone()),
+            _ => (None, Features::default()),
         };
         let table = match base.python {
             Some(_) => uuid::Uuid::now_v7(),
@@ -114,7 +114,7 @@ impl Table {
             version_id: base.version.next()?,
             snapshot_filename: None,
             format_version: FORMAT_VERSION,
-            features: Features::default(),
+            features,
             table,
             txn,
             previous: Some(Previous {

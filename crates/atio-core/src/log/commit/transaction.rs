@@ -120,7 +120,12 @@ impl Transaction {
 
     /// Writes an object of the table, whatever is there.
     pub(in crate::log) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
-        self.output.replace(name, bytes).await
+        self.output.replace(name, bytes, true).await
+    }
+
+    /// The same of an object that may be lost, with the power or at any time.
+    pub(in crate::log) async fn replace_hint(&self, name: &str, bytes: Bytes) -> Result<()> {
+        self.output.replace(name, bytes, false).await
     }
 
     /// Makes every commit record that is there durable, whoever wrote it; fails with

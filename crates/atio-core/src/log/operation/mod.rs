@@ -1,10 +1,10 @@
 //! What can be done to a table.
 
-pub(in crate::log) mod advance;
 pub(in crate::log) mod create;
 pub(in crate::log) mod drop;
 pub(in crate::log) mod expire;
-pub(in crate::log) mod mark;
+pub(in crate::log) mod ref_update;
 pub(in crate::log) mod rollback;
 pub(in crate::log) mod rows;
+pub(in crate::log) mod source_position;
 pub(in crate::log) mod tags;

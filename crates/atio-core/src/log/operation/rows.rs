@@ -13,7 +13,7 @@ use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
-use crate::log::operation::advance::{self, Advance};
+use crate::log::operation::source_position::{self, Advance};
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -239,7 +239,7 @@ impl Table {
         let mut removed_totals = Totals::default();
         if let RowChange::Overwrite(_) = change {
             state.manifests.clear();
-            advance::end_loads(&mut state.apps, base.version.next()?);
+            source_position::end_loads(&mut state.apps, base.version.next()?);
             removed_totals = std::mem::take(&mut state.totals);
         }
         let unused = merge::apply(&staged.merges, &mut state.manifests);

@@ -12,7 +12,7 @@ use crate::format::{CommitRecord, ObjectRef, Operation, Record, StoredRecord, Ve
 use crate::log::commit::engine::On;
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::Draft;
-use crate::log::operation::mark::Mark;
+use crate::log::operation::ref_update::RefUpdate;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
@@ -70,7 +70,7 @@ impl Table {
     pub(in crate::log) async fn plan_tag(
         &self,
         on: On<'_>,
-        mark: &Mark,
+        update: &RefUpdate,
         options: &CommitOptions,
     ) -> Result<(Version, Option<CommitRecord>)> {
         let (txn, base, attempt) = (on.txn, on.base()?, on.attempt);
@@ -79,8 +79,8 @@ impl Table {
             options: options.clone(),
             ..Draft::same_state(Operation::Untag)
         };
-        let version = match mark {
-            Mark::Tag {
+        let version = match update {
+            RefUpdate::Tag {
                 name,
                 version,
                 message,
@@ -111,11 +111,11 @@ impl Table {
                 refs.tags.insert(name.clone(), tag);
                 version
             }
-            Mark::Untag { name } => match refs.tags.remove(name) {
+            RefUpdate::Untag { name } => match refs.tags.remove(name) {
                 Some(tag) => tag.version,
                 None => return Err(self.no_tag(name, &refs)),
             },
-            Mark::Rollback { .. } => {
+            RefUpdate::Rollback { .. } => {
                 return Err(Error::invalid("a rollback is not a tag"));
             }
         };

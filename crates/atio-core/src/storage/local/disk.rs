@@ -99,6 +99,11 @@ impl Disk {
             .map_err(|error| cannot_make(path, &error))
     }
 
+    /// False if nothing is made durable here.
+    pub(super) fn syncs(&self) -> bool {
+        self.durability == Durability::Full
+    }
+
     /// Makes the bytes of `file` durable.
     ///
     /// Never tried again on a failure: the kernel may then count lost pages as written.
@@ -311,13 +316,19 @@ pub fn make_all(path: &Path, durability: Durability, made: &mut Vec<PathBuf>) ->
 /// Makes the names in `folder` durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     step("sync-folder", folder)?;
-    // Elsewhere a directory cannot be opened; there the journal orders names.
-    #[cfg(unix)]
-    {
-        let folder = blocking_with_open_files(|| File::open(folder))?;
-        tracing::info_span!("fsync").in_scope(|| folder.sync_all())?;
+    match open_folder(folder)? {
+        Some(folder) => tracing::info_span!("fsync").in_scope(|| folder.sync_all()),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// A directory, to be synced; None where a directory cannot be opened: there the journal orders
+/// names.
+pub(super) fn open_folder(folder: &Path) -> io::Result<Option<File>> {
+    if cfg!(not(unix)) {
+        return Ok(None);
+    }
+    blocking_with_open_files(|| File::open(folder)).map(Some)
 }
 
 /// Renames unless `to` exists; where the file system cannot, links and unlinks.

@@ -5,10 +5,11 @@
 //! here, in this order, and a crash after any step leaves the version below intact:
 //!
 //! 1. The transaction makes `_atio_tmp/<txn>/`. Nothing else ever holds half a file.
-//! 2. A data file, manifest or snapshot is written there and synced, and renamed to its name.
-//!    A crash leaves an orphan.
-//! 3. Every directory that gained a name is synced: all that the record will name is durable.
-//! 4. The record is written and synced in `_atio_tmp/<txn>/`.
+//! 2. A data file, manifest or snapshot is written there and renamed to its name. A crash, or a
+//!    power failure, leaves an orphan, whole or not: nothing names it.
+//! 3. The record is written in `_atio_tmp/<txn>/`.
+//! 4. Those files, the record, and every directory that gained a name are synced, all at once:
+//!    the record and all that it names is durable.
 //! 5. It is renamed to its name unless that is taken. **The commit: readers see the version.**
 //! 6. `metadata/` is synced. **The version is durable; only then is it acknowledged.**
 //! 7. The pointer and the marker are replaced, which are hints.
@@ -18,6 +19,7 @@
 
 mod disk;
 mod error;
+mod unsynced;
 mod upload;
 mod writer;
 

@@ -1,6 +1,5 @@
 //! The writes of one transaction to a local disk.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +18,7 @@ use object_store::{
 
 use super::disk::{Disk, Place, blocking, step};
 use super::error::{cannot_write, generic};
+use super::unsynced::Unsynced;
 use super::upload::LocalUpload;
 use crate::error::{Error, ErrorKind};
 use crate::format::{Txn, layout};
@@ -38,11 +38,7 @@ struct Writer {
     staging: String,
     stage: Mutex<Stage>,
     files: AtomicU32,
-    /// Directories that gained a name which is not durable yet.
-    gained: Mutex<BTreeSet<PathBuf>>,
-    /// Once a sync of a directory failed no later one counts: the kernel may have dropped
-    /// what it could not write, and say so only once.
-    sync_failed: Mutex<Option<String>>,
+    unsynced: Mutex<Unsynced>,
     /// For what a writer of data files reads back.
     read: Arc<dyn ObjectStore>,
 }
@@ -65,8 +61,7 @@ impl LocalWriter {
             staging: format!("{}/{txn}", layout::STAGING),
             stage: Mutex::new(Stage::New),
             files: AtomicU32::new(0),
-            gained: Mutex::default(),
-            sync_failed: Mutex::default(),
+            unsynced: Mutex::default(),
             read,
         }))
     }
@@ -84,11 +79,15 @@ impl LocalWriter {
         created.unwrap_or_else(|error| Created::Unclear(generic(error)))
     }
 
-    /// Writes the object, whatever is there.
-    pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> io::Result<()> {
+    /// Writes the object, whatever is there. Its bytes are durable before it has its name, if it
+    /// is `durable`; else a power failure may leave an empty file.
+    pub(crate) async fn replace(&self, name: &str, bytes: Bytes, durable: bool) -> io::Result<()> {
         let (writer, name) = (Arc::clone(&self.0), name.to_owned());
         blocking(move || {
-            let staged = writer.stage(&bytes)?;
+            let (file, staged) = writer.stage(&bytes)?;
+            if durable {
+                writer.sync_staged(&file, &staged)?;
+            }
             let to = writer.target(&name)?;
             writer.publish(&staged, &to, Place::Over)
         })
@@ -98,7 +97,7 @@ impl LocalWriter {
     /// Makes the names of commit records durable that are there.
     pub(crate) async fn sync_records(&self) -> io::Result<()> {
         let writer = Arc::clone(&self.0);
-        blocking(move || writer.sync_folder(&writer.disk.path(layout::METADATA))).await
+        blocking(move || writer.sync_records()).await
     }
 
     /// True if the directory of the transaction was made and somebody removed it.
@@ -150,19 +149,24 @@ impl Writer {
         Ok((self.disk.begin(&path)?, path))
     }
 
-    /// Writes a whole file, durably, but not under its name.
-    fn stage(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+    /// Writes a whole file, but neither durably nor under its name.
+    fn stage(&self, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
         let (mut file, path) = self.file()?;
-        let written = step("write-file", &path)
-            .and_then(|()| file.write_all(bytes))
-            .and_then(|()| self.disk.sync_file(&file, &path));
+        let written = step("write-file", &path).and_then(|()| file.write_all(bytes));
         match written {
-            Ok(()) => Ok(path),
+            Ok(()) => Ok((file, path)),
             Err(error) => {
                 std::fs::remove_file(&path).ok();
                 Err(error)
             }
         }
+    }
+
+    /// Makes a staged file durable; if that fails it is removed.
+    fn sync_staged(&self, file: &File, staged: &LocalPath) -> io::Result<()> {
+        self.disk.sync_file(file, staged).inspect_err(|_| {
+            std::fs::remove_file(staged).ok();
+        })
     }
 
     /// Where the object called `name` goes. A data file's directory is made.
@@ -183,7 +187,7 @@ impl Writer {
                 ),
             ] {
                 if self.disk.make_folder(&folder)? {
-                    lock(&self.gained).insert(above);
+                    lock(&self.unsynced).add_folder(above);
                 }
             }
         }
@@ -195,7 +199,7 @@ impl Writer {
         let published = self.disk.publish(staged, to, place);
         match (&published, to.parent()) {
             (Ok(()), Some(folder)) => {
-                lock(&self.gained).insert(folder.to_owned());
+                lock(&self.unsynced).add_folder(folder.to_owned());
             }
             _ => {
                 std::fs::remove_file(staged).ok();
@@ -207,54 +211,58 @@ impl Writer {
     fn create(&self, name: &str, bytes: &[u8]) -> Created {
         let record = layout::parse(name)
             .is_some_and(|object| matches!(object.kind, layout::Kind::Record(_)));
+        match record {
+            true => self.create_record(name, bytes),
+            false => self.create_unsynced(name, bytes),
+        }
+    }
+
+    /// Creates an object that a record is to name: it is durable when that is.
+    fn create_unsynced(&self, name: &str, bytes: &[u8]) -> Created {
+        let to = self.target(name);
+        let staged = to.and_then(|to| Ok((self.stage(bytes)?, to)));
+        let ((file, staged), to) = match staged {
+            Ok(staged) => staged,
+            Err(error) => return Created::Refused(refused(name, error)),
+        };
+        match self.publish(&staged, &to, Place::New) {
+            Ok(()) => match lock(&self.unsynced).add_file(&self.disk, file, to) {
+                Ok(()) => Created::Yes,
+                Err(error) => Created::Unclear(generic(error)),
+            },
+            Err(error) => unpublished(name, &to, error),
+        }
+    }
+
+    /// Makes all that the record names durable, and the record, and then gives that its name.
+    fn create_record(&self, name: &str, bytes: &[u8]) -> Created {
         let staged = self.target(name).and_then(|to| {
-            if record {
-                self.sync_gained()?;
-            }
-            Ok((self.stage(bytes)?, to))
+            // Held to the end: an attempt that was given up may still be at it, and the record
+            // must not overtake it.
+            let mut unsynced = lock(&self.unsynced);
+            let (file, staged) = self.stage(bytes)?;
+            let synced = unsynced.sync(&self.disk, (&file, &staged));
+            synced.inspect_err(|_| {
+                std::fs::remove_file(&staged).ok();
+            })?;
+            Ok((staged, to))
         });
         let (staged, to) = match staged {
             Ok(staged) => staged,
             Err(error) => return Created::Refused(refused(name, error)),
         };
         match self.publish(&staged, &to, Place::New) {
-            Ok(()) if record => match to.parent().map(|folder| self.sync_folder(folder)) {
-                Some(Err(error)) => Created::Unclear(generic(error)),
-                _ => Created::Yes,
+            Ok(()) => match self.sync_records() {
+                Ok(()) => Created::Yes,
+                Err(error) => Created::Unclear(generic(error)),
             },
-            Ok(()) => Created::Yes,
-            Err(error) if is_definite(&error, &to) => Created::Refused(refused(name, error)),
-            Err(error) => Created::Unclear(generic(error)),
+            Err(error) => unpublished(name, &to, error),
         }
     }
 
-    /// Makes every name durable that the transaction has given so far.
-    fn sync_gained(&self) -> io::Result<()> {
-        // Held to the end: an attempt that was given up may still be at it, and the record
-        // must not overtake it.
-        let mut gained = lock(&self.gained);
-        self.check_synced()?;
-        gained
-            .iter()
-            .try_for_each(|folder| self.sync_folder(folder))?;
-        gained.clear();
-        Ok(())
-    }
-
-    fn check_synced(&self) -> io::Result<()> {
-        match &*lock(&self.sync_failed) {
-            None => Ok(()),
-            Some(first) => Err(io::Error::other(format!(
-                "an earlier sync of a directory failed: {first}"
-            ))),
-        }
-    }
-
-    fn sync_folder(&self, folder: &LocalPath) -> io::Result<()> {
-        self.check_synced()?;
-        self.disk
-            .sync_folder(folder)
-            .inspect_err(|error| *lock(&self.sync_failed) = Some(error.to_string()))
+    fn sync_records(&self) -> io::Result<()> {
+        let folder = self.disk.path(layout::METADATA);
+        lock(&self.unsynced).sync_folder(&self.disk, &folder)
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -273,6 +281,14 @@ impl Writer {
             gone(std::fs::remove_file(file?.path()))?;
         }
         gone(std::fs::remove_dir(&folder))
+    }
+}
+
+/// What it means that a staged file did not get its name.
+fn unpublished(name: &str, to: &LocalPath, error: io::Error) -> Created {
+    match is_definite(&error, to) {
+        true => Created::Refused(refused(name, error)),
+        false => Created::Unclear(generic(error)),
     }
 }
 
@@ -347,11 +363,13 @@ impl ObjectStore for LocalWriter {
         let (file, staged) = blocking(move || writer.file()).await.map_err(generic)?;
         let (writer, name) = (Arc::clone(&self.0), location.as_ref().to_owned());
         let publish = move |file: &File, staged: &LocalPath| {
-            let synced = writer.disk.sync_file(file, staged);
-            let target = synced.and_then(|()| writer.target(&name));
-            target
-                .and_then(|to| writer.publish(staged, &to, Place::New))
-                .map_err(|error| cannot_write(&name, error))
+            let publish = || {
+                let kept = file.try_clone()?;
+                let to = writer.target(&name)?;
+                writer.publish(staged, &to, Place::New)?;
+                lock(&writer.unsynced).add_file(&writer.disk, kept, to)
+            };
+            publish().map_err(|error| cannot_write(&name, error))
         };
         Ok(Box::new(LocalUpload::new(file, staged, publish)))
     }

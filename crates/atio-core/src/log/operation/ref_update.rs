@@ -26,7 +26,7 @@ pub enum Target {
 
 /// A commit without rows of its own.
 #[derive(Debug, Clone)]
-pub enum Mark {
+pub enum RefUpdate {
     /// Gives a version a name.
     Tag {
         /// The name that it is given.
@@ -50,20 +50,20 @@ pub enum Mark {
     },
 }
 
-impl Mark {
+impl RefUpdate {
     /// What people call the statement that asks for it.
     fn statement(&self) -> &'static str {
         match self {
-            Mark::Tag { .. } => "atio_tag",
-            Mark::Untag { .. } => "atio_untag",
-            Mark::Rollback { .. } => "atio_rollback",
+            RefUpdate::Tag { .. } => "atio_tag",
+            RefUpdate::Untag { .. } => "atio_untag",
+            RefUpdate::Rollback { .. } => "atio_rollback",
         }
     }
 }
 
-/// What a mark came to.
+/// What an update came to.
 #[derive(Debug, Clone, Copy)]
-pub struct Marked {
+pub struct RefUpdated {
     /// The version that it is about.
     pub version: Version,
     /// The version that it made, or that was made under the same key before; None if there was
@@ -71,27 +71,31 @@ pub struct Marked {
     pub committed: Option<Version>,
 }
 
-/// How a mark ended, and whether something of it is to stay.
+/// How an update ended, and whether something of it is to stay.
 struct Ended {
-    marked: Marked,
+    updated: RefUpdated,
     repeated: bool,
     made: bool,
 }
 
 impl Table {
-    /// Commits `mark`, with the endings of [`commit`](Table::commit).
+    /// Commits `update`, with the endings of [`commit`](Table::commit).
     ///
     /// Fails with [`ErrorKind::VersionExpired`] if the version that it is about has expired,
     /// also if that happens meanwhile.
-    pub async fn mark(self: &Arc<Self>, mark: Mark, options: CommitOptions) -> Result<Marked> {
+    pub async fn update_refs(
+        self: &Arc<Self>,
+        update: RefUpdate,
+        options: CommitOptions,
+    ) -> Result<RefUpdated> {
         options.check()?;
-        options.check_one_version(mark.statement())?;
+        options.check_one_version(update.statement())?;
         let table = Arc::clone(self);
         let txn = Transaction::begin(self);
         let id = txn.id();
         let commit = async move {
             let base = table.newest().await?;
-            let mut ended = table.commit_mark(&txn, &base, mark, &options).await;
+            let mut ended = table.commit_ref_update(&txn, &base, update, &options).await;
             if let Err(error) = ended {
                 let error = table.why_it_failed(&txn, &base, error).await;
                 ended = Err(table.or_dropped(&base, error).await);
@@ -101,78 +105,78 @@ impl Table {
                 _ => txn.end(&ended).await,
             }
             let ended = ended?;
-            if let (true, Some(version)) = (ended.repeated, ended.marked.committed) {
+            if let (true, Some(version)) = (ended.repeated, ended.updated.committed) {
                 table.say_repeated(options.idempotency_key.as_deref(), version);
             }
-            Ok(ended.marked)
+            Ok(ended.updated)
         };
         self.to_its_end(id, commit).await
     }
 
-    async fn commit_mark(
+    async fn commit_ref_update(
         &self,
         txn: &Transaction,
         base: &Arc<Snapshot>,
-        mark: Mark,
+        update: RefUpdate,
         options: &CommitOptions,
     ) -> Result<Ended> {
-        let asked = mark.version();
-        let mut marking = Marking {
-            mark: mark.meaning(base),
+        let asked = update.version();
+        let mut pending = PendingUpdate {
+            update: update.meaning(base),
             options,
             about: None,
         };
-        let key = marking.key().map(str::to_owned);
+        let key = pending.key().map(str::to_owned);
         let before = match &key {
             Some(key) => self.committed_with(base, key).await?,
             None => None,
         };
         let ended = match before {
             Some(version) => engine::Ended::Repeats(version, Arc::clone(base)),
-            None => engine::commit(self, txn, Some(Arc::clone(base)), &mut marking).await?,
+            None => engine::commit(self, txn, Some(Arc::clone(base)), &mut pending).await?,
         };
-        let about = marking.about.unwrap_or(base.version);
+        let about = pending.about.unwrap_or(base.version);
         match ended {
             engine::Ended::Committed(record) => Ok(Ended::made(about, record.version_id)),
             engine::Ended::Unchanged => Ok(Ended::unchanged(about)),
             engine::Ended::Repeats(version, newest) => {
-                let mark = (&marking.mark, asked);
-                let about = self.repeated(mark, version, key.as_deref(), &newest);
+                let update = (&pending.update, asked);
+                let about = self.repeated(update, version, key.as_deref(), &newest);
                 Ok(Ended::repeated(about.await?, version))
             }
         }
     }
 
-    /// The version that a mark was about which was committed as `version` under the same key;
+    /// The version that an update was about which was committed as `version` under the same key;
     /// `asked` is the one that it names itself.
     ///
-    /// Fails if that was another mark.
+    /// Fails if that was another.
     async fn repeated(
         &self,
-        (mark, asked): (&Mark, Option<Version>),
+        (update, asked): (&RefUpdate, Option<Version>),
         version: Version,
         key: Option<&str>,
         newest: &Snapshot,
     ) -> Result<Version> {
-        let record = self.repeats(version, key, &mark.operation()).await?;
+        let record = self.repeats(version, key, &update.operation()).await?;
         let other = |what: String| {
             let word = record.operation().word().to_owned();
-            let did = match mark {
-                Mark::Rollback { .. } => "roll back",
+            let did = match update {
+                RefUpdate::Rollback { .. } => "roll back",
                 _ => &word,
             };
             let why = format!("which did not {did} {what}: give this {word} a key of its own");
             Err(self.of_other_work(&record, key, &why))
         };
-        let name = match mark {
-            Mark::Rollback { .. } => {
+        let name = match update {
+            RefUpdate::Rollback { .. } => {
                 let about = record.parent().unwrap_or(version);
                 return match asked.filter(|asked| *asked != about) {
                     Some(asked) => other(format!("to version {asked}")),
                     None => Ok(about),
                 };
             }
-            Mark::Tag { name, .. } | Mark::Untag { name } => name,
+            RefUpdate::Tag { name, .. } | RefUpdate::Untag { name } => name,
         };
         let below = match version.previous() {
             Some(below) => self.record(below).await?,
@@ -188,10 +192,12 @@ impl Table {
         let version_of = |refs: &RefsFile| refs.tags.get(name).map(|tag| tag.version);
         let (was, is) = (version_of(&before), version_of(&after));
         let changed = before.tags.get(name) != after.tags.get(name);
-        match (mark, was, is) {
-            (Mark::Untag { .. }, Some(was), None) => Ok(was),
+        match (update, was, is) {
+            (RefUpdate::Untag { .. }, Some(was), None) => Ok(was),
             // Without a version it was the newest of then.
-            (Mark::Tag { .. }, _, Some(is)) if changed && asked.is_none_or(|asked| asked == is) => {
+            (RefUpdate::Tag { .. }, _, Some(is))
+                if changed && asked.is_none_or(|asked| asked == is) =>
+            {
                 Ok(is)
             }
             _ => {
@@ -223,17 +229,17 @@ impl Table {
     }
 }
 
-/// A mark on its way.
-struct Marking<'a> {
-    mark: Mark,
+/// An update on its way.
+struct PendingUpdate<'a> {
+    update: RefUpdate,
     options: &'a CommitOptions,
     /// The version that it is about, once it is planned.
     about: Option<Version>,
 }
 
-impl Statement for Marking<'_> {
+impl Statement for PendingUpdate<'_> {
     fn intent(&self) -> Intent {
-        Intent::of(&self.mark.operation())
+        Intent::of(&self.update.operation())
     }
 
     fn key(&self) -> Option<&str> {
@@ -241,10 +247,10 @@ impl Statement for Marking<'_> {
     }
 
     async fn plan(&mut self, on: On<'_>) -> Result<Option<Planned>> {
-        let (version, record) = match &self.mark {
-            Mark::Rollback { to } => on.table.plan_rollback(on, to, self.options).await?,
-            Mark::Tag { .. } | Mark::Untag { .. } => {
-                on.table.plan_tag(on, &self.mark, self.options).await?
+        let (version, record) = match &self.update {
+            RefUpdate::Rollback { to } => on.table.plan_rollback(on, to, self.options).await?,
+            RefUpdate::Tag { .. } | RefUpdate::Untag { .. } => {
+                on.table.plan_tag(on, &self.update, self.options).await?
             }
         };
         self.about = Some(version);
@@ -252,20 +258,20 @@ impl Statement for Marking<'_> {
     }
 }
 
-impl Mark {
+impl RefUpdate {
     fn operation(&self) -> Operation {
         match self {
-            Mark::Tag { .. } => Operation::Tag,
-            Mark::Untag { .. } => Operation::Untag,
-            Mark::Rollback { .. } => Operation::Rollback,
+            RefUpdate::Tag { .. } => Operation::Tag,
+            RefUpdate::Untag { .. } => Operation::Untag,
+            RefUpdate::Rollback { .. } => Operation::Rollback,
         }
     }
 
     /// The version that it is about, where it says so itself.
     fn version(&self) -> Option<Version> {
         match self {
-            Mark::Tag { version, .. } => *version,
-            Mark::Rollback {
+            RefUpdate::Tag { version, .. } => *version,
+            RefUpdate::Rollback {
                 to: Target::Version(version),
             } => Some(*version),
             _ => None,
@@ -274,7 +280,7 @@ impl Mark {
 
     /// The same, wherever the newest version moves to.
     fn meaning(mut self, base: &Snapshot) -> Self {
-        if let Mark::Tag { version, .. } = &mut self {
+        if let RefUpdate::Tag { version, .. } = &mut self {
             version.get_or_insert(base.version);
         }
         self
@@ -284,7 +290,7 @@ impl Mark {
 impl Ended {
     fn made(version: Version, committed: Version) -> Self {
         Self {
-            marked: Marked {
+            updated: RefUpdated {
                 version,
                 committed: Some(committed),
             },
@@ -303,7 +309,7 @@ impl Ended {
 
     fn unchanged(version: Version) -> Self {
         Self {
-            marked: Marked {
+            updated: RefUpdated {
                 version,
                 committed: None,
             },

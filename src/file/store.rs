@@ -57,7 +57,7 @@ impl ObjectStore for Intake {
             let opened = blocking(move || intake.open(&name)).await;
             let Opened { file, path, name } = self.noted(opened.map_err(generic))?;
             let intake = self.clone();
-            let end = move |file: &File, path: &LocalPath| intake.end(file, path, name);
+            let end = move |file: File, path: &LocalPath| intake.end(&file, path, name);
             let inner = Inside::Disk(match name {
                 Name::Given => LocalUpload::new(file, path, end),
                 Name::None | Name::Later => LocalUpload::unnamed(file, path, end),

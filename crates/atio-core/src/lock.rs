@@ -1,4 +1,4 @@
-//! Locks that are held for no longer than a look.
+//! Locks whose data is whole after a panic, too.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -102,8 +102,11 @@ impl Change {
     pub fn of_record(record: &StoredRecord) -> Self {
         match record.table() {
             Some(_) => Self::of(&record.operation()),
-            // Of Python, above a version of atio.
-            None => Self::of(&Operation::Drop),
+            // Of Python.
+            None => Self {
+                ends: true,
+                ..Self::default()
+            },
         }
     }
 
@@ -144,6 +147,11 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// True if it is planned anew on every version, whatever rows and tags that has.
+    pub fn is_of_any_rows(&self) -> bool {
+        self.replans && self.rows == Rows::None && !self.change.refs
+    }
+
     /// The intent of a statement of this kind.
     ///
     /// Of those that a newer release may know, the most that they could count on.

@@ -44,9 +44,8 @@ pub fn conflict(mine: &Intent, theirs: &Change) -> Verdict {
         }
         Rows::All => theirs.changes_state(),
     };
-    let both_change_the_table = (mine.change.schema && theirs.schema)
-        || (mine.change.options && theirs.options)
-        || (mine.change.schema && theirs.options);
+    let changes_the_table = |change: &Change| change.schema || change.options;
+    let both_change_the_table = changes_the_table(&mine.change) && changes_the_table(theirs);
     if spoiled || both_change_the_table {
         return Verdict::Conflict(Reason::State);
     }
@@ -55,7 +54,9 @@ pub fn conflict(mine: &Intent, theirs: &Change) -> Verdict {
     }
     // Files were rearranged that it wrote down as those that it removes.
     let rearranged = theirs.same_rows && !theirs.removes.is_none();
-    match mine.replans || (rearranged && !mine.change.removes.is_none()) {
+    let both_change_refs = mine.change.refs && theirs.refs;
+    let anew = both_change_refs || (rearranged && !mine.change.removes.is_none());
+    match mine.replans || anew {
         true => Verdict::Replan,
         false => Verdict::Rebase,
     }

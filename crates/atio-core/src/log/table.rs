@@ -10,8 +10,9 @@ use object_store::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
-use crate::format::{Manifest, Record, TableSchema, Version, layout};
+use crate::format::{Record, TableSchema, Version, layout};
 use crate::lock::lock;
+use crate::log::manifest_cache::ManifestCache;
 use crate::log::open_options::OpenOptions;
 use crate::log::read::locate;
 use crate::log::read::seen_keys::SeenKeys;
@@ -25,8 +26,6 @@ const COUNTED_VERSIONS: u64 = 100_000;
 /// How often a newest version that cannot be loaded because it is not the newest any more is
 /// looked for again.
 const NEWEST_ATTEMPTS: u32 = 100;
-/// How many bytes of manifests (as JSON) are kept in memory.
-pub(in crate::log) const CACHE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A handle on a table; cheap to share, and worth sharing: it remembers what is immutable.
 pub struct Table {
@@ -48,12 +47,6 @@ pub struct Table {
 struct Known {
     snapshot: Arc<Snapshot>,
     stamp: Stamp,
-}
-
-#[derive(Default)]
-pub(in crate::log) struct ManifestCache {
-    pub(in crate::log) entries: HashMap<String, Arc<Manifest>>,
-    pub(in crate::log) bytes: u64,
 }
 
 impl Table {

@@ -117,6 +117,13 @@ impl Output {
         }
     }
 
+    /// Closes what is still to be made durable: no version will name it.
+    pub(crate) fn forget_files(&self) {
+        if let Self::Disk(disk) = self {
+            disk.forget_files();
+        }
+    }
+
     /// Removes what the transaction made for itself alone.
     pub(crate) async fn finish(&self) {
         if let Self::Disk(disk) = self {

@@ -23,8 +23,10 @@ use crate::format::{CommitRecord, Txn, Version, layout};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
-/// A statement that keeps losing races gives up after this long.
+/// A statement that keeps losing races gives up so long after the first, and not before so many
+/// attempts: one alone may take longer.
 const RETRY_FOR: Duration = Duration::from_secs(120);
+const FEWEST_ATTEMPTS: u32 = 10;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A pause is at most as long as so many attempts.
@@ -160,13 +162,13 @@ pub(in crate::log) async fn commit(
         };
         let planned = match statement.plan(on).await {
             Ok(planned) => planned,
-            Err(error) if intent.replans && tries.goes_on() => {
-                // What it read may have gone because this is not the newest version any more.
+            Err(error) if intent.replans && may_be_stale(&error) && tries.goes_on() => {
                 newest = newer_than(table, base.as_deref()).await;
-                match newest {
-                    Some(_) => continue,
-                    None => return Err(error),
+                if newest.is_none() {
+                    return Err(error);
                 }
+                tries.pause().await;
+                continue;
             }
             Err(error) => return Err(error),
         };
@@ -192,13 +194,18 @@ pub(in crate::log) async fn commit(
                 if !tries.goes_on() {
                     return Err(statement.gave_up(table, tries.attempt));
                 }
-                newest = Some(table.newest().await?);
                 lost.extend(planned.own);
                 txn.count_retry();
                 tries.pause().await;
+                newest = Some(table.newest().await?);
             }
         }
     }
+}
+
+/// True if a plan may have failed because what it read went with a newer version.
+fn may_be_stale(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Storage)
 }
 
 /// The newest version if it is above `base`.
@@ -210,22 +217,23 @@ async fn newer_than(table: &Table, base: Option<&Snapshot>) -> Option<Arc<Snapsh
 /// How often a statement has tried, and how long an attempt takes.
 struct Tries {
     attempt: u32,
-    give_up: Instant,
     began: Instant,
+    /// When the first attempt was lost.
+    lost: Option<Instant>,
 }
 
 impl Tries {
     fn new() -> Self {
-        let now = Instant::now();
         Self {
             attempt: 0,
-            give_up: now + RETRY_FOR,
-            began: now,
+            began: Instant::now(),
+            lost: None,
         }
     }
 
-    fn goes_on(&self) -> bool {
-        Instant::now() < self.give_up
+    fn goes_on(&mut self) -> bool {
+        let lost = *self.lost.get_or_insert_with(Instant::now);
+        self.attempt < FEWEST_ATTEMPTS || lost.elapsed() < RETRY_FOR
     }
 
     /// Waits at random for as long as some attempts take: with more of them under way, longer.

@@ -35,7 +35,10 @@ impl Table {
         if newest.table != base.table && base.python.is_none() {
             return Err(self.conflict("the table was dropped and created again", newest.version));
         }
-        let mut on = Verdict::Rebase;
+        let mut on = match pending.intent.replans {
+            true => Verdict::Replan,
+            false => Verdict::Rebase,
+        };
         let mut below = base.record.clone();
         for version in base.version.next()?.through(newest.version) {
             let record = self.record(version).await?;
@@ -47,6 +50,12 @@ impl Table {
             }
             if record.revoked().contains(&pending.txn) {
                 return Err(self.revoked(&format!("the expiry of version {version}")));
+            }
+            if base.python.is_some() && record.table().is_none() && pending.intent.is_of_any_rows()
+            {
+                // Python goes on with its own table.
+                below = record;
+                continue;
             }
             match conflict(pending.intent, &Change::of_record(&record)) {
                 Verdict::Conflict(reason) => return Err(self.stands_against(reason, &record)),

@@ -204,6 +204,7 @@ impl Transaction {
         }
         self.store.close();
         self.store.abort_uploads().await;
+        self.output.forget_files();
         let staged = std::mem::take(&mut *lock(&self.staged));
         remove(&self.objects, &staged).await;
         self.output.finish().await;
@@ -232,6 +233,7 @@ impl Drop for Transaction {
         if let (false, Ok(runtime)) = (nothing, tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
                 store.abort_uploads().await;
+                output.forget_files();
                 remove(&objects, &staged).await;
                 output.finish().await;
             });

@@ -72,7 +72,7 @@ impl Table {
         };
         let Ended::Committed(record) = engine::commit(self, txn, Some(base), &mut dropping).await?
         else {
-            return Ok(());
+            return Err(self.not_dropped());
         };
         self.forget();
         let deleted = self

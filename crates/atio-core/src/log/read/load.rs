@@ -9,7 +9,7 @@ use crate::format::{Manifest, ManifestRef, Record, TableSchema, Totals, Version}
 use crate::lock::lock;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
-use crate::log::table::{CACHE_LIMIT, ManifestCache, Table};
+use crate::log::table::Table;
 
 impl Table {
     /// Loads the state that `record` names.
@@ -134,8 +134,8 @@ impl Table {
 
     async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
         let path = &named.object.path;
-        if let Some(found) = lock(&self.manifests).entries.get(path) {
-            return Ok(Arc::clone(found));
+        if let Some(found) = lock(&self.manifests).get(path) {
+            return Ok(found);
         }
         let bytes = self.objects.get_named(path).await?;
         named.object.verify(&bytes)?;
@@ -146,12 +146,7 @@ impl Table {
                 "{path} does not hold what its snapshot says"
             )));
         }
-        let mut cache = lock(&self.manifests);
-        if cache.bytes + named.object.size > CACHE_LIMIT {
-            *cache = ManifestCache::default();
-        }
-        cache.bytes += named.object.size;
-        cache.entries.insert(path.clone(), Arc::clone(&manifest));
+        lock(&self.manifests).keep(path, Arc::clone(&manifest), named.object.size);
         Ok(manifest)
     }
 }

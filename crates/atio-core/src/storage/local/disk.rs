@@ -108,7 +108,7 @@ impl Disk {
     ///
     /// Never tried again on a failure: the kernel may then count lost pages as written.
     pub(super) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
-        if self.durability == Durability::None {
+        if !self.syncs() {
             return Ok(());
         }
         step("sync-file", path)?;
@@ -117,7 +117,7 @@ impl Disk {
 
     /// Makes the names in `folder` durable.
     pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        if self.durability == Durability::None {
+        if !self.syncs() {
             return Ok(());
         }
         sync_folder(folder)

@@ -13,7 +13,7 @@ use super::disk::{blocking, step};
 use super::error::{cannot_write, generic};
 use crate::lock::lock;
 
-type Publish = dyn Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync;
+type Publish = dyn Fn(File, &LocalPath) -> io::Result<()> + Send + Sync;
 
 /// Writes parts at their places in a staged file, and publishes it if all were written.
 pub struct LocalUpload {
@@ -40,12 +40,12 @@ struct Parts {
 }
 
 impl LocalUpload {
-    /// `publish` makes the finished file durable and gives it its name. If that fails, `staged`
-    /// is removed.
+    /// `publish` gives the finished file its name, and sees to it that it becomes durable. If
+    /// that fails, `staged` is removed.
     pub fn new(
         file: File,
         staged: PathBuf,
-        publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
+        publish: impl Fn(File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::begin(file, staged, true, publish)
     }
@@ -54,7 +54,7 @@ impl LocalUpload {
     pub fn unnamed(
         file: File,
         shown: PathBuf,
-        publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
+        publish: impl Fn(File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::begin(file, shown, false, publish)
     }
@@ -63,7 +63,7 @@ impl LocalUpload {
         file: File,
         staged: PathBuf,
         is_named: bool,
-        publish: impl Fn(&File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
+        publish: impl Fn(File, &LocalPath) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let state = State {
             file: Mutex::new(Some(file)),
@@ -104,7 +104,7 @@ impl State {
                 parts.begun
             )));
         }
-        (self.publish)(&file, &self.staged).inspect_err(|_| self.remove())
+        (self.publish)(file, &self.staged).inspect_err(|_| self.remove())
     }
 
     fn abort(&self) {

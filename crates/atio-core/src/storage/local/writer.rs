@@ -25,7 +25,8 @@ use crate::format::{Txn, layout};
 use crate::lock::lock;
 use crate::storage::objects::Created;
 
-/// Stages in a directory of its own, syncs, and renames; see the [module](super).
+/// Writes in a directory of its own, renames, and syncs before the record; see the
+/// [module](super).
 ///
 /// As an `ObjectStore` it takes the data files: each has a name that nobody else uses.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ struct Writer {
     staging: String,
     stage: Mutex<Stage>,
     files: AtomicU32,
-    unsynced: Mutex<Unsynced>,
+    unsynced: Unsynced,
     /// For what a writer of data files reads back.
     read: Arc<dyn ObjectStore>,
 }
@@ -61,7 +62,7 @@ impl LocalWriter {
             staging: format!("{}/{txn}", layout::STAGING),
             stage: Mutex::new(Stage::New),
             files: AtomicU32::new(0),
-            unsynced: Mutex::default(),
+            unsynced: Unsynced::default(),
             read,
         }))
     }
@@ -106,6 +107,11 @@ impl LocalWriter {
         *lock(&self.0.stage) == Stage::Begun
             && std::fs::symlink_metadata(staging)
                 .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Closes what is still to be made durable: no version will name it.
+    pub(crate) fn forget_files(&self) {
+        self.0.unsynced.forget_files();
     }
 
     /// Removes the directory of the transaction; what cannot be removed expiry finds.
@@ -187,7 +193,7 @@ impl Writer {
                 ),
             ] {
                 if self.disk.make_folder(&folder)? {
-                    lock(&self.unsynced).add_folder(above);
+                    self.unsynced.add_folder(above);
                 }
             }
         }
@@ -199,7 +205,7 @@ impl Writer {
         let published = self.disk.publish(staged, to, place);
         match (&published, to.parent()) {
             (Ok(()), Some(folder)) => {
-                lock(&self.unsynced).add_folder(folder.to_owned());
+                self.unsynced.add_folder(folder.to_owned());
             }
             _ => {
                 std::fs::remove_file(staged).ok();
@@ -226,7 +232,7 @@ impl Writer {
             Err(error) => return Created::Refused(refused(name, error)),
         };
         match self.publish(&staged, &to, Place::New) {
-            Ok(()) => match lock(&self.unsynced).add_file(&self.disk, file, to) {
+            Ok(()) => match self.unsynced.add_file(&self.disk, file, to) {
                 Ok(()) => Created::Yes,
                 Err(error) => Created::Unclear(generic(error)),
             },
@@ -237,11 +243,9 @@ impl Writer {
     /// Makes all that the record names durable, and the record, and then gives that its name.
     fn create_record(&self, name: &str, bytes: &[u8]) -> Created {
         let staged = self.target(name).and_then(|to| {
-            // Held to the end: an attempt that was given up may still be at it, and the record
-            // must not overtake it.
-            let mut unsynced = lock(&self.unsynced);
             let (file, staged) = self.stage(bytes)?;
-            let synced = unsynced.sync(&self.disk, (&file, &staged));
+            // An attempt that was given up may still be at it: the record waits for that.
+            let synced = self.unsynced.sync(&self.disk, (&file, &staged));
             synced.inspect_err(|_| {
                 std::fs::remove_file(&staged).ok();
             })?;
@@ -262,7 +266,7 @@ impl Writer {
 
     fn sync_records(&self) -> io::Result<()> {
         let folder = self.disk.path(layout::METADATA);
-        lock(&self.unsynced).sync_folder(&self.disk, &folder)
+        self.unsynced.sync_folder(&self.disk, &folder)
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -362,12 +366,11 @@ impl ObjectStore for LocalWriter {
         let writer = Arc::clone(&self.0);
         let (file, staged) = blocking(move || writer.file()).await.map_err(generic)?;
         let (writer, name) = (Arc::clone(&self.0), location.as_ref().to_owned());
-        let publish = move |file: &File, staged: &LocalPath| {
+        let publish = move |file: File, staged: &LocalPath| {
             let publish = || {
-                let kept = file.try_clone()?;
                 let to = writer.target(&name)?;
                 writer.publish(staged, &to, Place::New)?;
-                lock(&writer.unsynced).add_file(&writer.disk, kept, to)
+                writer.unsynced.add_file(&writer.disk, file, to)
             };
             publish().map_err(|error| cannot_write(&name, error))
         };

@@ -27,7 +27,6 @@ use crate::format::change::Intent;
 use crate::format::layout;
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::transaction::Transaction;
-use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 use crate::progress::Listener;
 use crate::storage::Listed;
@@ -66,8 +65,7 @@ impl Statement for Fence<'_> {
         let (_, plan) = self.taken.insert((inventory, plan));
         match needs_fence {
             true => {
-                let record = apply::fence(table, on.txn, base, plan, on.attempt)
-                    .instrument(tracing::info_span!("commit", table = table.name()));
+                let record = apply::fence(table, on.txn, base, plan, on.attempt);
                 Ok(Some(Planned::alone(record.await?, on.txn.id())))
             }
             false => Ok(None),
@@ -98,8 +96,8 @@ impl Table {
         listener: Option<Arc<Listener>>,
     ) -> Result<Vec<ExpiryRow>> {
         if expiry.dry_run {
-            let (txn, base) = (Transaction::begin(self), self.newest().await?);
-            return self.expire_in(&txn, &base, expiry, listener).await;
+            let txn = Transaction::begin(self);
+            return self.expire_in(&txn, expiry, listener).await;
         }
         // A full disk must not keep expiry from making room.
         self.objects.release_reserve().await;
@@ -124,7 +122,7 @@ impl Table {
     ) -> Result<Vec<ExpiryRow>> {
         let base = self.newest().await?;
         let txn = Transaction::begin(self);
-        let mut rows = self.expire_in(&txn, &base, expiry, listener).await;
+        let mut rows = self.expire_in(&txn, expiry, listener).await;
         if let Err(error) = rows {
             let error = self.why_it_failed(&txn, &base, error).await;
             rows = Err(self.or_gone(&base, error).await);
@@ -136,7 +134,6 @@ impl Table {
     async fn expire_in(
         &self,
         txn: &Transaction,
-        base: &Arc<Snapshot>,
         expiry: &Expiry,
         listener: Option<Arc<Listener>>,
     ) -> Result<Vec<ExpiryRow>> {
@@ -153,8 +150,12 @@ impl Table {
             listing: &listing,
             taken: None,
         };
-        let base = Some(Arc::clone(base));
-        let record = match engine::commit(self, txn, base, &mut fence).await? {
+        // After the listing, so that what it found of newer versions is known.
+        let base = Some(self.newest().await?);
+        let record = match engine::commit(self, txn, base, &mut fence)
+            .instrument(tracing::info_span!("commit", table = self.name()))
+            .await?
+        {
             Ended::Committed(record) => Some(record),
             _ => None,
         };

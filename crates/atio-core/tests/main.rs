@@ -1,3 +1,5 @@
 //! Tests of the format and of the protocol, without a query engine.
 
+#![cfg(test)]
+
 mod model;

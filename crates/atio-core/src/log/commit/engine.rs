@@ -110,7 +110,7 @@ impl Planned {
 /// How a statement ended that did not fail.
 pub(in crate::log) enum Ended {
     /// This is its version, which others see.
-    Committed(CommitRecord),
+    Committed(Box<CommitRecord>),
     /// This version did its work; the snapshot is of that or a newer one.
     Repeats(Version, Arc<Snapshot>),
     /// There was nothing to change.
@@ -179,7 +179,7 @@ pub(in crate::log) async fn commit(
             Outcome::Committed => {
                 lost.extend(planned.spare);
                 futures::join!(announce(txn, &planned.record), txn.discard(&lost));
-                return Ok(Ended::Committed(planned.record));
+                return Ok(Ended::Committed(Box::new(planned.record)));
             }
             Outcome::Conflict(winner) => {
                 ::log::debug!(

@@ -165,7 +165,7 @@ impl Table {
         if expiry.dry_run {
             return Ok(plan.rows().into_iter().chain(plan.kept()).collect());
         }
-        apply::delete(self, txn, &inventory, &plan, record.as_ref(), listener)
+        apply::delete(self, txn, &inventory, &plan, record.as_deref(), listener)
             .instrument(tracing::info_span!("delete", table = self.name()))
             .await
     }

@@ -40,6 +40,7 @@ mod database;
 pub mod docs;
 mod error;
 mod estimate;
+mod features;
 mod file;
 mod settings;
 mod spelling;

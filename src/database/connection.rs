@@ -7,6 +7,7 @@ use url::Url;
 
 use super::server::Server;
 use crate::error::{Error, Result};
+use crate::features;
 
 /// A database, and how to reach it.
 ///
@@ -77,20 +78,21 @@ impl Connection {
     /// # Errors
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is no such URL; the message repeats
-    /// nothing of it.
+    /// nothing of it. [`Unsupported`](crate::ErrorKind::Unsupported) if atio was built without the
+    /// feature of this database, which the message names.
     pub fn url(url: &str) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path.is_empty() {
                 true => Err(Error::invalid("after 'sqlite:' comes the path of a file")),
-                false => Ok(Self::sqlite(path)),
+                false => Self::sqlite(path).built_in(),
             };
         }
         let parsed = Url::parse(url)
             .map_err(|error| Error::invalid(format!("the URL of a database is wrong: {error}")))?;
         match parsed.scheme() {
-            "postgres" | "postgresql" => Server::of_url(&parsed).map(Self::postgres),
-            "mysql" | "mariadb" => Server::of_url(&parsed).map(Self::mysql),
+            "postgres" | "postgresql" => Server::of_url(&parsed).map(Self::postgres)?.built_in(),
+            "mysql" | "mariadb" => Server::of_url(&parsed).map(Self::mysql)?.built_in(),
             _ => Err(Error::invalid(
                 "the URL of a database begins with 'postgres:', 'mysql:', 'mariadb:' or 'sqlite:'",
             )),
@@ -125,17 +127,17 @@ impl Connection {
         &self.0
     }
 
-    /// The error of a database whose client was not built in.
-    #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+    /// Itself, unless its client was left out.
+    fn built_in(self) -> Result<Self> {
+        match self.engine().is_built_in() {
+            true => Ok(self),
+            false => Err(self.left_out()),
+        }
+    }
+
+    /// The error of a database whose client was left out.
     pub(super) fn left_out(&self) -> Error {
-        Error::unsupported(format!(
-            "this program was built without the feature '{}' of atio",
-            match self.engine() {
-                Engine::Postgres => "postgres",
-                Engine::MySql => "mysql",
-                Engine::Sqlite => "sqlite",
-            }
-        ))
+        features::needs(&self.to_string(), self.engine().feature())
     }
 }
 
@@ -168,7 +170,23 @@ impl fmt::Debug for Connection {
 }
 
 impl Engine {
-    pub(super) const ALL: [Self; 3] = [Self::Postgres, Self::Sqlite, Self::MySql];
+    /// Those whose clients were not left out.
+    pub(super) fn built_in() -> impl Iterator<Item = Self> {
+        let all = [Self::Postgres, Self::Sqlite, Self::MySql];
+        all.into_iter().filter(|engine| engine.is_built_in())
+    }
+
+    fn is_built_in(self) -> bool {
+        features::has(self.feature())
+    }
+
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+            Self::MySql => "mysql",
+        }
+    }
 
     pub(super) fn stored_as(self) -> &'static str {
         match self {
@@ -176,5 +194,32 @@ impl Engine {
             Self::Sqlite => "SQLITE",
             Self::MySql => "MYSQL",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn database_that_is_left_out_names_its_feature() {
+        let left_out = |connection: Connection| connection.left_out().to_string();
+        let server = || Server {
+            host: "h".to_owned(),
+            database: "d".to_owned(),
+            ..Server::default()
+        };
+        assert_eq!(
+            left_out(Connection::postgres(server())),
+            "PostgreSQL at h:5432/d needs the feature 'postgres' of the crate atio"
+        );
+        assert_eq!(
+            left_out(Connection::mysql(server())),
+            "MySQL at h:3306/d needs the feature 'mysql' of the crate atio"
+        );
+        assert_eq!(
+            left_out(Connection::sqlite("app.db")),
+            "SQLite in app.db needs the feature 'sqlite' of the crate atio"
+        );
     }
 }

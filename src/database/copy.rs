@@ -32,7 +32,7 @@ const IF_EXISTS: &str = "if_exists";
 
 /// What `COPY .. STORED AS` takes for tables of databases.
 pub(crate) fn formats(free: bool) -> impl Iterator<Item = Arc<dyn FileFormatFactory>> {
-    Engine::ALL.into_iter().map(move |engine| {
+    Engine::built_in().map(move |engine| {
         let factory: Arc<dyn FileFormatFactory> = Arc::new(DatabaseFormatFactory { engine, free });
         factory
     })

@@ -18,7 +18,7 @@ use crate::error::Error;
 pub(crate) fn factories(
     free: bool,
 ) -> impl Iterator<Item = (&'static str, Arc<dyn TableProviderFactory>)> {
-    Engine::ALL.into_iter().map(move |engine| {
+    Engine::built_in().map(move |engine| {
         let factory: Arc<dyn TableProviderFactory> =
             Arc::new(DatabaseTableFactory { engine, free });
         (engine.stored_as(), factory)

@@ -142,6 +142,7 @@ impl Server {
     }
 
     /// The protection that `Auto` means here.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(super) fn protection(&self) -> Tls {
         match &self.tls {
             Tls::Auto if self.is_here() => Tls::Off,
@@ -150,6 +151,7 @@ impl Server {
         }
     }
 
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     fn is_here(&self) -> bool {
         match self.host.parse::<std::net::IpAddr>() {
             Ok(address) => address.is_loopback(),

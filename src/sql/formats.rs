@@ -13,9 +13,10 @@ use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
 use datafusion::error::Result;
 
 use crate::error::Error;
+use crate::features;
 
 /// Names of formats, and what to use instead.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 18] = [
     (
         "atio",
         "a table is written by INSERT INTO, after CREATE EXTERNAL TABLE .. STORED AS ATIO",
@@ -29,22 +30,21 @@ const NAMES: [(&str, &str); 16] = [
         "jsonl",
         "the format is called JSON, and writes one object a line",
     ),
+    ("mysql", ""),
     (
         "ndjson",
         "the format is called JSON, and writes one object a line",
     ),
     ("ods", ""),
     ("orc", ""),
+    ("postgres", ""),
     ("sqlite", ""),
     (
         "tsv",
         "use STORED AS CSV with the option 'format.delimiter' and a tab",
     ),
     ("xls", ""),
-    (
-        "xlsx",
-        "this build of atio is without its cargo feature 'xlsx'",
-    ),
+    ("xlsx", ""),
     ("xml", ""),
     ("yaml", ""),
 ];
@@ -65,6 +65,10 @@ impl NoFormat {
     }
 
     pub(super) fn refused(self) -> Error {
+        if let Some(feature) = features::of_format(self.name) {
+            let what = format!("COPY .. STORED AS {}", self.name.to_uppercase());
+            return features::needs(&what, feature);
+        }
         let colon = if self.instead.is_empty() { "" } else { ": " };
         Error::unsupported(format!(
             "COPY cannot write the format {} in this session{colon}{}",
@@ -88,5 +92,38 @@ impl FileFormatFactory for NoFormat {
     /// Of no use without [`create`](Self::create), which fails.
     fn default(&self) -> Arc<dyn FileFormat> {
         Arc::new(ArrowFormat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::sql::copy::PublishCopies;
+
+    /// In a session as a build without any feature makes it.
+    #[tokio::test]
+    async fn copy_to_a_format_that_is_left_out_names_its_feature() {
+        let ctx = SessionContext::new();
+        for format in NoFormat::all() {
+            let state = ctx.state_ref();
+            let mut state = state.write();
+            state.register_file_format(Arc::new(format), false).ok();
+        }
+        ctx.add_analyzer_rule(Arc::new(PublishCopies));
+        for (format, feature) in [
+            ("XLSX", "xlsx"),
+            ("POSTGRES", "postgres"),
+            ("SQLITE", "sqlite"),
+            ("MYSQL", "mysql"),
+        ] {
+            let copy = format!("COPY (SELECT 1 AS a) TO 'left/out' STORED AS {format}");
+            let error = ctx.sql(&copy).await.unwrap().collect().await.unwrap_err();
+            let told = format!(
+                "COPY .. STORED AS {format} needs the feature '{feature}' of the crate atio"
+            );
+            assert!(error.to_string().contains(&told), "{error}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod function;
 mod functions;
 mod guard;
 mod history;
+mod left_out;
 mod leftovers;
 mod location;
 mod managed;

@@ -10,6 +10,7 @@ use super::declared::DeclaredColumns;
 use super::factory::AtioTableFactory;
 use super::formats::NoFormat;
 use super::guard::{GuardedFactory, GuardedPlans};
+use super::left_out;
 use super::no_version::RefuseNoVersion;
 use super::open::OpenTables;
 use super::policy::AtioPolicy;
@@ -97,6 +98,10 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
             for format in crate::database::formats(free) {
                 state.register_file_format(format, false).ok();
             }
+        }
+        for (stored_as, factory) in left_out::factories() {
+            let factories = state.table_factories_mut();
+            factories.entry(stored_as).or_insert(factory);
         }
         #[cfg(feature = "xlsx")]
         crate::file::register_xlsx(&mut state)?;

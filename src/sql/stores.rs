@@ -10,6 +10,7 @@ use object_store::ObjectStore;
 
 use super::location::Location;
 use crate::error::{Error, Result};
+use crate::features::needs;
 
 /// Held while a store is looked up and registered, so that a URL gets one.
 static CONNECTING: Mutex<()> = Mutex::new(());
@@ -64,7 +65,7 @@ pub(super) fn store(runtime: &RuntimeEnv, location: &Location) -> Result<Arc<dyn
     }
     registry.register_store(url, build(location)?);
     // Not the one just made: a registry may wrap what it is given.
-    registry.get_store(url).map_err(|_| no_store(location, ""))
+    registry.get_store(url).map_err(|_| no_store(location))
 }
 
 fn build(location: &Location) -> Result<Arc<dyn ObjectStore>> {
@@ -73,24 +74,43 @@ fn build(location: &Location) -> Result<Arc<dyn ObjectStore>> {
         "s3" | "s3a" => service::s3(location),
         "az" | "azure" | "adl" | "abfs" | "abfss" => service::azure(location),
         "gs" => service::gcs(location),
-        _ => Err(no_store(location, "")),
+        "postgres" | "postgresql" => Err(no_database(location, "postgres")),
+        "mysql" | "mariadb" => Err(no_database(location, "mysql")),
+        "sqlite" => Err(no_database(location, "sqlite")),
+        _ => Err(no_store(location)),
     }
 }
 
 /// The engine's own message calls this a bug of its own, so it is not repeated.
-fn no_store(location: &Location, or: &str) -> Error {
+fn no_store(location: &Location) -> Error {
     Error::invalid(format!(
-        "there is no store for {}: register one for {} in the session{or}, or use a local path",
+        "there is no store for {}: register one for {} in the session, or use a local path",
         location.shown(),
         location.store.as_str()
     ))
 }
 
+/// Of a database by its URL, whether or not it is built in.
+fn no_database(location: &Location, feature: &str) -> Error {
+    needs(
+        &format!(
+            "{} is a database: write to 'connection/table' STORED AS {}, which",
+            location.shown(),
+            feature.to_uppercase()
+        ),
+        feature,
+    )
+}
+
 #[cfg(any(test, not(all(feature = "aws", feature = "azure", feature = "gcp"))))]
-fn not_built_in(location: &Location, feature: &str) -> Error {
-    no_store(
-        location,
-        &format!(", or build atio with its cargo feature '{feature}'"),
+fn left_out(location: &Location, feature: &str) -> Error {
+    needs(
+        &format!(
+            "{} is on no store that is registered in the session (for {}), so it",
+            location.shown(),
+            location.store.as_str()
+        ),
+        feature,
     )
 }
 
@@ -100,17 +120,17 @@ mod service {
 
     #[cfg(not(feature = "aws"))]
     pub(super) fn s3(location: &Location) -> Result<Arc<dyn ObjectStore>> {
-        Err(not_built_in(location, "aws"))
+        Err(left_out(location, "aws"))
     }
 
     #[cfg(not(feature = "azure"))]
     pub(super) fn azure(location: &Location) -> Result<Arc<dyn ObjectStore>> {
-        Err(not_built_in(location, "azure"))
+        Err(left_out(location, "azure"))
     }
 
     #[cfg(not(feature = "gcp"))]
     pub(super) fn gcs(location: &Location) -> Result<Arc<dyn ObjectStore>> {
-        Err(not_built_in(location, "gcp"))
+        Err(left_out(location, "gcp"))
     }
 
     #[cfg(feature = "aws")]
@@ -251,11 +271,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn service_that_is_not_built_in_names_its_cargo_feature() {
+    fn service_that_is_left_out_names_its_feature() {
         let location = Location::parse_store("s3://bucket/t").unwrap();
         assert_eq!(
-            not_built_in(&location, "aws").to_string(),
-            "there is no store for s3://bucket/t: register one for s3://bucket/ in the session, or build atio with its cargo feature 'aws', or use a local path"
+            left_out(&location, "aws").to_string(),
+            "s3://bucket/t is on no store that is registered in the session (for s3://bucket/), so it needs the feature 'aws' of the crate atio"
         );
+    }
+
+    #[test]
+    fn database_is_no_store_and_names_its_feature() {
+        let runtime = RuntimeEnv::default();
+        for (scheme, feature) in [
+            ("postgres", "postgres"),
+            ("postgresql", "postgres"),
+            ("mysql", "mysql"),
+            ("mariadb", "mysql"),
+            ("sqlite", "sqlite"),
+        ] {
+            let location = Location::parse_store(&format!("{scheme}://host/db")).unwrap();
+            assert_eq!(
+                store(&runtime, &location).unwrap_err().to_string(),
+                format!(
+                    "{scheme}://host/db is a database: write to 'connection/table' STORED AS {}, which needs the feature '{feature}' of the crate atio",
+                    feature.to_uppercase()
+                )
+            );
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::file_functions::{clean_folder, local};
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, Result as AtioResult};
+use crate::features;
 use crate::file::{self, Existing, FileOptions, Hash, Marking};
 
 /// How [`write`](write()) writes.
@@ -124,10 +125,14 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
         ))
     })?;
     let factory = state.get_file_format_factory(&format).ok_or_else(|| {
-        Error::unsupported(format!(
-            "there is no format {} in this session",
-            format.to_uppercase().escape_debug()
-        ))
+        let shown = format.to_uppercase();
+        match features::of_format(&format).filter(|feature| !features::has(feature)) {
+            Some(feature) => features::needs(&format!("the format {shown}"), feature),
+            None => Error::unsupported(format!(
+                "there is no format {} in this session",
+                shown.escape_debug()
+            )),
+        }
     })?;
     let mut format_options = options.format_options;
     if let Some(single_file) = options.single_file {

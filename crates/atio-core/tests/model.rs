@@ -46,6 +46,8 @@
 //! store that breaks its own promises. That the code follows the model is for the tests of the
 //! code. It is evidence, not a proof.
 
+#![cfg(test)]
+
 mod appends;
 mod cases;
 mod disk;

@@ -7,6 +7,7 @@
 //! `exceptions.txt` lists the records that may differ, each with its reason.
 
 mod exceptions;
+mod features;
 mod files;
 mod libraries;
 mod result;

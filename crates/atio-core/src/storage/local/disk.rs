@@ -345,6 +345,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames unless `to` exists: links and unlinks.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     link_new(from, to)

@@ -18,7 +18,7 @@ pub(crate) fn install(quiet: bool) {
     if !quiet {
         builder.filter_module("atio", LevelFilter::Info);
         // Its rows tell all of it.
-        builder.filter_module("atio::log::expire", LevelFilter::Warn);
+        builder.filter_module("atio_core::log::operation::expire", LevelFilter::Warn);
     }
     builder.format(|to, record| {
         let word = match record.level() {

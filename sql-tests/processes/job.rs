@@ -166,7 +166,7 @@ struct Warnings;
 
 impl log::Log for Warnings {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target().starts_with("atio::")
+        metadata.target().starts_with("atio")
     }
 
     fn log(&self, record: &log::Record<'_>) {

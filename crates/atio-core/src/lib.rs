@@ -7,7 +7,7 @@
 //! log  ->  storage  ->  format  ->  error
 //! ```
 //!
-//! * [`format`]: what the bytes mean; pure functions.
+//! * [`mod@format`]: what the bytes mean; pure functions.
 //! * [`storage`]: objects on the local disk or on a store, durable when they are acknowledged.
 //! * [`log`]: how versions are made, found and removed.
 

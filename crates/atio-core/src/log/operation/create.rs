@@ -55,7 +55,7 @@ impl Statement for Creation<'_> {
 
 impl Table {
     /// Creates the table; of several that try at once, one wins and the others fail with
-    /// [`ErrorKind::TableExists`].
+    /// [`ErrorKind::TableExists`](crate::ErrorKind::TableExists).
     ///
     /// Fails if the place holds anything that is not of an atio table. Where a table was
     /// dropped whose log had to stay, the numbers go on from there.

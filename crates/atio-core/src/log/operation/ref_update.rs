@@ -81,7 +81,7 @@ struct Ended {
 impl Table {
     /// Commits `update`, with the endings of [`commit`](Table::commit).
     ///
-    /// Fails with [`ErrorKind::VersionExpired`] if the version that it is about has expired,
+    /// Fails with [`ErrorKind::VersionExpired`](crate::ErrorKind::VersionExpired) if the version that it is about has expired,
     /// also if that happens meanwhile.
     pub async fn update_refs(
         self: &Arc<Self>,

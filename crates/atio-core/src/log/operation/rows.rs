@@ -107,9 +107,9 @@ impl Table {
     /// `merges` are used as far as nothing that they stand for has changed since (A8).
     ///
     /// Three endings. Ok: the version is there, whole and durable. An error: it is not and
-    /// never will be, and what was staged has been removed. [`ErrorKind::CommitUnknown`]:
+    /// never will be, and what was staged has been removed. [`ErrorKind::CommitUnknown`](crate::ErrorKind::CommitUnknown):
     /// nobody can tell yet, and nothing was removed. On a failing local disk there is a
-    /// fourth, [`ErrorKind::CommitNotDurable`]: it is there until the power fails.
+    /// fourth, [`ErrorKind::CommitNotDurable`](crate::ErrorKind::CommitNotDurable): it is there until the power fails.
     /// Runs to its end even if the caller stops waiting.
     pub async fn commit(
         self: &Arc<Self>,

@@ -29,8 +29,8 @@ const RETRY_FOR: Duration = Duration::from_secs(120);
 const FEWEST_ATTEMPTS: u32 = 10;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// A pause is at most as long as so many attempts.
-const PAUSED_ATTEMPTS: u32 = 8;
+/// A pause is at most as long as so many creations of a record.
+const PAUSED_CREATIONS: u32 = 8;
 
 /// A statement that makes a version.
 pub(in crate::log) trait Statement: Send {
@@ -132,7 +132,7 @@ pub(in crate::log) async fn commit(
         false => None,
     };
     let intent = statement.intent();
-    let mut tries = Tries::new();
+    let mut tries = Tries::default();
     let (mut base, mut anew) = (base, false);
     let mut lost = Vec::new();
     // The base may have been passed while the data was written: look before trying.
@@ -167,7 +167,7 @@ pub(in crate::log) async fn commit(
                 if newest.is_none() {
                     return Err(error);
                 }
-                tries.pause().await;
+                tries.pause(Duration::ZERO).await;
                 continue;
             }
             Err(error) => return Err(error),
@@ -175,6 +175,7 @@ pub(in crate::log) async fn commit(
         let Some(planned) = planned else {
             return Ok(Ended::Unchanged);
         };
+        let began = Instant::now();
         match create_record(table, txn, &planned.record).await? {
             Outcome::Committed => {
                 lost.extend(planned.spare);
@@ -196,7 +197,7 @@ pub(in crate::log) async fn commit(
                 }
                 lost.extend(planned.own);
                 txn.count_retry();
-                tries.pause().await;
+                tries.pause(began.elapsed()).await;
                 newest = Some(table.newest().await?);
             }
         }
@@ -214,39 +215,30 @@ async fn newer_than(table: &Table, base: Option<&Snapshot>) -> Option<Arc<Snapsh
     (newest.version > base?.version).then_some(newest)
 }
 
-/// How often a statement has tried, and how long an attempt takes.
+/// How often a statement has tried, and since when.
+#[derive(Default)]
 struct Tries {
     attempt: u32,
-    began: Instant,
     /// When the first attempt was lost.
     lost: Option<Instant>,
 }
 
 impl Tries {
-    fn new() -> Self {
-        Self {
-            attempt: 0,
-            began: Instant::now(),
-            lost: None,
-        }
-    }
-
     fn goes_on(&mut self) -> bool {
         let lost = *self.lost.get_or_insert_with(Instant::now);
         self.attempt < FEWEST_ATTEMPTS || lost.elapsed() < RETRY_FOR
     }
 
-    /// Waits at random for as long as some attempts take: with more of them under way, longer.
-    async fn pause(&mut self) {
-        let took = self.began.elapsed();
+    /// Waits at random for as long as the creation of some records takes, of which one `took` so
+    /// long. What was planned before does not count: who plans for long loses to those who do not.
+    async fn pause(&mut self, took: Duration) {
         self.attempt += 1;
-        let most = (took * self.attempt.min(PAUSED_ATTEMPTS)).min(LONGEST_PAUSE);
+        let most = (took * self.attempt.min(PAUSED_CREATIONS)).min(LONGEST_PAUSE);
         let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
         let most = u64::try_from(most.as_micros())
             .unwrap_or(u64::MAX)
             .max(1000);
         tokio::time::sleep(Duration::from_micros(random % most)).await;
-        self.began = Instant::now();
     }
 }
 

@@ -6,3 +6,4 @@ mod accepted;
 pub(crate) mod fake_bucket;
 pub(crate) mod hooked;
 pub(crate) mod racing;
+mod requests;

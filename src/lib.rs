@@ -48,7 +48,7 @@ mod sql;
 mod table;
 
 pub use atio_core::format::{Txn, Version};
-pub use atio_core::log::CommitOptions;
+pub use atio_core::log::{CommitOptions, flush};
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
@@ -59,7 +59,7 @@ pub use sql::{
     AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
     restore, with_commit, write,
 };
-pub use table::{AtioTable, StreamOptions, StreamWriter};
+pub use table::{AtioTable, StreamOptions, StreamWriter, one_statement};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

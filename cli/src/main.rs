@@ -26,6 +26,7 @@ mod stores;
 mod verbose;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
@@ -46,7 +47,11 @@ async fn main() -> ExitCode {
     if args.verbose {
         verbose::install();
     }
-    match shell::run(args).await {
+    let ended = shell::run(args).await;
+    // What a store is told behind the answers. Others do without it if it cannot be had.
+    let told = tokio::time::timeout(Duration::from_secs(10), atio::flush()).await;
+    told.unwrap_or_else(|_| log::debug!("others are not told of the newest version"));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();

@@ -75,7 +75,11 @@ impl Session {
     }
 
     /// Runs one statement to its end and prints its rows.
-    pub(crate) async fn execute(&self, mut statement: Statement) -> Result<(), Failure> {
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<(), Failure> {
+        atio::one_statement(self.execute_one(statement)).await
+    }
+
+    async fn execute_one(&self, mut statement: Statement) -> Result<(), Failure> {
         let start = Instant::now();
         self.bars.show(!self.print.quiet);
         if let Some(warehouse) = &self.warehouse
@@ -158,21 +162,27 @@ impl Session {
     /// Runs a statement of the shell's own and prints its rows.
     pub(crate) async fn show(&self, sql: &str) -> Result<(), Failure> {
         let start = Instant::now();
-        let frame = self.plan(sql).await?;
-        output::print(&self.ctx, frame, self.print_rows(), start).await
+        atio::one_statement(async {
+            let frame = self.plan(sql).await?;
+            output::print(&self.ctx, frame, self.print_rows(), start).await
+        })
+        .await
     }
 
     /// Runs a statement of the shell's own and keeps its rows.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Rows> {
         let start = Instant::now();
-        let frame = self.plan(sql).await?;
-        let schema = Arc::clone(frame.schema().inner());
-        let batches = frame.collect().await?;
-        Ok(Rows {
-            schema,
-            batches,
-            start,
+        atio::one_statement(async {
+            let frame = self.plan(sql).await?;
+            let schema = Arc::clone(frame.schema().inner());
+            let batches = frame.collect().await?;
+            Ok(Rows {
+                schema,
+                batches,
+                start,
+            })
         })
+        .await
     }
 
     /// Prints the rows of a statement.

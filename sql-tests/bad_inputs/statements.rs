@@ -1,6 +1,7 @@
 //! Lines 77 to 87: statements that cannot be carried out, on a table that is whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use atio::ErrorKind;
 use datafusion::object_store::memory::InMemory;
@@ -260,6 +261,7 @@ async fn append_that_always_comes_too_late_gives_up() {
     atio::register(&late).unwrap();
     open(&late, &place, "t").await;
 
+    racing.takes(Duration::from_secs(1));
     racing.arm(true);
     let failure = super::attempt(&late, "INSERT INTO t VALUES (0)").await;
     racing.arm(false);

@@ -62,19 +62,23 @@ async fn insert_that_fails_ends_its_report_and_commits_nothing() {
 
 #[tokio::test]
 async fn explain_analyze_shows_files_bytes_retries_and_rows_pruned() {
-    let (_directory, ctx, _) = watched().await;
+    let (directory, ctx, _) = watched().await;
     let insert = rows(&ctx, "EXPLAIN ANALYZE INSERT INTO t VALUES (1), (2)").await;
     for metric in ["files_written=1", "commit_retries=0", "bytes_written="] {
         assert!(insert.join("").contains(metric), "{metric}: {insert:?}");
     }
     assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "2");
-    // Another commit comes between its plan and its commit.
+    // Another process commits between its plan and its commit.
+    let other = session_at(directory.path());
+    let open = "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION";
+    let at = directory.path().join("t");
+    rows(&other, &format!("{open} '{}'", at.display())).await;
     let plan = ctx
         .sql("EXPLAIN ANALYZE INSERT INTO t VALUES (10)")
         .await
         .unwrap();
     let plan = plan.create_physical_plan().await.unwrap();
-    rows(&ctx, "INSERT INTO t VALUES (3)").await;
+    rows(&other, "INSERT INTO t VALUES (3)").await;
     let shown = datafusion::physical_plan::collect(plan, ctx.task_ctx())
         .await
         .unwrap();

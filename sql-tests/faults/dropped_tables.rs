@@ -265,6 +265,8 @@ async fn check(
     });
     let filled = sql.replace("{t}", "t");
     let ended = run(&ctx, &filled).await;
+    // Hints follow the answer, and are requests like others.
+    atio::flush().await;
     if count.load(Ordering::SeqCst) < at {
         return Ok(false);
     }

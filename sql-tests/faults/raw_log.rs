@@ -126,7 +126,8 @@ impl Log {
         for version in self.readable() {
             held.extend(self.names(version)?);
         }
-        let hint = |name: &str| name == "_current_version.json" || name == "_SUCCESS";
+        let hints = ["_current_version.json", "_SUCCESS"];
+        let hint = |name: &str| hints.contains(&name) || name.starts_with("_atio_tmp/store/");
         let left = self
             .objects
             .keys()

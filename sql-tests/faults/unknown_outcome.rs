@@ -29,9 +29,14 @@ fn reads_back(call: &Call) -> bool {
 /// Runs `case` on a store that breaks every attempt to commit in the way of `fault` and every
 /// attempt to read it back.
 fn unknown(case: &Case, fault: Fault) {
+    // The statement looks for a newer version, too, before it commits.
+    let begun = AtomicBool::new(false);
     let attempt = case.attempt(move |call| match call {
-        call if is_commit(call) => fault,
-        call if reads_back(call) => Fault::Before,
+        call if is_commit(call) => {
+            begun.store(true, Ordering::SeqCst);
+            fault
+        }
+        call if reads_back(call) && begun.load(Ordering::SeqCst) => Fault::Before,
         _ => Fault::None,
     });
     let End::Failed(Some(ErrorKind::CommitUnknown), said) = &attempt.end else {

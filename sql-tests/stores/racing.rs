@@ -3,7 +3,8 @@
 #![cfg(test)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::object_store::path::Path;
@@ -19,6 +20,8 @@ pub(crate) struct Racing {
     writer: SessionContext,
     armed: AtomicBool,
     commits: AtomicI64,
+    /// How long each takes, in milliseconds.
+    takes_ms: AtomicU64,
 }
 
 impl Racing {
@@ -31,6 +34,7 @@ impl Racing {
             writer,
             armed: AtomicBool::new(false),
             commits: AtomicI64::new(0),
+            takes_ms: AtomicU64::new(0),
         });
         let store = HookedStore::new("racing", inner, Arc::clone(&racing) as _);
         (racing, Arc::new(store))
@@ -38,6 +42,12 @@ impl Racing {
 
     pub(crate) fn arm(&self, armed: bool) {
         self.armed.store(armed, Ordering::SeqCst);
+    }
+
+    /// Each commit of the writer takes so long.
+    pub(crate) fn takes(&self, time: Duration) {
+        let time = u64::try_from(time.as_millis()).unwrap();
+        self.takes_ms.store(time, Ordering::SeqCst);
     }
 
     /// How often the writer has committed.
@@ -57,6 +67,10 @@ impl Hook for Racing {
         if looks && absent && record && self.armed.load(Ordering::SeqCst) {
             let a = self.commits.fetch_add(1, Ordering::SeqCst) + 2;
             rows(&self.writer, &format!("INSERT INTO t VALUES ({a})")).await;
+            let takes = self.takes_ms.load(Ordering::SeqCst);
+            if takes > 0 {
+                tokio::time::sleep(Duration::from_millis(takes)).await;
+            }
         }
     }
 }

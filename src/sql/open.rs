@@ -14,7 +14,7 @@ use super::location::Location;
 use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::Result;
-use crate::table::AtioTable;
+use crate::table::{AtioTable, Statement};
 
 /// Shares handles, and so what they remember, between all names of a table.
 #[derive(Debug, Default)]
@@ -82,9 +82,13 @@ impl OpenTables {
         options: OpenOptions,
     ) -> Result<AtioTable> {
         let table = self.handle(runtime, location, options)?;
-        let newest = table.newest().await?;
+        let newest = match Statement::current() {
+            // It is not looked for again.
+            Some(_) => table.newest().await?,
+            None => table.newest_for_planning().await?,
+        };
         let schema = Arc::clone(&newest.arrow);
-        Ok(AtioTable::newest(table, location.store.clone(), schema))
+        Ok(AtioTable::newest(table, location.store.clone(), schema).looked(newest))
     }
 }
 

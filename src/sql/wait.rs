@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::Statement;
 
 /// Lives as long as the process: a connection to a store must not end with the wait that
 /// made it, for another request may be using it by then.
@@ -43,6 +44,15 @@ where
     T: Send + 'static,
 {
     let runtime = io_runtime()?;
+    let statement = Statement::current();
+    // On the heap, as a thread has less room than some of them need.
+    let future = Box::pin(future);
+    let future = async move {
+        match statement {
+            Some(statement) => statement.scope(future).await,
+            None => future.await,
+        }
+    };
     let thread = std::thread::Builder::new()
         .name("atio".to_owned())
         .spawn(move || runtime.block_on(future))

@@ -25,6 +25,12 @@ impl Pin {
         version.await.cloned()
     }
 
+    /// Pins a version that was found the newest in this very statement.
+    pub(super) fn set(&self, found: Arc<Snapshot>) {
+        // Somebody else may have been first.
+        self.0.version.set(found).ok();
+    }
+
     /// Says that a scan of the statement reads it.
     pub(super) fn read(&self) {
         self.0.is_read.store(true, Ordering::Relaxed);

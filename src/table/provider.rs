@@ -22,6 +22,7 @@ use super::options::TableOptions;
 use super::pin::Pin;
 use super::scan;
 use super::sink::AtioSink;
+use super::statement::Statement;
 use super::target::Target;
 use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
@@ -41,6 +42,8 @@ pub struct AtioTable {
     table: Arc<Table>,
     store_url: ObjectStoreUrl,
     at: At,
+    /// The newest version, and the statement that found it.
+    looked: Option<(Statement, Arc<Snapshot>)>,
     /// Set where a catalog handed it out.
     watch: Option<Arc<Watch>>,
     /// What its statement does above it.
@@ -68,21 +71,38 @@ impl AtioTable {
             table,
             store_url,
             at: At::Newest(Arc::new(Mutex::new(schema))),
+            looked: None,
             watch: None,
             above: Above::UNKNOWN,
         }
     }
 
-    /// One version, read only.
+    /// The same table, of which this statement found `newest`.
+    pub(crate) fn looked(self, newest: Arc<Snapshot>) -> Self {
+        let looked = Statement::current().map(|statement| (statement, newest));
+        Self { looked, ..self }
+    }
+
+    /// The newest version, if the statement that this task is at has found it already, and nobody
+    /// in this process another.
+    fn found(&self) -> Option<&Arc<Snapshot>> {
+        let (statement, newest) = self.looked.as_ref()?;
+        let last = self.table.last_seen()?;
+        (statement.is_current() && Arc::ptr_eq(&last, newest)).then_some(newest)
+    }
+
+    /// One version, read only, which was just looked for.
     pub(crate) fn version(
         table: Arc<Table>,
         store_url: ObjectStoreUrl,
         snapshot: Arc<Snapshot>,
     ) -> Self {
+        let looked = Statement::current().zip(table.last_seen());
         Self {
             table,
             store_url,
             at: At::Version(snapshot),
+            looked,
             watch: None,
             above: Above::UNKNOWN,
         }
@@ -124,6 +144,9 @@ impl AtioTable {
 
     /// The same table in one statement: held to `pin`, unless it reads a fixed version anyway.
     pub(super) fn in_statement(&self, pin: Pin, above: Above) -> Self {
+        if let (At::Newest(_), Some(newest)) = (&self.at, self.found()) {
+            pin.set(Arc::clone(newest));
+        }
         let pinned = |planned, known: &Arc<_>| At::Pinned {
             pin,
             planned,
@@ -169,7 +192,9 @@ impl AtioTable {
     async fn snapshot(&self) -> AtioResult<Arc<Snapshot>> {
         match &self.at {
             At::Version(snapshot) => {
-                self.check_still_there(snapshot).await?;
+                if self.found().is_none() {
+                    self.check_still_there(snapshot).await?;
+                }
                 Ok(Arc::clone(snapshot))
             }
             At::Newest(known) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use atio_core::format::{FileEntry, Manifest};
 use atio_core::log::{Snapshot, Table};
 use chrono::DateTime;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::{Result, Statistics};
 use datafusion::config::TableParquetOptions;
@@ -27,6 +28,7 @@ use super::bounds::NanFree;
 use super::dynamic::{Above, DynamicFilters, holds_float};
 use super::prune::{self, Listed};
 use super::reader::CheckedReaderFactory;
+use super::row_count::RowCount;
 use super::source::AtioSource;
 use super::statistics;
 use crate::error::Error;
@@ -40,7 +42,8 @@ pub(super) struct Request<'a> {
     pub(super) above: Above,
 }
 
-/// Plans a scan of `snapshot`. Reads manifests, no data file and no listing.
+/// Plans a scan of `snapshot`. Reads manifests, where the scan has columns or filters, no data file
+/// and no listing.
 pub(super) async fn plan(
     state: &dyn Session,
     table: &Arc<Table>,
@@ -48,6 +51,9 @@ pub(super) async fn plan(
     snapshot: &Snapshot,
     request: Request<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(rows) = rows_alone(snapshot, &request)? {
+        return Ok(rows);
+    }
     let manifests = table.manifests(snapshot).await?;
     let files: Vec<Listed<'_>> = manifests
         .iter()
@@ -62,11 +68,7 @@ pub(super) async fn plan(
 
     if files.is_empty() {
         // A scan of no files has no partitions, which most plans above it cannot use.
-        let schema = match request.projection {
-            Some(projection) => Arc::new(snapshot.arrow.project(projection)?),
-            None => Arc::clone(&snapshot.arrow),
-        };
-        return Ok(Arc::new(EmptyExec::new(schema)));
+        return Ok(Arc::new(EmptyExec::new(projected(snapshot, &request)?)));
     }
 
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
@@ -99,6 +101,34 @@ pub(super) async fn plan(
         )))))
         .build();
     Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The plan of a scan without columns and filters, as below `count(*)`: a version knows how many
+/// rows it has. None for all other scans.
+fn rows_alone(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let no_columns = request.projection.is_some_and(Vec::is_empty);
+    if !no_columns || !request.filters.is_empty() || snapshot.python.is_some() {
+        return Ok(None);
+    }
+    let schema = projected(snapshot, request)?;
+    Ok(match usize::try_from(snapshot.totals().rows) {
+        Ok(0) => Some(Arc::new(EmptyExec::new(schema))),
+        Ok(rows) => {
+            let rows = RowCount::new(schema, rows, request.limit);
+            Some(DataSourceExec::from_data_source(rows))
+        }
+        Err(_) => None,
+    })
+}
+
+fn projected(snapshot: &Snapshot, request: &Request<'_>) -> Result<SchemaRef> {
+    Ok(match request.projection {
+        Some(projection) => Arc::new(snapshot.arrow.project(projection)?),
+        None => Arc::clone(&snapshot.arrow),
+    })
 }
 
 /// The ids of the floating-point columns of a file that are known to hold no NaN.

@@ -264,7 +264,9 @@ impl StreamWriter {
     ///
     /// As [`commit`](Self::commit).
     pub async fn close(mut self) -> Result<()> {
-        self.commit().await
+        self.commit().await?;
+        self.table.flush().await;
+        Ok(())
     }
 
     /// Why nothing more is taken.

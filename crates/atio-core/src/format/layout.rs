@@ -24,6 +24,10 @@ pub const DATA: &str = "data";
 pub const STAGING: &str = "_atio_tmp";
 /// Files that only take space, which expiry gives free where a local disk is full.
 pub const RESERVE: &str = "_atio_tmp/reserve";
+/// An object that was written when the store had been tried out.
+pub const STORE_TRIED: &str = "_atio_tmp/store/tried";
+/// Says when that was.
+pub const STORE_NOTE: &str = "_atio_tmp/store/note.json";
 
 /// The name of the commit record of `version`.
 pub fn record(version: Version) -> String {
@@ -53,6 +57,11 @@ pub fn refs(txn: Txn, seq: u32) -> String {
 /// A manifest-shaped list of the files that a version removed.
 pub fn removed(txn: Txn, seq: u32) -> String {
     format!("{METADATA}/removed-{txn}-{seq}.json")
+}
+
+/// True for what the table says of its store.
+pub fn is_of_store(path: &str) -> bool {
+    path == STORE_TRIED || path == STORE_NOTE
 }
 
 /// True for the files that only take space.

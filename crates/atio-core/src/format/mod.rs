@@ -28,6 +28,7 @@ pub mod refs;
 pub mod schema;
 pub mod snapshot;
 pub mod stats;
+pub mod store_note;
 pub mod type_json;
 pub mod version;
 

@@ -8,6 +8,7 @@ mod python;
 mod read;
 mod table;
 
+pub use commit::announcer::flush;
 pub use commit::merge::StagedMerge;
 pub use commit::options::CommitOptions;
 pub use commit::transaction::Transaction;

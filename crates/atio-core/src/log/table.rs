@@ -5,16 +5,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::StoredRecord;
-use crate::format::{Record, TableSchema, Version, layout};
+use crate::format::snapshot::State;
+use crate::format::{ObjectRef, Record, StoredRecord, TableSchema, Version, layout};
 use crate::lock::lock;
+use crate::log::commit::announcer::Announcer;
 use crate::log::manifest_cache::ManifestCache;
 use crate::log::open_options::OpenOptions;
-use crate::log::read::locate;
+use crate::log::read::locate::{self, Found};
 use crate::log::read::seen_keys::SeenKeys;
 use crate::log::read::snapshot::{Snapshot, complement, in_ranges, words};
 use crate::storage::Probe;
@@ -38,8 +40,33 @@ pub struct Table {
     pub(in crate::log) manifests: Mutex<ManifestCache>,
     pub(in crate::log) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
     pub(in crate::log) keys: Mutex<SeenKeys>,
+    /// The table that was seen to begin with version 0; records are never removed.
+    complete: Mutex<Option<uuid::Uuid>>,
+    /// Writes hints on a store behind the answers.
+    pub(in crate::log) announcer: Option<Arc<Announcer>>,
+    /// The state that this handle staged last, and the object that it is.
+    pub(in crate::log) staged: Mutex<Option<(ObjectRef, State)>>,
+    /// The fence that was read last.
+    pub(in crate::log) fence: Mutex<Option<Fence>>,
     /// Commits of this process queue here instead of racing each other.
     pub(in crate::log) queue: tokio::sync::Mutex<()>,
+}
+
+/// What the newest version is looked for.
+#[derive(Clone, Copy)]
+enum Look {
+    /// It is what a statement runs on.
+    Runs,
+    /// It is looked for again before the statement runs.
+    Plans,
+}
+
+/// What a fence says has expired.
+#[derive(Clone)]
+pub(in crate::log) struct Fence {
+    pub(in crate::log) table: uuid::Uuid,
+    pub(in crate::log) version: Version,
+    pub(in crate::log) expired: Arc<[(Version, Version)]>,
 }
 
 /// The newest version as last seen, and what its record looked like on the store.
@@ -68,6 +95,10 @@ impl Table {
             true => Probe::default(),
             false => Probe::of(&store, &location),
         };
+        let announcer = match local {
+            Some(_) => None,
+            None => Some(Announcer::of(&store, &root)),
+        };
         let store = match local {
             Some(_) => store,
             None => Arc::new(RemoteStore::new(store, &location, options.single_writer)),
@@ -82,6 +113,10 @@ impl Table {
             manifests: Mutex::default(),
             schemas: Mutex::default(),
             keys: Mutex::default(),
+            complete: Mutex::default(),
+            announcer,
+            staged: Mutex::default(),
+            fence: Mutex::default(),
             queue: tokio::sync::Mutex::default(),
         }
     }
@@ -122,54 +157,97 @@ impl Table {
 
     /// Loads the newest version.
     ///
-    /// Costs two look-ups where nothing changed since the last call. Fails if there is no
+    /// Costs two requests, at once, where nothing changed since the last call. Fails if there is no
     /// table, or if the newest version is damaged: older ones are then readable by number,
     /// never instead of it.
     pub async fn newest(&self) -> Result<Arc<Snapshot>> {
-        match self.look_for_newest().await {
+        match self.look_for_newest(Look::Runs).await {
             // The table may have been dropped between two looks: what was found is gone.
-            Err(error) if error.kind() == ErrorKind::Damaged => self.look_for_newest().await,
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.look_for_newest(Look::Runs).await
+            }
             found => found,
         }
     }
 
-    async fn look_for_newest(&self) -> Result<Arc<Snapshot>> {
+    /// The same for who plans a statement and calls [`newest`](Self::newest) again before it runs:
+    /// one request less, on a store, as nobody takes records away there by DROP.
+    pub async fn newest_for_planning(&self) -> Result<Arc<Snapshot>> {
+        match self.look_for_newest(Look::Plans).await {
+            Err(error) if error.kind() == ErrorKind::Damaged => self.newest().await,
+            found => found,
+        }
+    }
+
+    async fn look_for_newest(&self, look: Look) -> Result<Arc<Snapshot>> {
         let known = lock(&self.newest).clone();
         if let Some(known) = known {
             let version = known.snapshot.version;
-            let record = layout::record(version);
-            let next = layout::record(version.next()?);
-            let (stamp, next) =
-                futures::try_join!(self.objects.stamp(&record), self.objects.exists(&next))?;
-            if stamp.as_ref() == Some(&known.stamp) {
-                if !next {
-                    return Ok(known.snapshot);
+            let next = locate::read(&self.objects, version.next()?);
+            let unchanged = async {
+                match look {
+                    Look::Plans if self.objects.disk().is_none() => Ok(true),
+                    _ => self.is_unchanged(&known).await,
                 }
-                let newest = locate::forward(&self.objects, version.next()?).await?;
-                return self.load_still_newest(newest).await;
+            };
+            let (unchanged, next) = futures::try_join!(unchanged, next)?;
+            match (unchanged, next) {
+                (true, None) => return Ok(known.snapshot),
+                (true, Some(next)) => {
+                    let newest = locate::forward(&self.objects, next).await?;
+                    return self.load_still_newest(newest, Some(&known.snapshot)).await;
+                }
+                (false, _) => {}
             }
         }
         let newest = locate::newest(&self.objects)
             .await
             .map_err(|error| self.explain(error))?;
         match newest {
-            Some(newest) => self.load_still_newest(newest).await,
+            Some(newest) => self.load_still_newest(newest, None).await,
             None => Err(self.not_found()),
         }
     }
 
-    /// Loads `newest`, or what has become the newest since it was found: it may have expired.
-    async fn load_still_newest(&self, newest: Version) -> Result<Arc<Snapshot>> {
-        let mut newest = newest;
-        for _ in 0..NEWEST_ATTEMPTS {
-            let loaded = self.load_newest(newest).await;
-            let next = newest.next()?;
-            if loaded.is_ok() || !self.objects.exists(&layout::record(next)).await? {
-                return loaded;
-            }
-            newest = locate::forward(&self.objects, next).await?;
+    /// Loads the newest version, of which `found` is known to exist.
+    pub(in crate::log) async fn newest_from(&self, found: Found) -> Result<Arc<Snapshot>> {
+        let known = lock(&self.newest).clone().map(|known| known.snapshot);
+        let newest = locate::forward(&self.objects, found).await?;
+        match self.load_still_newest(newest, known.as_deref()).await {
+            // As in `newest`.
+            Err(error) if error.kind() == ErrorKind::Damaged => self.newest().await,
+            found => found,
         }
-        self.load_newest(newest).await
+    }
+
+    /// True if the record of `known` is still what it was.
+    async fn is_unchanged(&self, known: &Known) -> Result<bool> {
+        let record = layout::record(known.snapshot.version);
+        let stamp = self.objects.stamp(&record).await?;
+        Ok(stamp.is_some_and(|stamp| stamp.is_same(&known.stamp)))
+    }
+
+    /// Loads `newest`, or what has become the newest since it was found: it may have expired.
+    ///
+    /// `known` is a version below it.
+    async fn load_still_newest(
+        &self,
+        newest: Found,
+        known: Option<&Snapshot>,
+    ) -> Result<Arc<Snapshot>> {
+        let mut newest = newest;
+        for _ in 1..NEWEST_ATTEMPTS {
+            let next = newest.version.next()?;
+            let error = match self.load_newest(newest, known).await {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => error,
+            };
+            newest = match locate::read(&self.objects, next).await? {
+                Some(next) => locate::forward(&self.objects, next).await?,
+                None => return Err(error),
+            };
+        }
+        self.load_newest(newest, known).await
     }
 
     /// The version that was newest when anybody last looked, without looking.
@@ -226,17 +304,28 @@ impl Table {
         let path = layout::record(version);
         match self.objects.get(&path).await? {
             Some(bytes) => Record::parse(version, &bytes),
-            None => Err(Error::damaged(format!(
-                "{path} is missing: version {version} has not expired, so the table is damaged"
-            ))),
+            None => Err(self.missing(version)),
         }
         .map_err(|error| self.explain(error))
+    }
+
+    fn missing(&self, version: Version) -> Error {
+        Error::damaged(format!(
+            "{} is missing: version {version} has not expired, so the table is damaged",
+            layout::record(version)
+        ))
     }
 
     /// 0, or for a table that Python made the first of those that its own expiry left: there
     /// may be gaps below (C14).
     pub(in crate::log) async fn first_version(&self) -> Result<Version> {
+        let seen = self.last_seen().map(|seen| seen.table);
+        let seen = seen.filter(|table| !table.is_nil());
+        if seen.is_some() && *lock(&self.complete) == seen {
+            return Ok(Version::ZERO);
+        }
         if self.objects.exists(&layout::record(Version::ZERO)).await? {
+            *lock(&self.complete) = seen;
             return Ok(Version::ZERO);
         }
         let first = locate::start_of_run(&self.objects).await?;
@@ -268,25 +357,27 @@ impl Table {
         Ok(first.through(newest))
     }
 
-    async fn load_newest(&self, version: Version) -> Result<Arc<Snapshot>> {
-        let path = layout::record(version);
-        let (stamp, record) = futures::try_join!(self.objects.stamp(&path), self.record(version))?;
-        self.check_below(&record).await?;
-        let snapshot = self.load(record).await?;
-        if let Some(stamp) = stamp {
-            self.remember(Arc::clone(&snapshot), stamp);
+    async fn load_newest(&self, found: Found, known: Option<&Snapshot>) -> Result<Arc<Snapshot>> {
+        let (bytes, stamp) = found.content.map_err(|error| self.explain(error))?;
+        let record = Record::parse(found.version, &bytes).map_err(|error| self.explain(error))?;
+        match (known, found.version.previous()) {
+            (Some(known), Some(below)) if known.version == below => known
+                .record
+                .check_next(&record)
+                .map_err(|error| self.explain(error))?,
+            _ => self.check_below(&record, found.below)?,
         }
+        let snapshot = self.load(record).await?;
+        self.remember(Arc::clone(&snapshot), stamp);
         Ok(snapshot)
     }
 
-    /// Fails if `record` was not written on the one below it: then either is not of this
-    /// table. One below that cannot be read is no reason not to read this one.
-    async fn check_below(&self, record: &StoredRecord) -> Result<()> {
-        let Some(below) = record.version().previous() else {
-            return Ok(());
-        };
-        let bytes = self.objects.get(&layout::record(below)).await?;
-        match bytes.and_then(|bytes| Record::parse(below, &bytes).ok()) {
+    /// Fails if `record` was not written on the one below it, which has these bytes: then either
+    /// is not of this table. One that cannot be read is no reason not to read this one.
+    fn check_below(&self, record: &StoredRecord, below: Option<Bytes>) -> Result<()> {
+        let below = record.version().previous().zip(below);
+        let below = below.and_then(|(below, bytes)| Record::parse(below, &bytes).ok());
+        match below {
             Some(below) => below
                 .check_next(record)
                 .map_err(|error| self.explain(error)),
@@ -304,6 +395,36 @@ impl Table {
         }
     }
 
+    /// Keeps the version that this process has just made, so that the next look knows it.
+    ///
+    /// `bytes` are those of its record, and `stamp` what a store answered.
+    pub(in crate::log) async fn remember_made(
+        &self,
+        version: Version,
+        bytes: &Bytes,
+        stamp: Option<Stamp>,
+    ) {
+        let stamp = match (stamp, self.objects.disk()) {
+            (Some(stamp), _) => Some(stamp),
+            (None, None) => None,
+            // The table may have been dropped already, and made again.
+            (None, Some(_)) => match locate::read(&self.objects, version).await {
+                Ok(Some(found)) => found
+                    .content
+                    .ok()
+                    .filter(|(found, _)| found == bytes)
+                    .map(|(_, stamp)| stamp),
+                _ => None,
+            },
+        };
+        let record = Record::parse(version, bytes);
+        if let (Some(stamp), Ok(record)) = (stamp, record)
+            && let Ok(snapshot) = self.load(record).await
+        {
+            self.remember(snapshot, stamp);
+        }
+    }
+
     /// Loads a version below `newest`, at which `expired` has expired.
     pub(in crate::log) async fn older(
         &self,
@@ -311,16 +432,20 @@ impl Table {
         newest: Version,
         expired: &[(Version, Version)],
     ) -> Result<Arc<Snapshot>> {
-        let exists = self.objects.exists(&layout::record(version)).await?;
+        let found = locate::read_with_below(&self.objects, version).await?;
         // Where Python began there may be no version 0, and gaps that its own expiry left.
-        if !exists && !self.objects.exists(&layout::record(Version::ZERO)).await? {
+        if found.is_none() && !self.objects.exists(&layout::record(Version::ZERO)).await? {
             return Err(self.never_existed(version, newest));
         }
         if in_ranges(expired, version) {
             return Err(self.has_expired(version, newest, expired));
         }
-        let record = self.record(version).await?;
-        self.check_below(&record).await?;
+        let Some(found) = found else {
+            return Err(self.explain(self.missing(version)));
+        };
+        let (bytes, _) = found.content.map_err(|error| self.explain(error))?;
+        let record = Record::parse(version, &bytes).map_err(|error| self.explain(error))?;
+        self.check_below(&record, found.below)?;
         self.load(record).await
     }
 
@@ -339,6 +464,14 @@ impl Table {
             }
         }
         Ok(None)
+    }
+
+    /// Waits until others are told of what this process committed, which on a store follows the
+    /// answer.
+    pub async fn flush(&self) {
+        if let Some(announcer) = &self.announcer {
+            announcer.idle().await;
+        }
     }
 
     /// Forgets what may be wrong after the table was dropped.

@@ -33,8 +33,8 @@ pub struct Objects {
 /// How an attempt to create an object ended.
 #[derive(Debug)]
 pub enum Created {
-    /// The object is there with our bytes.
-    Yes,
+    /// The object is there with our bytes; the store gave it this tag, if any.
+    Yes(Option<String>),
     /// It was refused before anything could happen: this attempt never lands.
     Refused(Error),
     /// Anything else: the object may be ours, another's, absent, or still to land.
@@ -52,19 +52,50 @@ pub struct Listed {
     pub modified: DateTime<Utc>,
 }
 
-/// What tells whether an object was replaced: size, time of change and tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(u64, DateTime<Utc>, Option<String>);
+/// What tells whether an object was replaced: size, tag and time of change.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    size: u64,
+    tag: Option<String>,
+    /// Not known of an object that was just put: stores tell its tag alone.
+    modified: Option<DateTime<Utc>>,
+}
 
 impl Stamp {
-    pub(crate) fn modified(&self) -> DateTime<Utc> {
-        self.1
+    /// Of an object with `size` bytes, which a store answered with `tag`; None without one.
+    pub(crate) fn of_put(size: usize, tag: Option<String>) -> Option<Self> {
+        Some(Self {
+            size: size as u64,
+            tag: Some(tag?),
+            modified: None,
+        })
+    }
+
+    /// When the object was written last, by the clock of the store.
+    pub(crate) fn modified(&self) -> Option<DateTime<Utc>> {
+        self.modified
+    }
+
+    /// True if both are of one object, which was not replaced between.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |ours: &Option<DateTime<Utc>>, other: &Option<DateTime<Utc>>| {
+            ours.zip(*other).is_none_or(|(ours, other)| ours == other)
+        };
+        // A tag stands for itself; where there is none, the time must be known.
+        self.size == other.size
+            && self.tag == other.tag
+            && same(&self.modified, &other.modified)
+            && (self.tag.is_some() || self.modified.is_some() && other.modified.is_some())
     }
 }
 
-impl From<ObjectMeta> for Stamp {
-    fn from(meta: ObjectMeta) -> Self {
-        Self(meta.size, meta.last_modified, meta.e_tag)
+impl From<&ObjectMeta> for Stamp {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self {
+            size: meta.size,
+            tag: meta.e_tag.clone(),
+            modified: Some(meta.last_modified),
+        }
     }
 }
 
@@ -148,6 +179,11 @@ impl Objects {
 
     /// The object's bytes; None if there is no such object.
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.get_stamped(name).await?.map(|(bytes, _)| bytes))
+    }
+
+    /// The same, and what identifies them.
+    pub(crate) async fn get_stamped(&self, name: &str) -> Result<Option<(Bytes, Stamp)>> {
         self.check_no_link(name)?;
         let key = self.key(name)?;
         let found = match with_open_files(|| self.store.get(&key)).await {
@@ -160,11 +196,12 @@ impl Objects {
                 found.meta.size
             )));
         }
+        let stamp = Stamp::from(&found.meta);
         let bytes = found
             .bytes()
             .await
             .map_err(|error| cannot("read", name, error))?;
-        Ok(Some(bytes))
+        Ok(Some((bytes, stamp)))
     }
 
     /// The bytes of an object that something names; its absence is damage.
@@ -178,7 +215,7 @@ impl Objects {
     pub async fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
         let key = self.key(name)?;
         match with_open_files(|| self.store.head(&key)).await {
-            Ok(meta) => Ok(Some(meta.into())),
+            Ok(meta) => Ok(Some(Stamp::from(&meta))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(cannot("look for", name, error)),
         }
@@ -186,7 +223,7 @@ impl Objects {
 
     /// The object's size in bytes; None if there is no such object.
     pub async fn size(&self, name: &str) -> Result<Option<u64>> {
-        Ok(self.stamp(name).await?.map(|stamp| stamp.0))
+        Ok(self.stamp(name).await?.map(|stamp| stamp.size))
     }
 
     /// True if there is such an object.

@@ -58,7 +58,7 @@ impl Output {
             .put_opts(&Path::from(name), bytes.into(), options)
             .await
         {
-            Ok(_) => Created::Yes,
+            Ok(put) => Created::Yes(put.e_tag),
             Err(error) => Created::Unclear(error),
         }
     }
@@ -71,7 +71,7 @@ impl Output {
         match self {
             Self::Store(_) => self.replace(name, bytes, true).await,
             Self::Disk(disk) => match disk.create(name, bytes).await {
-                Created::Yes => Ok(()),
+                Created::Yes(_) => Ok(()),
                 Created::Refused(error) => Err(error),
                 Created::Unclear(error) => Err(cannot("write", name, error)),
             },

@@ -12,6 +12,8 @@
 //!
 //! Both keys are names of the transaction that is about to write, in the staging area: what
 //! a crash leaves of them is an orphan like others.
+//!
+//! Then the table gets a note, so that the next process need not try the store out again.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -23,6 +25,7 @@ use super::objects::{Created, Objects};
 use super::output::Output;
 use super::store_error::{explain, is_final, is_not_implemented};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::store_note::StoreNote;
 use crate::format::{Txn, layout};
 use crate::lock::lock;
 
@@ -85,7 +88,7 @@ impl Probe {
     }
 
     /// Tries the store out, with objects of these [names](Self::names), which whoever calls
-    /// removes.
+    /// removes, and notes it at the table if it is safe.
     pub(crate) async fn try_out(
         &self,
         output: &Output,
@@ -93,7 +96,43 @@ impl Probe {
         names: &[String; 2],
     ) -> Result<()> {
         self.keeps_the_first(output, objects, &names[0]).await?;
-        self.tells_one(output, objects, &names[1]).await
+        self.tells_one(output, objects, &names[1]).await?;
+        if let Err(error) = self.note(output, objects).await {
+            ::log::debug!("the next process will try out the store again: {error}");
+        }
+        Ok(())
+    }
+
+    /// True if another process tried out this very store, and noted it at the table.
+    pub(crate) async fn is_noted(&self, objects: &Objects) -> bool {
+        let (note, tried) = futures::join!(
+            objects.get(layout::STORE_NOTE),
+            objects.stamp(layout::STORE_TRIED)
+        );
+        let (Ok(Some(note)), Ok(Some(tried))) = (note, tried) else {
+            return false;
+        };
+        let tried_at = tried.modified().map(|at| at.timestamp_micros());
+        StoreNote::parse(&note).is_some_and(|note| {
+            *note.location == *self.location && Some(note.tried_at_us) == tried_at
+        })
+    }
+
+    /// Notes at the table that its store was tried out and found safe.
+    async fn note(&self, output: &Output, objects: &Objects) -> Result<()> {
+        let tried = Bytes::from_static(b"tried");
+        output.replace(layout::STORE_TRIED, tried, true).await?;
+        let stamp = objects.stamp(layout::STORE_TRIED).await?;
+        let Some(tried_at) = stamp.and_then(|stamp| stamp.modified()) else {
+            return Ok(());
+        };
+        let note = StoreNote {
+            location: self.location.to_string(),
+            tried_at_us: tried_at.timestamp_micros(),
+        };
+        output
+            .replace(layout::STORE_NOTE, note.to_bytes()?.into(), true)
+            .await
     }
 
     async fn keeps_the_first(&self, output: &Output, objects: &Objects, name: &str) -> Result<()> {
@@ -101,7 +140,7 @@ impl Probe {
         self.create(output, objects, name, &first).await?;
         for _ in 0..ATTEMPTS {
             let again = output.create(name, body("second")).await;
-            if let Created::Yes = again {
+            if let Created::Yes(_) = again {
                 return Err(self.unsafe_store(
                     "accepts a conditional write of a key that exists (it answers 200)",
                 ));
@@ -136,7 +175,7 @@ impl Probe {
             let created = futures::future::join_all(creates).await;
             let told = created.iter().zip(&bodies);
             let told: Vec<_> = told
-                .filter_map(|(created, body)| matches!(created, Created::Yes).then_some(body))
+                .filter_map(|(created, body)| matches!(created, Created::Yes(_)).then_some(body))
                 .collect();
             let found = objects.get(name).await?;
             match (told.as_slice(), &found) {
@@ -176,7 +215,7 @@ impl Probe {
             let created = output.create(name, body.clone()).await;
             match (created, objects.get(name).await?) {
                 (_, Some(found)) if found == *body => return Ok(()),
-                (Created::Yes, _) => {
+                (Created::Yes(_), _) => {
                     return Err(self.unsafe_store("does not show an object that was just written"));
                 }
                 (Created::Refused(error), _) => return Err(error),
@@ -233,8 +272,9 @@ pub(crate) mod tests {
     use object_store::memory::InMemory;
     use object_store::path::Path;
     use object_store::{
-        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMode,
-        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+        ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+        Result as StoreResult,
     };
 
     use super::*;
@@ -259,7 +299,7 @@ pub(crate) mod tests {
     /// A store in memory that deals with conditional writes in some way.
     #[derive(Debug, Default)]
     pub(crate) struct Careless {
-        inner: InMemory,
+        inner: Arc<InMemory>,
         creates: Creates,
         writes: AtomicUsize,
     }
@@ -353,6 +393,9 @@ pub(crate) mod tests {
         let txn = Txn::new(uuid::Uuid::now_v7());
         let output = Output::new(&objects, txn);
         let try_out = async {
+            if probe.is_noted(&objects).await {
+                return Ok(());
+            }
             let names = Probe::names(txn);
             let found = probe.try_out(&output, &objects, &names).await;
             objects.delete_all(&names).await;
@@ -380,8 +423,9 @@ pub(crate) mod tests {
         let store = careless(Creates::Safe);
         stage(&store, false).await.unwrap();
         let writes = store.writes.load(Ordering::Relaxed);
-        assert_eq!(writes, 1 + 2 + WRITERS);
-        assert_eq!(objects(&store).await, 1);
+        // What is staged, two keys, and two objects of the note.
+        assert_eq!(writes, 1 + 2 + WRITERS + 2);
+        assert_eq!(objects(&store).await, 3);
         // Neither by this table nor by another on the same store again.
         stage(&store, false).await.unwrap();
         assert_eq!(store.writes.load(Ordering::Relaxed), writes + 1);
@@ -389,6 +433,49 @@ pub(crate) mod tests {
         stage(&careless(Creates::Unconditional), false)
             .await
             .unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_table_says_that_its_store_was_tried_unless_it_was_copied() {
+        let store = careless(Creates::Safe);
+        stage(&store, false).await.unwrap();
+        let next_process = || {
+            Arc::new(Careless {
+                inner: Arc::clone(&store.inner),
+                ..Careless::default()
+            })
+        };
+        // A store that would be refused is not even tried.
+        let noted = next_process();
+        stage(&noted, false).await.unwrap();
+        assert_eq!(noted.writes.load(Ordering::Relaxed), 1);
+        let key = |name: &str| Path::from(format!("p/{name}"));
+        let get = async |name| {
+            let found = store.inner.get(&key(name)).await.unwrap();
+            found.bytes().await.unwrap()
+        };
+        let put = async |name, bytes: Bytes| {
+            store.inner.put(&key(name), bytes.into()).await.unwrap();
+        };
+        let refused = async || {
+            let error = stage(&next_process(), false).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnsafeStore, "{error}");
+        };
+        let note = get(layout::STORE_NOTE).await;
+        put(layout::STORE_NOTE, Bytes::from_static(b"{}")).await;
+        refused().await;
+        let elsewhere = StoreNote {
+            location: "s3://other/p".to_owned(),
+            ..StoreNote::parse(&note).unwrap()
+        };
+        put(layout::STORE_NOTE, elsewhere.to_bytes().unwrap().into()).await;
+        refused().await;
+        put(layout::STORE_NOTE, note).await;
+        stage(&next_process(), false).await.unwrap();
+        // A copy at another place of the same name: to the byte, and younger.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        put(layout::STORE_TRIED, get(layout::STORE_TRIED).await).await;
+        refused().await;
     }
 
     #[tokio::test]
@@ -413,7 +500,7 @@ pub(crate) mod tests {
         let store = careless(Creates::Deaf);
         // What is written is not replaced, and that is what counts.
         stage(&store, false).await.unwrap();
-        assert_eq!(objects(&store).await, 1);
+        assert_eq!(objects(&store).await, 3);
     }
 
     #[tokio::test]

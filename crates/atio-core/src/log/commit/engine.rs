@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::announce::announce;
-use super::outcome::{Outcome, create_record};
+use super::outcome::{Made, Outcome, create_record};
 use super::rebase::{Passed, Pending};
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
@@ -177,17 +177,20 @@ pub(in crate::log) async fn commit(
         };
         let began = Instant::now();
         match create_record(table, txn, &planned.record).await? {
-            Outcome::Committed => {
+            Outcome::Committed(Made { bytes, stamp }) => {
                 lost.extend(planned.spare);
-                futures::join!(announce(txn, &planned.record), txn.discard(&lost));
+                futures::join!(
+                    announce(table, txn, &planned.record),
+                    txn.discard(&lost),
+                    table.remember_made(planned.record.version_id, &bytes, stamp),
+                );
                 return Ok(Ended::Committed(Box::new(planned.record)));
             }
-            Outcome::Conflict(winner) => {
+            Outcome::Conflict(winner, by) => {
                 ::log::debug!(
-                    "'{}': version {} went to another writer ({:?})",
+                    "'{}': version {} went to another writer ({by:?})",
                     table.name(),
                     planned.record.version_id,
-                    winner.txn()
                 );
                 if base.is_none() {
                     return Err(table.exists());
@@ -197,8 +200,9 @@ pub(in crate::log) async fn commit(
                 }
                 lost.extend(planned.own);
                 txn.count_retry();
-                tries.pause(began.elapsed()).await;
-                newest = Some(table.newest().await?);
+                let took = began.elapsed();
+                tries.pause(took).await;
+                newest = Some(table.newest_from(*winner).await?);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Merged manifests: prepared beside the writing of data, used only if nothing they stand
 //! for has changed since (A8).
 
+use bytes::Bytes;
+
 use crate::error::Result;
 use crate::format::{Manifest, ManifestRef, layout, merge};
 use crate::log::commit::transaction::Transaction;
@@ -36,7 +38,9 @@ pub(in crate::log) async fn stage(
                 continue;
             }
         };
-        let output = stage_manifest(txn, &Manifest::merge(&manifests)).await?;
+        let merged = Manifest::merge(&manifests);
+        let output = stage_manifest(txn, &merged).await?;
+        table.keep_manifest(&output, merged);
         staged.push(StagedMerge { inputs, output });
     }
     Ok(staged)
@@ -47,11 +51,20 @@ pub(in crate::log) async fn stage_manifest(
     txn: &Transaction,
     manifest: &Manifest,
 ) -> Result<ManifestRef> {
+    let (named, bytes) = name_manifest(txn, manifest)?;
+    txn.stage(named.object.path.clone(), bytes).await?;
+    Ok(named)
+}
+
+/// Gives `manifest` a fresh name of the transaction, under which these bytes are to be staged.
+pub(in crate::log) fn name_manifest(
+    txn: &Transaction,
+    manifest: &Manifest,
+) -> Result<(ManifestRef, Bytes)> {
     let bytes = manifest.to_bytes()?;
     let path = layout::manifest(txn.id(), txn.seq());
-    let named = ManifestRef::of(path.clone(), &bytes, manifest)?;
-    txn.stage(path, bytes.into()).await?;
-    Ok(named)
+    let named = ManifestRef::of(path, &bytes, manifest)?;
+    Ok((named, bytes.into()))
 }
 
 /// Puts each merge whose inputs are all listed in their place; gives the ones not used.

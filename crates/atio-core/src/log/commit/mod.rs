@@ -1,6 +1,7 @@
 //! How a change becomes a version.
 
 pub(in crate::log) mod announce;
+pub(in crate::log) mod announcer;
 pub(in crate::log) mod engine;
 pub(in crate::log) mod merge;
 pub(in crate::log) mod options;

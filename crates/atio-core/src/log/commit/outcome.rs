@@ -10,11 +10,11 @@ use object_store::Error as StoreError;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::StoredRecord;
-use crate::format::{CommitRecord, Record, layout};
+use crate::format::{CommitRecord, Record, Txn, Version, layout};
 use crate::log::commit::transaction::Transaction;
+use crate::log::read::locate::Found;
 use crate::log::table::Table;
-use crate::storage::Created;
+use crate::storage::{Created, Stamp};
 
 /// After this long without a definite answer the outcome is unknown.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -27,9 +27,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Two of the three endings of a commit; the third, unknown, is an error.
 pub(in crate::log) enum Outcome {
     /// Our record is under the key.
-    Committed,
-    /// Another record is: ours never will be.
-    Conflict(Box<StoredRecord>),
+    Committed(Made),
+    /// Another record is, of this transaction: ours never will be.
+    Conflict(Box<Found>, Option<Txn>),
+}
+
+/// A record that this process created.
+pub(in crate::log) struct Made {
+    pub(in crate::log) bytes: Bytes,
+    /// What identifies it on its store; None if that did not say.
+    pub(in crate::log) stamp: Option<Stamp>,
 }
 
 /// Creates `record` and finds out what became of it.
@@ -44,17 +51,17 @@ pub(in crate::log) async fn create_record(
     record: &CommitRecord,
 ) -> Result<Outcome> {
     let version = record.version_id;
-    let path = layout::record(version);
     let bytes = Bytes::from(record.to_bytes()?);
     txn.check_store().await?;
     check_not_dropped(table, txn, record).await?;
     txn.may_be_committed(true);
-    let found = match resolve(table, txn, &path, &bytes).await {
-        Resolved::Created => {
+    let found = match resolve(table, txn, version, &bytes).await {
+        Resolved::Created(tag) => {
             txn.settle();
-            return Ok(Outcome::Committed);
+            let stamp = Stamp::of_put(bytes.len(), tag);
+            return Ok(Outcome::Committed(Made { bytes, stamp }));
         }
-        Resolved::Found(found) => found,
+        Resolved::Found(bytes, stamp) => (bytes, stamp),
         Resolved::Never(error) => {
             txn.may_be_committed(false);
             return Err(table.explain(error));
@@ -63,12 +70,13 @@ pub(in crate::log) async fn create_record(
             return Err(unknown(table, record).with_source(cause));
         }
     };
-    let found = match Record::parse(version, &found) {
-        Ok(found) => found,
+    let (winner, stamp) = found;
+    let by = match Record::parse(version, &winner) {
+        Ok(winner) => winner.txn(),
         // Neither ours nor anybody's: what was read may not be what is there.
         Err(error) => return Err(unknown(table, record).with_source(error)),
     };
-    if found.txn() == Some(record.txn) {
+    if by == Some(record.txn) {
         // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
         txn.sync_records().await.map_err(|error| {
             error.context(format!(
@@ -77,18 +85,23 @@ pub(in crate::log) async fn create_record(
             ))
         })?;
         txn.settle();
-        return Ok(Outcome::Committed);
+        return Ok(Outcome::Committed(Made { bytes, stamp: None }));
     }
     txn.may_be_committed(false);
-    Ok(Outcome::Conflict(Box::new(found)))
+    let winner = Found {
+        version,
+        content: Ok((winner, stamp)),
+        below: None,
+    };
+    Ok(Outcome::Conflict(Box::new(winner), by))
 }
 
 /// What is known of the key at the end.
 enum Resolved {
-    /// We made it.
-    Created,
+    /// We made it; the store gave it this tag, if any.
+    Created(Option<String>),
     /// Somebody did: these are the bytes.
-    Found(Bytes),
+    Found(Bytes, Stamp),
     /// Nothing was sent that could still land.
     Never(Error),
     /// The key may be taken later by what was sent.
@@ -96,19 +109,21 @@ enum Resolved {
 }
 
 /// Sends the bytes until the key is taken, or until the deadline.
-async fn resolve(table: &Table, txn: &Transaction, path: &str, bytes: &Bytes) -> Resolved {
+async fn resolve(table: &Table, txn: &Transaction, version: Version, bytes: &Bytes) -> Resolved {
+    let path = &layout::record(version);
     let deadline = Instant::now() + DEADLINE;
     let mut pause = PAUSE;
     let mut cause = match create(txn, path, bytes).await {
-        Created::Yes => return Resolved::Created,
+        Created::Yes(tag) => return Resolved::Created(tag),
         Created::Refused(error) => return Resolved::Never(error),
         Created::Unclear(cause) => cause,
     };
     loop {
         ::log::debug!("the answer to creating {path} settles nothing: {cause}");
-        let found = tokio::time::timeout(ATTEMPT, table.objects.get(path)).await;
-        if let Ok(Ok(Some(found))) = found {
-            return Resolved::Found(found);
+        let found = tokio::time::timeout(ATTEMPT, table.objects.get_stamped(path)).await;
+        let absent = matches!(found, Ok(Ok(None)));
+        if let Ok(Ok(Some((bytes, stamp)))) = found {
+            return Resolved::Found(bytes, stamp);
         }
         if Instant::now() >= deadline {
             return Resolved::Unknown(cause);
@@ -116,9 +131,9 @@ async fn resolve(table: &Table, txn: &Transaction, path: &str, bytes: &Bytes) ->
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         // Absent: the same bytes again. Absence proves nothing, an occupied key does.
-        if let Ok(Ok(None)) = found {
+        if absent {
             match create(txn, path, bytes).await {
-                Created::Yes => return Resolved::Created,
+                Created::Yes(tag) => return Resolved::Created(tag),
                 // What was sent before may land all the same.
                 Created::Refused(error) => ::log::debug!("creating {path} again: {error}"),
                 Created::Unclear(again) => cause = again,

@@ -41,7 +41,10 @@ impl Table {
         };
         let mut below = base.record.clone();
         for version in base.version.next()?.through(newest.version) {
-            let record = self.record(version).await?;
+            let record = match version == newest.version {
+                true => newest.record.clone(),
+                false => self.record(version).await?,
+            };
             below
                 .check_next(&record)
                 .map_err(|error| self.explain(error))?;

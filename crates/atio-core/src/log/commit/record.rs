@@ -9,6 +9,7 @@ use crate::format::{
     Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, TableSchema, Totals, Txn,
     layout,
 };
+use crate::lock::lock;
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::transaction::Transaction;
 use crate::log::python;
@@ -75,8 +76,10 @@ impl Table {
         let bytes = state.to_bytes(record.committed_at_us)?;
         let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
         record.snapshot_filename = state.python_may_read(schema).then(|| path.clone());
-        record.snapshot = Some(ObjectRef::of(path.clone(), &bytes));
+        let object = ObjectRef::of(path.clone(), &bytes);
+        record.snapshot = Some(object.clone());
         txn.stage(path, bytes.into()).await?;
+        *lock(&self.staged) = Some((object, state.clone()));
         Ok(record)
     }
 

@@ -75,6 +75,9 @@ impl Transaction {
     /// Fails unless the store keeps writers apart; every writer asks before it writes.
     pub(crate) async fn check_store(&self) -> Result<()> {
         let try_out = async {
+            if self.probe.is_noted(&self.objects).await {
+                return Ok(());
+            }
             let names = Probe::names(self.id);
             lock(&self.staged).extend_from_slice(&names);
             let found = self.probe.try_out(&self.output, &self.objects, &names);
@@ -113,19 +116,19 @@ impl Transaction {
         self.output.stage(&name, bytes).await
     }
 
+    /// Where it writes.
+    pub(in crate::log) fn output(&self) -> &Output {
+        &self.output
+    }
+
     /// Creates an object that others may create too.
     pub(in crate::log) async fn create(&self, name: &str, bytes: Bytes) -> Created {
         self.output.create(name, bytes).await
     }
 
-    /// Writes an object of the table, whatever is there.
+    /// Writes an object of the table durably, whatever is there.
     pub(in crate::log) async fn replace(&self, name: &str, bytes: Bytes) -> Result<()> {
         self.output.replace(name, bytes, true).await
-    }
-
-    /// The same of an object that may be lost, with the power or at any time.
-    pub(in crate::log) async fn replace_hint(&self, name: &str, bytes: Bytes) -> Result<()> {
-        self.output.replace(name, bytes, false).await
     }
 
     /// Makes every commit record that is there durable, whoever wrote it; fails with

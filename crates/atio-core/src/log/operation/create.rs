@@ -13,14 +13,15 @@ use crate::format::record::Features;
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{SchemaRef, State};
 use crate::format::{
-    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, TableSchema, Totals, Version,
-    layout,
+    Changes, CommitRecord, FORMAT_VERSION, ObjectRef, Operation, Record, TableSchema, Totals,
+    Version, layout,
 };
+use crate::lock::lock;
 use crate::log::commit::engine::{self, On, Planned, Statement};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
-use crate::log::read::locate;
+use crate::log::read::locate::{self, Found};
 use crate::log::table::Table;
 
 /// What a new table is to be like.
@@ -65,7 +66,7 @@ impl Table {
         let schema = TableSchema::from_arrow(1, &new.schema, &mut ids)
             .map_err(|error| error.context(format!("cannot create table '{}'", self.name())))?;
         let below = match locate::newest(&self.objects).await? {
-            Some(newest) => Some(self.dropped(newest).await?),
+            Some(newest) => Some(self.dropped(newest)?),
             None => None,
         };
         self.check_nothing_else_is_here().await?;
@@ -112,9 +113,11 @@ impl Table {
         let path = layout::snapshot(at_us / 1000, txn.id(), 0);
         let snapshot = ObjectRef::of(path.clone(), &bytes);
         futures::try_join!(
-            txn.stage(schema_path, schema_bytes.into()),
+            txn.stage(schema_path.clone(), schema_bytes.into()),
             txn.stage(path.clone(), bytes.into()),
         )?;
+        lock(&self.schemas).insert(schema_path, Arc::new(schema.clone()));
+        *lock(&self.staged) = Some((snapshot.clone(), state.clone()));
         let mut record = self.first_record(txn, at_us, snapshot, below.as_ref())?;
         record.message = new.commit.message.clone();
         record.properties = new.commit.properties.clone();
@@ -166,11 +169,13 @@ impl Table {
     }
 
     /// The record of `newest` if that dropped the table; otherwise the table exists.
-    async fn dropped(&self, newest: Version) -> Result<CommitRecord> {
-        match self.record(newest).await?.record {
-            crate::format::Record::Live(record) if record.operation == Operation::Drop => {
-                Ok(*record)
-            }
+    fn dropped(&self, newest: Found) -> Result<CommitRecord> {
+        let (bytes, _) = newest.content.map_err(|error| self.explain(error))?;
+        match Record::parse(newest.version, &bytes)
+            .map_err(|error| self.explain(error))?
+            .record
+        {
+            Record::Live(record) if record.operation == Operation::Drop => Ok(*record),
             _ => Err(self.exists()),
         }
     }
@@ -213,7 +218,11 @@ impl Table {
         for folder in folders {
             let listed = self.objects.list(folder).await?;
             let mut paths = listed.into_iter().map(|object| object.path);
-            let ours = |path: &str| layout::is_reserve(path) || layout::parse(path).is_some();
+            let ours = |path: &str| {
+                layout::is_reserve(path)
+                    || layout::is_of_store(path)
+                    || layout::parse(path).is_some()
+            };
             if let Some(foreign) = paths.find(|path| !ours(path)) {
                 return Ok(Some(foreign));
             }

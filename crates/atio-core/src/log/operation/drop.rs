@@ -1,6 +1,8 @@
 //! Dropping a table where a directory cannot be renamed: a terminal record first, so that
 //! no writer can commit any more, then the objects, then tombstones.
 
+use futures::{StreamExt, stream};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::change::Intent;
 use crate::format::layout::{self, Kind};
@@ -8,6 +10,8 @@ use crate::format::{CommitRecord, Operation, Version};
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
+use crate::log::operation::tombstones;
+use crate::log::read::history::PARALLEL;
 use crate::log::table::Table;
 
 /// The end of a table.
@@ -108,19 +112,13 @@ impl Table {
         let Some(last) = drop.version_id.previous() else {
             return Ok(());
         };
-        for version in self.versions(last).await? {
+        let records = stream::iter(self.versions(last).await?)
             // One that cannot be read keeps its number taken all the same.
-            let Ok(record) = self.record(version).await else {
-                continue;
-            };
-            let at_us = drop.committed_at_us;
-            let Some(tombstone) = record.tombstone("dropped", drop.version_id, drop.table, at_us)
-            else {
-                continue;
-            };
-            txn.replace(&layout::record(version), tombstone.to_bytes()?.into())
-                .await?;
-        }
-        Ok(())
+            .map(|version| async move { self.record(version).await.ok() })
+            .buffered(PARALLEL);
+        let tombstones = records.filter_map(async |record| {
+            record?.tombstone("dropped", drop.version_id, drop.table, drop.committed_at_us)
+        });
+        tombstones::set(txn, tombstones.collect().await).await
     }
 }

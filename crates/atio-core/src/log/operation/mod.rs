@@ -8,3 +8,4 @@ pub(in crate::log) mod rollback;
 pub(in crate::log) mod rows;
 pub(in crate::log) mod source_position;
 pub(in crate::log) mod tags;
+mod tombstones;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::format::change::Intent;
 use crate::format::snapshot::State;
@@ -191,9 +193,14 @@ impl Table {
         merges: Vec<StagedMerge>,
     ) -> Result<Staged> {
         let manifest = change.manifest();
+        let mut unwritten = Vec::new();
         let added = match manifest.files.is_empty() {
             true => None,
-            false => Some(merge::stage_manifest(txn, manifest).await?),
+            false => {
+                let (named, bytes) = merge::name_manifest(txn, manifest)?;
+                unwritten.push((named.object.path.clone(), bytes));
+                Some(named)
+            }
         };
         let removed = match change {
             RowChange::Append(..) => None,
@@ -209,6 +216,7 @@ impl Table {
             None => None,
         };
         Ok(Staged {
+            unwritten,
             added,
             removed,
             totals: manifest.totals()?,
@@ -300,18 +308,35 @@ impl Statement for Writing<'_> {
             self.staged = staged.await?;
         }
         let change = (self.change, self.options);
-        let (record, unmerged) = (on.table)
-            .record_of_change(on.txn, base, change, &self.staged, on.attempt)
-            .await?;
+        let record = (on.table).record_of_change(on.txn, base, change, &self.staged, on.attempt);
+        // Nothing names any of it yet, so it may all go out at once.
+        let unwritten = self.staged.unwritten.iter().cloned();
+        let stage = unwritten.map(|(name, bytes)| on.txn.stage(name, bytes));
+        let stage = futures::future::try_join_all(stage);
+        let ((record, unmerged), _) = futures::try_join!(record, stage)?;
+        self.staged.keep_written(on.table, self.change.manifest());
         Ok(Some(Planned::sharing(record, unmerged)))
     }
 }
 
 /// What is staged once for all attempts.
 struct Staged {
+    /// Names and bytes of what the first attempt is to stage beside its snapshot.
+    unwritten: Vec<(String, Bytes)>,
     added: Option<ManifestRef>,
     removed: Option<ObjectRef>,
     totals: Totals,
     merges: Vec<StagedMerge>,
     adopted: Option<State>,
+}
+
+impl Staged {
+    /// Says that everything is written, the manifest of the new files too.
+    fn keep_written(&mut self, table: &Table, manifest: &Manifest) {
+        if !std::mem::take(&mut self.unwritten).is_empty()
+            && let Some(added) = &self.added
+        {
+            table.keep_manifest(added, manifest.clone());
+        }
+    }
 }

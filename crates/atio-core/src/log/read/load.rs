@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
-use crate::format::{Manifest, ManifestRef, Record, TableSchema, Totals, Version};
+use crate::format::{Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, Version};
 use crate::lock::lock;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
-use crate::log::table::Table;
+use crate::log::table::{Fence, Table};
 
 impl Table {
     /// Loads the state that `record` names.
@@ -47,6 +47,9 @@ impl Table {
         };
         let expired = self.expired_at(&record);
         let state = async {
+            if let Some(state) = self.known_state(&object) {
+                return Ok(state);
+            }
             let bytes = self.objects.get_named(&object.path).await?;
             object.verify(&bytes)?;
             SnapshotFile::parse(&object.path, &bytes)
@@ -64,6 +67,20 @@ impl Table {
             python: None,
             expired,
         }))
+    }
+
+    /// The state that `object` is, if this handle staged it last or saw it in the newest version.
+    fn known_state(&self, object: &ObjectRef) -> Option<State> {
+        let staged = lock(&self.staged);
+        if let Some((_, state)) = staged.as_ref().filter(|(staged, _)| staged == object) {
+            return Some(state.clone());
+        }
+        let seen = self.last_seen()?;
+        let same = match &seen.record.record {
+            Record::Live(live) => live.snapshot.as_ref() == Some(object),
+            _ => false,
+        };
+        same.then(|| seen.state.clone())
     }
 
     async fn schema(&self, path: &str, state: &State) -> Result<Arc<TableSchema>> {
@@ -97,7 +114,21 @@ impl Table {
         match record.last_expire() {
             None => Ok(Arc::new([])),
             Some(fence) if fence == record.version() => Ok(record.expired().into()),
-            Some(fence) => Ok(self.record(fence).await?.expired().into()),
+            Some(fence) => {
+                let known = lock(&self.fence).clone();
+                if let Some(known) = known
+                    && (Some(known.table), known.version) == (record.table(), fence)
+                {
+                    return Ok(known.expired);
+                }
+                let expired: Arc<[_]> = self.record(fence).await?.expired().into();
+                *lock(&self.fence) = record.table().map(|table| Fence {
+                    table,
+                    version: fence,
+                    expired: Arc::clone(&expired),
+                });
+                Ok(expired)
+            }
         }
     }
 
@@ -148,6 +179,12 @@ impl Table {
         }
         lock(&self.manifests).keep(path, Arc::clone(&manifest), named.object.size);
         Ok(manifest)
+    }
+
+    /// Keeps a manifest that this process has just made.
+    pub(in crate::log) fn keep_manifest(&self, named: &ManifestRef, manifest: Manifest) {
+        let object = &named.object;
+        lock(&self.manifests).keep(&object.path, Arc::new(manifest), object.size);
     }
 }
 

@@ -1,29 +1,105 @@
 //! Finding the newest version: a hint, then probing forward. No LIST on this path.
 
+use bytes::Bytes;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Version, layout, pointer};
-use crate::storage::Objects;
+use crate::storage::{Objects, Stamp};
 
-/// The newest version of the table, or None if there is no table here.
+/// A commit record as it lies on the store, not yet understood.
+pub(in crate::log) struct Found {
+    pub(in crate::log) version: Version,
+    /// The bytes, and what identifies them; an error if nobody could use them.
+    pub(in crate::log) content: Result<(Bytes, Stamp)>,
+    /// The bytes of the record below; None if there are none that could be read.
+    pub(in crate::log) below: Option<Bytes>,
+}
+
+/// The newest record of the table, or None if there is no table here.
 ///
 /// The pointer is only where the search begins: versions are contiguous and their keys are
 /// never removed, so probing forward from any existing one ends at the newest. Without a
 /// usable pointer the metadata is listed.
-pub(in crate::log) async fn newest(objects: &Objects) -> Result<Option<Version>> {
+pub(in crate::log) async fn newest(objects: &Objects) -> Result<Option<Found>> {
     let hint = hint(objects).await?;
-    let start = match hint {
-        Some(hint) if exists(objects, hint).await? => Some(hint),
-        hint => {
-            let listed = largest(objects).await?;
-            match hint {
-                Some(hint) if listed < Some(hint) => return Err(ahead(hint, listed)),
-                _ => listed,
+    if let Some(hint) = hint {
+        let next = async {
+            match hint.next() {
+                Ok(next) => read(objects, next).await,
+                Err(_) => Ok(None),
             }
+        };
+        // The pointer is nearly always right: what is then read is all that is needed.
+        let (found, next) = futures::try_join!(read_with_below(objects, hint), next)?;
+        match (found, next) {
+            (Some(found), None) => return Ok(Some(found)),
+            (Some(found), Some(next)) => return beyond(objects, found, next).await.map(Some),
+            (None, _) => {}
+        }
+    }
+    let listed = largest(objects).await?;
+    if let Some(hint) = hint.filter(|hint| listed < Some(*hint)) {
+        return Err(ahead(hint, listed));
+    }
+    let Some(listed) = listed else {
+        return Ok(None);
+    };
+    let newest = probe_forward(objects, listed).await?;
+    read_with_below(objects, newest).await
+}
+
+/// The record of `version`; None if there is none.
+pub(in crate::log) async fn read(objects: &Objects, version: Version) -> Result<Option<Found>> {
+    let content = match objects.get_stamped(&layout::record(version)).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(content)) => Ok(content),
+        Err(error) if error.kind() == ErrorKind::Damaged => Err(error),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Found {
+        version,
+        content,
+        below: None,
+    }))
+}
+
+pub(in crate::log) async fn read_with_below(
+    objects: &Objects,
+    version: Version,
+) -> Result<Option<Found>> {
+    let below = async {
+        match version.previous() {
+            Some(below) => objects.get(&layout::record(below)).await,
+            None => Ok(None),
         }
     };
-    match start {
-        Some(start) => Ok(Some(forward(objects, start).await?)),
-        None => Ok(None),
+    let (found, below) = futures::join!(read(objects, version), below);
+    Ok(found?.map(|found| Found {
+        // One below that cannot be read is no reason not to read this one.
+        below: below.ok().flatten(),
+        ..found
+    }))
+}
+
+/// The newest record, from `next` on, which is the one above `found`.
+async fn beyond(objects: &Objects, found: Found, next: Found) -> Result<Found> {
+    let below = found.content.ok().map(|(bytes, _)| bytes);
+    forward(objects, Found { below, ..next }).await
+}
+
+/// The newest record, from `found` on, which exists.
+pub(in crate::log) async fn forward(objects: &Objects, found: Found) -> Result<Found> {
+    let newest = probe_forward(objects, found.version).await?;
+    if newest == found.version {
+        return Ok(found);
+    }
+    match read_with_below(objects, newest).await? {
+        Some(newest) => Ok(newest),
+        // The table is being dropped.
+        None => Err(Error::damaged(format!(
+            "{} is gone again",
+            layout::record(newest)
+        ))),
     }
 }
 
@@ -45,7 +121,7 @@ async fn hint(objects: &Objects) -> Result<Option<Version>> {
 }
 
 /// The newest version, probing from `known`, which exists: in steps that double, then back.
-pub(in crate::log) async fn forward(objects: &Objects, known: Version) -> Result<Version> {
+async fn probe_forward(objects: &Objects, known: Version) -> Result<Version> {
     let at = |number: u64| Version::new(number).filter(|version| *version <= Version::MAX);
     let mut present = known;
     let mut step = 1;

@@ -59,7 +59,7 @@ fn record(number: u64) -> String {
 async fn the_first_of_two_records_stays_and_nothing_else() {
     let table = Table::new();
     let created = table.create(&record(1), b"first").await;
-    assert!(matches!(created, Created::Yes), "{created:?}");
+    assert!(matches!(created, Created::Yes(_)), "{created:?}");
     let created = table.create(&record(1), b"second").await;
     assert!(matches!(created, Created::Unclear(_)), "{created:?}");
     assert_eq!(fs::read(table.path(&record(1))).unwrap(), b"first");

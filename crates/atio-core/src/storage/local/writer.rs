@@ -233,7 +233,7 @@ impl Writer {
         };
         match self.publish(&staged, &to, Place::New) {
             Ok(()) => match self.unsynced.add_file(&self.disk, file, to) {
-                Ok(()) => Created::Yes,
+                Ok(()) => Created::Yes(None),
                 Err(error) => Created::Unclear(generic(error)),
             },
             Err(error) => unpublished(name, &to, error),
@@ -257,7 +257,7 @@ impl Writer {
         };
         match self.publish(&staged, &to, Place::New) {
             Ok(()) => match self.sync_records() {
-                Ok(()) => Created::Yes,
+                Ok(()) => Created::Yes(None),
                 Err(error) => Created::Unclear(generic(error)),
             },
             Err(error) => unpublished(name, &to, error),
@@ -346,7 +346,7 @@ impl ObjectStore for LocalWriter {
     ) -> object_store::Result<PutResult> {
         let bytes = Bytes::from(payload);
         match self.create(location.as_ref(), bytes).await {
-            Created::Yes => Ok(PutResult {
+            Created::Yes(_) => Ok(PutResult {
                 e_tag: None,
                 version: None,
             }),

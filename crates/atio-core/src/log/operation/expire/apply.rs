@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::{ErrorKind, Result};
-use crate::format::{CommitRecord, Operation, layout};
+use crate::format::{CommitRecord, Operation, Version};
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
+use crate::log::operation::tombstones;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 use crate::progress::{Listener, Reporter, Step};
@@ -97,15 +98,16 @@ async fn bury(
         .map(|fence| fence.version_id)
         .or(inventory.base.record.last_expire());
     let uuid = fence.map_or(inventory.base.table, |fence| fence.table);
-    for version in &plan.bury {
-        let (Some(by), Some(record)) = (by, inventory.records.get(version)) else {
-            continue;
-        };
+    let tombstone = |version: &Version| {
         let at_us = inventory.times.get(version).copied().unwrap_or_default();
-        if let Some(tombstone) = record.tombstone("expired", by, uuid, at_us) {
-            txn.replace(&layout::record(*version), tombstone.to_bytes()?.into())
-                .await?;
-        }
+        let record = inventory.records.get(version)?;
+        record.tombstone("expired", by?, uuid, at_us)
+    };
+    let (left, new): (Vec<_>, Vec<_>) =
+        (plan.bury.iter()).partition(|version| inventory.base.has_expired(**version));
+    // What an earlier fence left over is of several, perhaps: one after another.
+    for tombstone in left.into_iter().filter_map(tombstone) {
+        tombstones::set(txn, vec![tombstone]).await?;
     }
-    Ok(())
+    tombstones::set(txn, new.into_iter().filter_map(tombstone).collect()).await
 }

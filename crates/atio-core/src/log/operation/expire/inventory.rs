@@ -29,10 +29,23 @@ pub(super) struct Inventory {
     pub(super) tagged: BTreeMap<Version, Vec<String>>,
     /// What they need.
     pub(super) live: HashSet<String>,
-    /// What versions name that have expired or expire now, and its size in bytes.
-    pub(super) expired: BTreeMap<Version, Vec<(String, Option<u64>)>>,
+    /// Versions that have expired or expire now and have no tombstone.
+    pub(super) expired: BTreeSet<Version>,
+    /// What they named and no version that stays needs.
+    pub(super) needed: BTreeMap<String, Need>,
     /// Every transaction that made a version.
     pub(super) committed: HashSet<Txn>,
+}
+
+/// What an object was needed for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    /// The last of the versions that needed it.
+    pub(super) last: Version,
+    /// One of them expires only now.
+    pub(super) new: bool,
+    /// Its size; None where nobody wrote it down and the object is gone.
+    pub(super) bytes: Option<u64>,
 }
 
 impl Table {
@@ -61,7 +74,8 @@ pub(super) async fn take(
         retained: BTreeSet::new(),
         tagged: BTreeMap::new(),
         live: HashSet::new(),
-        expired: BTreeMap::new(),
+        expired: BTreeSet::new(),
+        needed: BTreeMap::new(),
         committed: HashSet::new(),
     };
     inventory.read_records(table).await?;
@@ -83,7 +97,11 @@ impl Inventory {
         let read = futures::stream::iter(versions).map(|version| {
             let (base, python) = (&base, &python);
             async move {
-                let record = match table.record(version).await {
+                let record = match version == base.version {
+                    true => Ok(base.record.clone()),
+                    false => table.record(version).await,
+                };
+                let record = match record {
                     Ok(record) => record,
                     // Of a version that has expired already, what is left does no harm.
                     Err(_) if base.has_expired(version) => return Ok(None),
@@ -153,78 +171,125 @@ impl Inventory {
     }
 
     async fn collect_live(&mut self, table: &Table) -> Result<()> {
-        let mut manifests = HashSet::new();
-        for version in &self.retained {
-            let Some(record) = self.records.get(version) else {
+        let records = &self.records;
+        let retained: Vec<_> = self.retained.iter().copied().collect();
+        let mut states = futures::stream::iter(retained)
+            .map(|version| async move {
+                let Some(record) = records.get(&version) else {
+                    return Ok(None);
+                };
+                let loaded = table.load(record.clone()).await;
+                let snapshot = loaded.map_err(|error| refuse(version, error))?;
+                Ok::<_, Error>(Some((record, snapshot)))
+            })
+            .buffered(PARALLEL);
+        let (mut live, mut manifests) = (HashSet::new(), HashSet::new());
+        while let Some(state) = states.try_next().await? {
+            let Some((record, snapshot)) = state else {
                 continue;
             };
-            let snapshot = table
-                .load(record.clone())
-                .await
-                .map_err(|error| refuse(*version, error))?;
-            self.live
-                .extend(named_by_record(record).map(|(path, _)| path));
-            self.live.insert(snapshot.state.schema.object.path.clone());
+            let version = record.version();
+            live.extend(named_by_record(record).map(|(path, _)| path));
+            live.insert(snapshot.state.schema.object.path.clone());
             let mut unseen = Vec::new();
             for manifest in &snapshot.state.manifests {
+                // Apart from what is live: a record names manifests, too, without their files.
                 if manifests.insert(manifest.object.path.clone()) {
                     unseen.push(manifest.clone());
                 }
             }
-            let mut loaded = table
-                .load_manifests(&unseen)
-                .await
-                .map_err(|error| refuse(*version, error))?;
+            let loaded = table.load_manifests(&unseen).await;
+            let mut loaded = loaded.map_err(|error| refuse(version, error))?;
             loaded.extend(snapshot.python.iter().flatten().cloned());
             for manifest in loaded {
-                self.live
-                    .extend(manifest.files.iter().map(|file| file.path.clone()));
+                live.extend(manifest.files.iter().map(|file| file.path.clone()));
             }
             if let Record::Python(python) = &record.record {
-                self.live.insert(python.snapshot.clone());
-                let bytes = table
-                    .objects
-                    .get_named(&python.snapshot)
-                    .await
-                    .map_err(|error| refuse(*version, error))?;
-                let manifests = PythonSnapshot::parse(&python.snapshot, &bytes)?.manifests;
-                self.live.extend(manifests);
+                live.insert(python.snapshot.clone());
+                let bytes = table.objects.get_named(&python.snapshot).await;
+                let bytes = bytes.map_err(|error| refuse(version, error))?;
+                live.extend(PythonSnapshot::parse(&python.snapshot, &bytes)?.manifests);
             }
         }
-        self.live.extend(manifests);
+        drop(states);
+        live.extend(manifests);
+        self.live = live;
         Ok(())
     }
 
     /// What versions name that do not stay and whose tombstone is not yet set. What is
     /// missing was deleted by an expiry that crashed; what is damaged names nothing.
     async fn collect_expired(&mut self, table: &Table) -> Result<()> {
-        let mut manifests = HashMap::new();
-        for (version, record) in &self.records {
-            if self.retained.contains(version) || record.is_tombstone() {
+        let records = &self.records;
+        let gone = records
+            .iter()
+            .filter(|(version, record)| !self.retained.contains(version) && !record.is_tombstone());
+        let gone: BTreeSet<_> = gone.map(|(version, _)| *version).collect();
+        let mut named = BTreeMap::new();
+        let mut states = futures::stream::iter(gone.clone())
+            .map(|version| async move {
+                match records.get(&version) {
+                    Some(record) => Ok(Some((record, state_of(table, record).await?))),
+                    None => Ok::<_, Error>(None),
+                }
+            })
+            .buffered(PARALLEL);
+        while let Some(state) = states.try_next().await? {
+            let Some((record, state)) = state else {
                 continue;
+            };
+            for (path, bytes) in named_by_record(record).chain(state) {
+                let need = Need {
+                    last: record.version(),
+                    new: !self.base.has_expired(record.version()),
+                    bytes,
+                };
+                self.add_need(&mut named, path, need);
             }
-            let mut named: Vec<_> = named_by_record(record).collect();
-            for (path, size) in state_of(table, record).await? {
-                named.push((path.clone(), size));
-                if layout::parse(&path).is_none_or(|object| object.kind != layout::Kind::Manifest) {
-                    continue;
-                }
-                if !manifests.contains_key(&path) {
-                    let python = matches!(record.record, Record::Python(_));
-                    manifests.insert(path.clone(), files_of(table, &path, python).await?);
-                }
-                let files = manifests.get(&path).into_iter().flatten();
-                named.extend(files.map(|file: &FileEntry| (file.path.clone(), file.size)));
-            }
-            for (path, size) in &mut named {
-                let python = layout::parse(path).is_some_and(|object| object.txn.is_none());
-                if python && size.is_none() {
-                    *size = table.objects.size(path).await?;
-                }
-            }
-            self.expired.insert(*version, named);
         }
+        drop(states);
+        let manifests = named.iter().filter(|(path, _)| {
+            layout::parse(path).is_some_and(|object| object.kind == layout::Kind::Manifest)
+        });
+        let manifests: Vec<_> = manifests
+            .map(|(path, need)| (path.clone(), *need))
+            .collect();
+        let mut files = futures::stream::iter(manifests)
+            .map(
+                |(path, need)| async move { Ok::<_, Error>((need, files_of(table, &path).await?)) },
+            )
+            .buffered(PARALLEL);
+        while let Some((need, files)) = files.try_next().await? {
+            for file in files {
+                let need = Need {
+                    bytes: file.size,
+                    ..need
+                };
+                self.add_need(&mut named, file.path, need);
+            }
+        }
+        drop(files);
+        // Python wrote no sizes down.
+        for (path, need) in &mut named {
+            let python = layout::parse(path).is_some_and(|object| object.txn.is_none());
+            if python && need.bytes.is_none() {
+                need.bytes = table.objects.size(path).await?;
+            }
+        }
+        self.expired = gone;
+        self.needed = named;
         Ok(())
+    }
+
+    /// Notes down that an expired version needed the object at `path`, unless it stays.
+    fn add_need(&self, named: &mut BTreeMap<String, Need>, path: String, need: Need) {
+        if self.live.contains(&path) {
+            return;
+        }
+        let known = named.entry(path).or_insert(need);
+        known.last = known.last.max(need.last);
+        known.new |= need.new;
+        known.bytes = need.bytes.or(known.bytes);
     }
 }
 
@@ -281,8 +346,10 @@ async fn state_of(table: &Table, record: &StoredRecord) -> Result<Vec<(String, O
     }
 }
 
-async fn files_of(table: &Table, manifest: &str, python: bool) -> Result<Vec<FileEntry>> {
+/// The files of a manifest; none where it is gone or damaged.
+async fn files_of(table: &Table, manifest: &str) -> Result<Vec<FileEntry>> {
     let bytes = table.objects.get(manifest).await?;
+    let python = layout::parse(manifest).is_some_and(|object| object.txn.is_none());
     let parsed = bytes.and_then(|bytes| Manifest::parse(manifest, &bytes, python).ok());
     Ok(parsed.map(|manifest| manifest.files).unwrap_or_default())
 }

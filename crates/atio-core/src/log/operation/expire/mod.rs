@@ -182,10 +182,10 @@ impl Table {
             if self.objects.disk().is_none() {
                 txn.discard(&[probe]).await;
             }
-            Ok::<_, Error>(stamp)
+            Ok::<_, Error>(stamp.and_then(|stamp| stamp.modified()))
         };
         match stamp.await {
-            Ok(Some(stamp)) => latest_us(stamp.modified().timestamp_micros()),
+            Ok(Some(at)) => latest_us(at.timestamp_micros()),
             _ => i64::MAX,
         }
     }

@@ -62,30 +62,22 @@ impl ExpirePlan {
     }
 
     fn add_expired(&mut self, inventory: &Inventory) {
-        let new = |version: &Version| !in_ranges(&inventory.base.expired, *version);
         let mut frees = false;
-        for (version, named) in &inventory.expired {
-            for (path, bytes) in named
-                .iter()
-                .filter(|(path, _)| !inventory.live.contains(path))
-            {
-                let Some(object) = layout::parse(path) else {
-                    continue;
-                };
-                let doomed = self.doomed.entry(path.clone()).or_insert(Doomed {
-                    kind: object.kind,
-                    bytes: *bytes,
-                    reason: String::new(),
-                });
-                doomed.reason = format!("last needed by version {version}, which has expired");
-                frees |= new(version);
-            }
+        for (path, need) in &inventory.needed {
+            let Some(object) = layout::parse(path) else {
+                continue;
+            };
+            let doomed = Doomed {
+                kind: object.kind,
+                bytes: need.bytes,
+                reason: format!("last needed by version {}, which has expired", need.last),
+            };
+            self.doomed.insert(path.clone(), doomed);
+            frees |= need.new;
         }
         // Versions that share everything with one that stays cost nothing: leave them.
-        let buried = inventory
-            .expired
-            .keys()
-            .filter(|version| frees || !new(version));
+        let new = |version: &Version| !in_ranges(&inventory.base.expired, *version);
+        let buried = (inventory.expired.iter()).filter(|version| frees || !new(version));
         self.bury = buried.copied().collect();
         if frees {
             let gone = |version: Version| {

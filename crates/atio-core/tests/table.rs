@@ -1,26 +1,42 @@
-//! Tables without a query engine: their data files are names alone, which nobody reads.
+//! Tables without a query engine: their data files hold a byte, which nobody reads.
 
 #![cfg(test)]
 
 mod commits;
+mod fault_store;
+mod faults;
+#[cfg(all(unix, feature = "failpoints"))]
+mod kills;
 mod long_history;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use atio_core::format::FileEntry;
+use atio_core::ErrorKind;
+use atio_core::format::{Checksum, FileEntry};
 use atio_core::log::{
-    CommitOptions, Committed, NewTable, OpenOptions, RowChange, Snapshot, Table, Transaction,
+    CommitOptions, Committed, Expiry, NewTable, OpenOptions, RowChange, Snapshot, Table,
+    Transaction,
 };
 use atio_core::storage::Durability;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 /// A handle on the table in `directory`, whose commits wait for no disk.
 fn on_disk(directory: &Path) -> Arc<Table> {
+    with_durability(directory, Durability::None)
+}
+
+/// The same, whose commits do.
+fn durable(directory: &Path) -> Arc<Table> {
+    with_durability(directory, Durability::Full)
+}
+
+fn with_durability(directory: &Path, durability: Durability) -> Arc<Table> {
     let options = OpenOptions {
-        durability: Durability::None,
+        durability,
         ..OpenOptions::default()
     };
     let root = object_store::path::Path::from_absolute_path(directory).unwrap();
@@ -30,12 +46,26 @@ fn on_disk(directory: &Path) -> Arc<Table> {
     Arc::new(Table::new(store, root, location, local, options))
 }
 
-/// A handle of a new process on the table `t` of a store.
+/// A handle on the table `t` of a store.
 fn on_store(store: &Arc<InMemory>) -> Arc<Table> {
+    handle(Arc::clone(store) as _)
+}
+
+fn handle(store: Arc<dyn ObjectStore>) -> Arc<Table> {
     let location = "memory://bucket/t".to_owned();
     let options = OpenOptions::default();
-    let store = Arc::clone(store) as _;
     Arc::new(Table::new(store, "t".into(), location, None, options))
+}
+
+/// Expires all but the newest version, and what nobody names.
+fn everything() -> Expiry {
+    Expiry {
+        keep_for_us: 0,
+        retain_last: 1,
+        orphan_age_us: 0,
+        dry_run: false,
+        now_us: i64::MAX,
+    }
 }
 
 /// Makes a table of one column.
@@ -49,17 +79,22 @@ async fn create(table: &Table) {
     table.create(&new).await.unwrap();
 }
 
-/// A data file of one row, which exists by its name alone.
-async fn file(txn: &Transaction) -> FileEntry {
-    FileEntry {
-        path: txn.data_file().await.unwrap(),
+/// A data file of one row, as its manifest says.
+async fn file(txn: &Transaction) -> atio_core::Result<FileEntry> {
+    let path = txn.data_file().await?;
+    let written = txn.store().put(&path.as_str().into(), "1".into()).await;
+    written.map_err(|error| {
+        atio_core::Error::new(ErrorKind::Storage, "cannot write a data file").with_source(error)
+    })?;
+    Ok(FileEntry {
+        path,
         format: "parquet".to_owned(),
         size: Some(1),
         rows: Some(1),
-        checksum: Some(atio_core::format::Checksum::of(b"1")),
+        checksum: Some(Checksum::of(b"1")),
         stats: Vec::new(),
         column_bytes: Vec::new(),
-    }
+    })
 }
 
 /// Adds a file of one row, as a statement that begins now does.
@@ -75,6 +110,6 @@ async fn append_on(
 ) -> atio_core::Result<Committed> {
     let txn = Transaction::begin(table);
     let merges = table.prepare_merges(&txn, &base).await?;
-    let change = RowChange::append(base.schema.id, Vec::new(), vec![file(&txn).await]);
+    let change = RowChange::append(base.schema.id, Vec::new(), vec![file(&txn).await?]);
     table.commit(txn, base, change, merges, options).await
 }

@@ -5,9 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use atio_core::log::Expiry;
-
-use super::{append, create, on_disk};
+use super::{append, create, everything, on_disk};
 
 const VERSIONS: &str = "ATIO_TEST_VERSIONS";
 const SAYS: &str = "more kB: ";
@@ -30,15 +28,8 @@ async fn child() {
 
     let before = peak_kb();
     let began = Instant::now();
-    let expiry = Expiry {
-        keep_for_us: 0,
-        retain_last: 1,
-        orphan_age_us: i64::MAX,
-        dry_run: false,
-        now_us: chrono::Utc::now().timestamp_micros(),
-    };
     let table = on_disk(&path);
-    let rows = table.expire(&expiry, None).await.unwrap();
+    let rows = table.expire(&everything(), None).await.unwrap();
     println!("{versions} versions: {:?}", began.elapsed());
     println!("\n{SAYS}{}", peak_kb() - before);
     // All their snapshots at least.

@@ -1,0 +1,141 @@
+//! A store in memory that fails at one request, or dies there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What becomes of the request that is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is not done, and an error.
+    Before,
+    /// It is done, and an error.
+    After,
+    /// It is done and never answered, nor is any after it: the process is dead.
+    Dies,
+}
+
+/// Counts its requests; the one with the number `at`, from 1, meets the fault.
+#[derive(Debug)]
+pub(super) struct FaultStore {
+    inner: Arc<InMemory>,
+    at: u64,
+    fault: Fault,
+    requests: AtomicU64,
+}
+
+impl FaultStore {
+    pub(super) fn new(inner: &Arc<InMemory>, at: u64, fault: Fault) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::clone(inner),
+            at,
+            fault,
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// True if there was such a request.
+    pub(super) fn met(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) >= self.at
+    }
+
+    async fn request<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let broke = || Error::Generic {
+            store: "FaultStore",
+            source: format!("request {number} broke").into(),
+        };
+        match self.fault {
+            Fault::Dies if number > self.at => std::future::pending().await,
+            _ if number != self.at => request.await,
+            Fault::Before => Err(broke()),
+            Fault::After => {
+                request.await.ok();
+                Err(broke())
+            }
+            Fault::Dies => {
+                request.await.ok();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl fmt::Display for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FaultStore")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let put = self.inner.put_opts(location, payload, opts);
+        self.request(put).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.request(self.inner.put_multipart_opts(location, opts))
+            .await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.request(self.inner.get_opts(location, options)).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        // `delete` gives one location, and the stream cannot borrow.
+        let (inner, at, fault) = (Arc::clone(&self.inner), self.at, self.fault);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let one = Arc::new(Self {
+            inner,
+            at,
+            fault,
+            requests: AtomicU64::new(number - 1),
+        });
+        let delete = move |location: Path| {
+            let one = Arc::clone(&one);
+            async move {
+                let stream = futures::stream::iter([Ok(location.clone())]).boxed();
+                let delete = one.inner.delete_stream(stream).try_collect::<Vec<_>>();
+                one.request(delete.map_ok(drop)).await?;
+                Ok(location)
+            }
+        };
+        locations.and_then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.request(self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.request(self.inner.copy_opts(from, to, options)).await
+    }
+}

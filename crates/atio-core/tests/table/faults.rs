@@ -1,0 +1,173 @@
+//! Each request of a statement fails, is not answered, or is the last of its process: the table
+//! is as it was or as it should be, and goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atio_core::ErrorKind;
+use atio_core::log::{CommitOptions, Committed, RowChange, Table, Transaction};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::fault_store::{Fault, FaultStore};
+use super::{append, create, everything, file, handle, on_store};
+
+const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Dies];
+
+/// A statement of another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Statement {
+    Append,
+    Overwrite,
+    Expire,
+    Drop,
+}
+
+impl Statement {
+    async fn run(self, table: &Arc<Table>) -> atio_core::Result<()> {
+        match self {
+            Self::Append => append(table).await.map(drop),
+            Self::Overwrite => {
+                let base = table.newest().await?;
+                let txn = Transaction::begin(table);
+                let files = vec![file(&txn).await?];
+                let change = RowChange::overwrite(base.schema.id, Vec::new(), files);
+                let options = CommitOptions::default();
+                let committed = table.commit(txn, base, change, Vec::new(), options);
+                committed.await.map(|committed| {
+                    assert!(matches!(committed, Committed::As(_)));
+                })
+            }
+            Self::Expire => table.expire(&everything(), None).await.map(drop),
+            Self::Drop => table.drop_log_at(None).await,
+        }
+    }
+
+    /// The rows of the table after it.
+    fn rows(self, before: u64) -> Option<u64> {
+        match self {
+            Self::Append => Some(before + 1),
+            Self::Overwrite => Some(1),
+            Self::Expire => Some(before),
+            Self::Drop => None,
+        }
+    }
+}
+
+/// A table with some versions, of which one was overwritten.
+async fn prepared() -> Arc<InMemory> {
+    let store = Arc::new(InMemory::new());
+    let table = on_store(&store);
+    create(&table).await;
+    append(&table).await.unwrap();
+    Statement::Overwrite.run(&table).await.unwrap();
+    append(&table).await.unwrap();
+    table.flush().await;
+    store
+}
+
+/// The rows of the newest version, or None if there is no table. Passes if every version that can
+/// be read has all of its files, and every other says that it has expired.
+async fn check(store: &Arc<InMemory>) -> Option<u64> {
+    let table = on_store(store);
+    let newest = match table.newest().await {
+        Ok(newest) => newest,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::TableNotFound, "{error}");
+            return None;
+        }
+    };
+    let mut rows = 0;
+    for version in atio_core::format::Version::ZERO.through(newest.version) {
+        let snapshot = match table.version(version).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::VersionExpired, "{error}");
+                continue;
+            }
+        };
+        let manifests = table.manifests(&snapshot).await.unwrap();
+        let files: Vec<_> = manifests.iter().flat_map(|found| &found.files).collect();
+        assert_eq!(files.len() as u64, snapshot.totals().rows);
+        for file in files {
+            let key = Path::from(format!("t/{}", file.path));
+            store.head(&key).await.unwrap_or_else(|error| {
+                panic!("version {version} has lost {}: {error}", file.path);
+            });
+        }
+        rows = snapshot.totals().rows;
+    }
+    Some(rows)
+}
+
+async fn check_one(statement: Statement, at: u64, fault: Fault) -> bool {
+    let store = prepared().await;
+    let before = check(&store).await.unwrap();
+    let faulty = FaultStore::new(&store, at, fault);
+    let table = handle(Arc::clone(&faulty) as Arc<dyn ObjectStore>);
+    let running = statement.run(&table);
+    // A dead process answers nothing; waiting costs no time here.
+    let ended = tokio::time::timeout(Duration::from_secs(3600), running).await;
+    if !faulty.met() {
+        ended.unwrap().unwrap();
+        return false;
+    }
+    let what = format!("{statement:?}, whose request {at} meets {fault:?}");
+    let (old, new) = (Some(before), statement.rows(before));
+    let found = check(&store).await;
+    match &ended {
+        Ok(Ok(())) => assert_eq!(found, new, "{what}: done"),
+        Ok(Err(error)) => {
+            let effect = error.kind() == ErrorKind::CommitUnknown
+                // What was committed already: the rest is left to the next expiry.
+                || matches!(statement, Statement::Expire | Statement::Drop);
+            assert!(found == old || effect && found == new, "{what}: {error}");
+        }
+        Err(_) => assert!(found == old || found == new, "{what}: {found:?}"),
+    }
+    drop(table);
+    // The table goes on, and what was left over goes.
+    let next = on_store(&store);
+    if found.is_none() {
+        create(&next).await;
+    }
+    append(&next).await.unwrap();
+    next.expire(&everything(), None).await.unwrap();
+    assert_eq!(check(&store).await, Some(found.unwrap_or(0) + 1), "{what}");
+    true
+}
+
+async fn sweep(statement: Statement) {
+    for at in 1.. {
+        let mut met = false;
+        for fault in FAULTS {
+            met |= check_one(statement, at, fault).await;
+        }
+        if !met {
+            println!("{statement:?}: {} requests", at - 1);
+            assert!(at > 8, "{at}");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn append_at_any_fault_is_there_or_not() {
+    sweep(Statement::Append).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn overwrite_at_any_fault_leaves_the_old_rows_or_the_new() {
+    sweep(Statement::Overwrite).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn expiry_at_any_fault_loses_nothing_and_is_finished_by_the_next() {
+    sweep(Statement::Expire).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drop_at_any_fault_leaves_the_table_or_none() {
+    sweep(Statement::Drop).await;
+}

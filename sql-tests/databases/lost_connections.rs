@@ -40,9 +40,17 @@ async fn found(site: &Site) -> Option<Vec<String>> {
     site.try_ask("SELECT a FROM t ORDER BY a").await.ok()
 }
 
+/// The bytes of a conversation at which it is cut, from its end: around the commit all of them in
+/// the long form, and of the others every so many, from another one on in each run.
+fn bytes(all: usize) -> Vec<usize> {
+    let (near, step) = if long() { (48, 9) } else { (1, 41) };
+    let first = uuid::Uuid::new_v4().as_u128() as usize % step;
+    let chosen = |byte: &usize| all - byte <= near || byte % step == first;
+    (0..all).rev().filter(chosen).collect()
+}
+
 async fn cut_everywhere(site: Site) {
     let ctx = site.session();
-    let long = long();
     let target = site.address().unwrap();
     let query = ctx
         .sql("SELECT value AS a FROM generate_series(1, 3)")
@@ -72,9 +80,8 @@ async fn cut_everywhere(site: Site) {
             .unwrap();
         let [requests, answers] = proxy.counts();
         assert!(requests > 200 && answers > 100, "{requests} {answers}");
-        let step = if long { 1 } else { 41 };
-        let cuts = (0..requests).rev().step_by(step).map(Cut::Requests);
-        let cuts = cuts.chain((0..answers).rev().step_by(step).map(Cut::Answers));
+        let cuts = bytes(requests).into_iter().map(Cut::Requests);
+        let cuts = cuts.chain(bytes(answers).into_iter().map(Cut::Answers));
         for cut in cuts {
             reset().await;
             let proxy = Proxy::start(target, cut).await;

@@ -107,9 +107,9 @@ impl Warehouse {
 
     pub(super) async fn open(&self, schema: &str, table: &str) -> Result<AtioTable> {
         let runtime = Arc::clone(self.state()?.runtime_env());
-        let (place, options) = (self.place(schema, table), OpenOptions::default());
+        let place = self.place(schema, table);
         self.check(&place, Access::Read)?;
-        self.tables.open(&runtime, &place, options).await
+        self.tables.open_for_planning(&runtime, &place).await
     }
 
     /// The table without looking at it.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use atio_core::log::{OpenOptions, Table};
+use atio_core::log::{OpenOptions, Snapshot, Table};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -82,13 +82,28 @@ impl OpenTables {
         options: OpenOptions,
     ) -> Result<AtioTable> {
         let table = self.handle(runtime, location, options)?;
+        let newest = table.newest().await?;
+        Ok(Self::opened(table, location, newest))
+    }
+
+    /// The same for a statement that is being planned, and looks again before it runs.
+    pub(super) async fn open_for_planning(
+        &self,
+        runtime: &RuntimeEnv,
+        location: &Location,
+    ) -> Result<AtioTable> {
+        let table = self.handle(runtime, location, OpenOptions::default())?;
         let newest = match Statement::current() {
-            // It is not looked for again.
+            // It does not.
             Some(_) => table.newest().await?,
             None => table.newest_for_planning().await?,
         };
+        Ok(Self::opened(table, location, newest))
+    }
+
+    fn opened(table: Arc<Table>, location: &Location, newest: Arc<Snapshot>) -> AtioTable {
         let schema = Arc::clone(&newest.arrow);
-        Ok(AtioTable::newest(table, location.store.clone(), schema).looked(newest))
+        AtioTable::newest(table, location.store.clone(), schema).looked(newest)
     }
 }
 

@@ -212,8 +212,11 @@ impl Table {
     /// Loads the newest version, of which `found` is known to exist.
     pub(in crate::log) async fn newest_from(&self, found: Found) -> Result<Arc<Snapshot>> {
         let known = lock(&self.newest).clone().map(|known| known.snapshot);
-        let newest = locate::forward(&self.objects, found).await?;
-        match self.load_still_newest(newest, known.as_deref()).await {
+        let loaded = async {
+            let newest = locate::forward(&self.objects, found).await?;
+            self.load_still_newest(newest, known.as_deref()).await
+        };
+        match loaded.await {
             // As in `newest`.
             Err(error) if error.kind() == ErrorKind::Damaged => self.newest().await,
             found => found,
@@ -466,11 +469,10 @@ impl Table {
         Ok(None)
     }
 
-    /// Waits until others are told of what this process committed, which on a store follows the
-    /// answer.
+    /// Tells others of what this process committed, which on a store follows the answer.
     pub async fn flush(&self) {
         if let Some(announcer) = &self.announcer {
-            announcer.idle().await;
+            announcer.flush().await;
         }
     }
 

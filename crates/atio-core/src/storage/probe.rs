@@ -34,6 +34,9 @@ const WRITERS: usize = 8;
 /// How often a step is tried whose reply was lost.
 const ATTEMPTS: u32 = 3;
 
+/// What is written when a store was found safe.
+const TRIED: Bytes = Bytes::from_static(b"tried");
+
 /// The stores of this process, and whether they were found safe.
 static PROBED: Mutex<Vec<(Weak<dyn ObjectStore>, Safe)>> = Mutex::new(Vec::new());
 
@@ -103,8 +106,9 @@ impl Probe {
         Ok(())
     }
 
-    /// True if another process tried out this very store, and noted it at the table.
-    pub(crate) async fn is_noted(&self, objects: &Objects) -> bool {
+    /// True if another process tried out this very store and noted it at the table, and if the
+    /// store still refuses to create what is there.
+    pub(crate) async fn is_noted(&self, output: &Output, objects: &Objects) -> bool {
         let (note, tried) = futures::join!(
             objects.get(layout::STORE_NOTE),
             objects.stamp(layout::STORE_TRIED)
@@ -113,15 +117,16 @@ impl Probe {
             return false;
         };
         let tried_at = tried.modified().map(|at| at.timestamp_micros());
-        StoreNote::parse(&note).is_some_and(|note| {
+        let here = StoreNote::parse(&note).is_some_and(|note| {
             *note.location == *self.location && Some(note.tried_at_us) == tried_at
-        })
+        });
+        // A copy may have kept its time. One that takes this is as young as now, and its note void.
+        here && refuses(&output.create(layout::STORE_TRIED, TRIED).await)
     }
 
     /// Notes at the table that its store was tried out and found safe.
     async fn note(&self, output: &Output, objects: &Objects) -> Result<()> {
-        let tried = Bytes::from_static(b"tried");
-        output.replace(layout::STORE_TRIED, tried, true).await?;
+        output.replace(layout::STORE_TRIED, TRIED, true).await?;
         let stamp = objects.stamp(layout::STORE_TRIED).await?;
         let Some(tried_at) = stamp.and_then(|stamp| stamp.modified()) else {
             return Ok(());
@@ -156,12 +161,7 @@ impl Probe {
                     return Err(self.unsafe_store("does not show an object that was just written"));
                 }
             }
-            if let Created::Unclear(
-                StoreError::AlreadyExists { .. }
-                | StoreError::Precondition { .. }
-                | StoreError::NotModified { .. },
-            ) = again
-            {
+            if refuses(&again) {
                 return Ok(());
             }
         }
@@ -255,6 +255,18 @@ impl Probe {
             ),
         )
     }
+}
+
+/// True if the store says that the key exists.
+fn refuses(created: &Created) -> bool {
+    matches!(
+        created,
+        Created::Unclear(
+            StoreError::AlreadyExists { .. }
+                | StoreError::Precondition { .. }
+                | StoreError::NotModified { .. },
+        )
+    )
 }
 
 /// Told apart from those of all others.
@@ -393,7 +405,7 @@ pub(crate) mod tests {
         let txn = Txn::new(uuid::Uuid::now_v7());
         let output = Output::new(&objects, txn);
         let try_out = async {
-            if probe.is_noted(&objects).await {
+            if probe.is_noted(&output, &objects).await {
                 return Ok(());
             }
             let names = Probe::names(txn);
@@ -439,16 +451,17 @@ pub(crate) mod tests {
     async fn a_table_says_that_its_store_was_tried_unless_it_was_copied() {
         let store = careless(Creates::Safe);
         stage(&store, false).await.unwrap();
-        let next_process = || {
+        let next_process = |creates| {
             Arc::new(Careless {
                 inner: Arc::clone(&store.inner),
+                creates,
                 ..Careless::default()
             })
         };
-        // A store that would be refused is not even tried.
-        let noted = next_process();
+        // One that races is not found out again: it keeps what is there.
+        let noted = next_process(Creates::Racing);
         stage(&noted, false).await.unwrap();
-        assert_eq!(noted.writes.load(Ordering::Relaxed), 1);
+        assert_eq!(noted.writes.load(Ordering::Relaxed), 2);
         let key = |name: &str| Path::from(format!("p/{name}"));
         let get = async |name| {
             let found = store.inner.get(&key(name)).await.unwrap();
@@ -458,7 +471,8 @@ pub(crate) mod tests {
             store.inner.put(&key(name), bytes.into()).await.unwrap();
         };
         let refused = async || {
-            let error = stage(&next_process(), false).await.unwrap_err();
+            let error = stage(&next_process(Creates::Racing), false).await;
+            let error = error.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::UnsafeStore, "{error}");
         };
         let note = get(layout::STORE_NOTE).await;
@@ -471,11 +485,21 @@ pub(crate) mod tests {
         put(layout::STORE_NOTE, elsewhere.to_bytes().unwrap().into()).await;
         refused().await;
         put(layout::STORE_NOTE, note).await;
-        stage(&next_process(), false).await.unwrap();
+        stage(&next_process(Creates::Racing), false).await.unwrap();
         // A copy at another place of the same name: to the byte, and younger.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         put(layout::STORE_TRIED, get(layout::STORE_TRIED).await).await;
         refused().await;
+
+        // Noted by a safe one, and then behind a server that ignores conditions.
+        let store = careless(Creates::Safe);
+        stage(&store, false).await.unwrap();
+        let next = Arc::new(Careless {
+            inner: Arc::clone(&store.inner),
+            ..Careless::default()
+        });
+        let error = stage(&next, false).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnsafeStore, "{error}");
     }
 
     #[tokio::test]

@@ -4,11 +4,13 @@
 //! request, so it follows the answer: one at a time for each table, and always the newest.
 
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use tokio::sync::Notify;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use uuid::Uuid;
 
 use crate::error::Result;
 use crate::format::{CommitRecord, Operation, Version, layout, pointer};
@@ -24,26 +26,34 @@ struct Known {
     announcer: Weak<Announcer>,
 }
 
-/// Waits until the hints are written of all versions that this process has committed.
+/// How long hints wait for those that are under way: the runtime that writes them may have stopped.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Every so many versions the hints do not follow the answer: a process that ends at once would
+/// never write any, and others need requests to find what no pointer tells them.
+const BEFORE_THE_ANSWER: u64 = 16;
+
+/// Writes the hints of all versions that this process has committed.
 ///
-/// On object stores they follow the answer of a commit. Whoever ends the process before that loses
-/// no row: others need a request or two more to find the newest version.
+/// On object stores they follow the answer of a commit, where the runtime has threads of its own.
+/// Whoever ends the process before that loses no row: others need some requests more to find the
+/// newest version.
 pub async fn flush() {
     let announcers: Vec<_> = lock(&ANNOUNCERS)
         .iter()
         .filter_map(|known| known.announcer.upgrade())
         .collect();
     for announcer in announcers {
-        announcer.idle().await;
+        announcer.flush().await;
     }
 }
 
 /// Pointer and marker of one version.
 pub(super) struct Hints {
+    table: Uuid,
     version: Version,
     output: Output,
     objects: [(&'static str, Bytes); 2],
-    /// Others go by the pointer: it is safe from a power failure, and there before the answer.
+    /// They are safe from a power failure: others go by them.
     durable: bool,
 }
 
@@ -53,6 +63,7 @@ impl Hints {
         let pointer = pointer::pointer(version, record.table)?;
         let success = pointer::success(version, record.txn, record.committed_at_us)?;
         Ok(Self {
+            table: record.table,
             version,
             output: output.clone(),
             objects: [
@@ -63,9 +74,10 @@ impl Hints {
         })
     }
 
-    /// True if whoever commits waits for it.
+    /// True if whoever commits waits for them.
     pub(super) fn waits(&self) -> bool {
-        self.durable
+        let nobody_else = || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        self.durable || self.version.get().is_multiple_of(BEFORE_THE_ANSWER) || nobody_else()
     }
 
     pub(super) async fn write(self) {
@@ -74,6 +86,7 @@ impl Hints {
             output,
             objects: [pointer, marker],
             durable,
+            ..
         } = self;
         let output = &output;
         let write = |(name, bytes)| async move {
@@ -87,18 +100,19 @@ impl Hints {
     }
 }
 
-/// Writes the hints of one table on a store behind the answers.
+/// Writes the hints of one table on a store.
 #[derive(Default)]
 pub(in crate::log) struct Announcer {
     due: Mutex<Due>,
-    idle: Notify,
+    /// What was written last; held while something is.
+    written: tokio::sync::Mutex<Option<(Uuid, Version)>>,
 }
 
 #[derive(Default)]
 struct Due {
     hints: Option<Hints>,
-    /// A task is at it, which looks for more when it is done.
-    writing: bool,
+    /// A task is going to write them.
+    has_task: bool,
 }
 
 impl Announcer {
@@ -122,67 +136,75 @@ impl Announcer {
         announcer
     }
 
+    /// Has them written by a task. Older ones that are still due are of no use any more.
     pub(super) fn later(self: &Arc<Self>, hints: Hints) {
         let mut due = lock(&self.due);
-        if due
+        let newer = due
             .hints
             .as_ref()
-            .is_none_or(|other| other.version < hints.version)
-        {
+            .is_none_or(|other| other.table != hints.table || other.version < hints.version);
+        if newer {
             due.hints = Some(hints);
         }
-        if !std::mem::replace(&mut due.writing, true) {
-            let mut writing = Writing {
-                announcer: Arc::clone(self),
-                ended: false,
-            };
-            tokio::spawn(async move {
-                while let Some(hints) = writing.next() {
-                    hints.write().await;
-                }
-            });
+        let has_task = std::mem::replace(&mut due.has_task, true);
+        // A runtime that is shutting down drops the task at once.
+        drop(due);
+        if !has_task {
+            let task = Task(Arc::clone(self));
+            tokio::spawn(async move { while task.0.write_due().await {} });
         }
     }
 
-    /// Writes them at once; what is under way must not come after them.
-    pub(super) async fn now(&self, hints: Hints) {
-        self.idle().await;
-        hints.write().await;
-    }
-
-    pub(in crate::log) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if !lock(&self.due).writing {
-                return;
+    /// Writes what is due; false if nothing is, and the task has ended.
+    async fn write_due(&self) -> bool {
+        let mut written = self.written.lock().await;
+        match self.take(false) {
+            Some(hints) => {
+                write_newer(&mut written, hints).await;
+                true
             }
-            idle.await;
+            None => false,
         }
     }
-}
 
-/// The task that writes; if its runtime ends before it, nobody waits for it.
-struct Writing {
-    announcer: Arc<Announcer>,
-    /// It found nothing more to do; another may have begun since.
-    ended: bool,
-}
-
-impl Writing {
-    fn next(&mut self) -> Option<Hints> {
-        let mut due = lock(&self.announcer.due);
+    fn take(&self, keep_task: bool) -> Option<Hints> {
+        let mut due = lock(&self.due);
         let hints = due.hints.take();
-        due.writing = hints.is_some();
-        self.ended = hints.is_none();
+        due.has_task &= keep_task || hints.is_some();
         hints
     }
+
+    /// Writes them at once.
+    pub(super) async fn now(&self, hints: Hints) {
+        match tokio::time::timeout(PATIENCE, self.written.lock()).await {
+            Ok(mut written) => write_newer(&mut written, hints).await,
+            Err(_) => hints.write().await,
+        }
+    }
+
+    /// Writes what is due, after what is under way.
+    pub(in crate::log) async fn flush(&self) {
+        if let Ok(mut written) = tokio::time::timeout(PATIENCE, self.written.lock()).await
+            && let Some(hints) = self.take(true)
+        {
+            write_newer(&mut written, hints).await;
+        }
+    }
 }
 
-impl Drop for Writing {
+async fn write_newer(written: &mut Option<(Uuid, Version)>, hints: Hints) {
+    let this = (hints.table, hints.version);
+    if written.is_none_or(|(table, version)| table != this.0 || version < this.1) {
+        hints.write().await;
+        *written = Some(this);
+    }
+}
+
+/// What is due is left to the next one if a runtime ends before its task.
+struct Task(Arc<Announcer>);
+
+impl Drop for Task {
     fn drop(&mut self) {
-        if !self.ended {
-            *lock(&self.announcer.due) = Due::default();
-        }
-        self.announcer.idle.notify_waiters();
+        lock(&self.0.due).has_task = false;
     }
 }

@@ -75,7 +75,7 @@ impl Transaction {
     /// Fails unless the store keeps writers apart; every writer asks before it writes.
     pub(crate) async fn check_store(&self) -> Result<()> {
         let try_out = async {
-            if self.probe.is_noted(&self.objects).await {
+            if self.probe.is_noted(&self.output, &self.objects).await {
                 return Ok(());
             }
             let names = Probe::names(self.id);

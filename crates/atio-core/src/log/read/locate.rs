@@ -74,11 +74,15 @@ pub(in crate::log) async fn read_with_below(
         }
     };
     let (found, below) = futures::join!(read(objects, version), below);
-    Ok(found?.map(|found| Found {
-        // One below that cannot be read is no reason not to read this one.
-        below: below.ok().flatten(),
-        ..found
-    }))
+    let Some(found) = found? else {
+        return Ok(None);
+    };
+    let below = match below {
+        // One below that is damaged is no reason not to read this one.
+        Err(error) if error.kind() == ErrorKind::Damaged => None,
+        below => below?,
+    };
+    Ok(Some(Found { below, ..found }))
 }
 
 /// The newest record, from `next` on, which is the one above `found`.

@@ -1,6 +1,7 @@
 //! How versions are made and found, on any object store.
 
 mod commit;
+mod known;
 mod manifest_cache;
 mod open_options;
 mod operation;

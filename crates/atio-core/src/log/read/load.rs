@@ -7,9 +7,10 @@ use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
 use crate::format::{Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, Version};
 use crate::lock::lock;
+use crate::log::known::Fence;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
-use crate::log::table::{Fence, Table};
+use crate::log::table::Table;
 
 impl Table {
     /// Loads the state that `record` names.

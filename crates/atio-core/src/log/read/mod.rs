@@ -8,6 +8,7 @@ pub(in crate::log) mod keys;
 pub(in crate::log) mod load;
 pub(in crate::log) mod locate;
 pub(in crate::log) mod nested;
+pub(in crate::log) mod newest;
 pub(in crate::log) mod seen_keys;
 pub(in crate::log) mod snapshot;
 pub(in crate::log) mod time;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use datafusion::object_store::{Error, ObjectStore, ObjectStoreExt};
 use futures::TryStreamExt;
 
-use crate::session::Place;
+use crate::session::{Place, flush};
 
 /// Objects by name, with their bytes.
 pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
@@ -21,7 +21,7 @@ pub(crate) async fn objects(place: &Place) -> Objects {
     match place {
         Place::Memory(store) => {
             // Hints follow the answers.
-            atio::flush().await;
+            flush();
             let mut found = Objects::new();
             for meta in ObjectStore::list(store.as_ref(), None)
                 .try_collect::<Vec<_>>()

@@ -44,6 +44,17 @@ macro_rules! on_every_place {
 }
 pub(crate) use on_every_place;
 
+/// Waits for what follows the answers, in a runtime whose clock goes: in a test that has stopped its
+/// own, waiting would end at once.
+pub(crate) fn flush() {
+    let flush = || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(atio::flush());
+    };
+    std::thread::spawn(flush).join().unwrap();
+}
+
 /// Where the tables of a test are; several sessions can share one place.
 #[derive(Clone)]
 pub(crate) enum Place {

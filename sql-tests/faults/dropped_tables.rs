@@ -23,7 +23,7 @@ use super::fault_store::FaultStore;
 use super::invariants::kind;
 use crate::long_form::long;
 use crate::query::{rows, texts};
-use crate::session::run;
+use crate::session::{flush, run};
 
 /// What somebody else does meanwhile, and which rows there are after it.
 struct Meanwhile {
@@ -266,7 +266,7 @@ async fn check(
     let filled = sql.replace("{t}", "t");
     let ended = run(&ctx, &filled).await;
     // Hints follow the answer, and are requests like others.
-    atio::flush().await;
+    flush();
     if count.load(Ordering::SeqCst) < at {
         return Ok(false);
     }

@@ -80,7 +80,7 @@ pub(crate) fn files(root: &Path) -> Objects {
 
 /// The name of an object of the table `t` of a place, as the table itself calls it.
 pub(crate) fn in_t(name: &str) -> &str {
-    let name = name.strip_prefix("root/").unwrap_or(name);
+    let name = name.strip_prefix("base/").unwrap_or(name);
     name.strip_prefix("t/").unwrap_or(name)
 }
 

@@ -74,7 +74,7 @@ impl Place {
     /// What locations begin with.
     pub(crate) fn root(&self) -> String {
         match self {
-            Self::Memory(_) => "memory://test/root".to_owned(),
+            Self::Memory(_) => "memory://test/base".to_owned(),
             Self::Disk(directory) => directory
                 .path()
                 .canonicalize()

@@ -24,7 +24,7 @@ on_every_place!(
     partition_columns_make_a_workbook_for_each_value,
 );
 
-/// Copies a query to `root/x.xlsx`.
+/// Copies a query to `base/x.xlsx`.
 async fn copy(ctx: &SessionContext, place: &Place, query: &str, options: &str) {
     let sql = statement(place, query, options);
     if let Err(error) = run(ctx, &sql).await {
@@ -78,7 +78,7 @@ fn shown(cell: &Data) -> String {
     }
 }
 
-/// The rows of the only sheet of `root/x.xlsx`.
+/// The rows of the only sheet of `base/x.xlsx`.
 async fn sheet(place: &Place) -> Vec<String> {
     let [(_, rows)] = sheets(only(place, "x.xlsx").await.unwrap())
         .try_into()

@@ -46,7 +46,7 @@ fn no_output_holds_a_secret() {
         "Debug: AtioCatalog",
         "SignatureDoesNotMatch",
         "LOG atio",
-        "object root/t/metadata/v1.metadata.json",
+        "object base/t/metadata/v1.metadata.json",
         "cannot read _current_version.json",
         "Debug: Connection",
         "Debug: Server",
@@ -225,7 +225,7 @@ async fn show_everything() {
 }
 
 async fn on_a_store_that_works(ctx: &SessionContext) {
-    let root = "memory://test/root";
+    let root = "memory://test/base";
     let create = format!(
         "CREATE EXTERNAL TABLE t (a BIGINT, b VARCHAR) STORED AS ATIO LOCATION '{root}/t' OPTIONS ('atio.compression' 'snappy')"
     );
@@ -274,8 +274,8 @@ async fn on_a_store_that_works(ctx: &SessionContext) {
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM information_schema.views",
         "SELECT * FROM information_schema.columns WHERE table_schema = 'public'",
-        "EXPLAIN COPY t TO 'memory://test/root/out.csv'",
-        "COPY t TO 'memory://test/root/out.csv'",
+        "EXPLAIN COPY t TO 'memory://test/base/out.csv'",
+        "COPY t TO 'memory://test/base/out.csv'",
     ] {
         show_statement(ctx, sql, sql, true).await;
     }

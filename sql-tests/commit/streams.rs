@@ -324,7 +324,7 @@ async fn options_and_tables_that_cannot_be_used_are_refused() {
         "StreamWriter: there is no table 'nowhere' in this session; give the name of a registered table, or a path with a '/'"
     );
     assert!(
-        refused("memory://test/root/x", of_source("s"))
+        refused("memory://test/base/x", of_source("s"))
             .await
             .starts_with("there is no atio table at")
     );

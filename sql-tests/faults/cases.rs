@@ -11,9 +11,9 @@ use datafusion::object_store::path::Path;
 use super::attempt::{Case, Rows, in_runtime, prepared, some};
 use super::invariants::{EXPIRE_ALL, open};
 
-const TABLE: &str = "root/t";
-const MANAGED: &str = "root/warehouse/public/s";
-const CREATE: &str = "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION 'memory://test/root/t' \
+const TABLE: &str = "base/t";
+const MANAGED: &str = "base/warehouse/public/s";
+const CREATE: &str = "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION 'memory://test/base/t' \
      OPTIONS ('atio.target_file_size' '300', 'atio.max_row_group_rows' '100')";
 
 fn case(name: &'static str, sql: &str) -> Case {

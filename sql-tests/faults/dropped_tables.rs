@@ -142,7 +142,7 @@ enum World {
 impl World {
     fn root(&self) -> String {
         match self {
-            World::Memory(_) => "memory://test/root".to_owned(),
+            World::Memory(_) => "memory://test/base".to_owned(),
             World::Disk(at) => at
                 .path()
                 .canonicalize()

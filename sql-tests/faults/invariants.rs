@@ -30,7 +30,7 @@ pub(super) fn session(store: Arc<dyn ObjectStore>) -> SessionContext {
     let ctx = SessionContext::new_with_config(config);
     ctx.register_object_store(&Url::parse("memory://test/").unwrap(), store);
     atio::register(&ctx).unwrap();
-    let catalog = atio::AtioCatalog::open(&ctx, "memory://test/root/warehouse").unwrap();
+    let catalog = atio::AtioCatalog::open(&ctx, "memory://test/base/warehouse").unwrap();
     ctx.register_catalog("w", Arc::new(catalog));
     ctx
 }

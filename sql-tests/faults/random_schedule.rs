@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(90);
 
 fn base() -> InMemory {
     prepared(&[
-        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION 'memory://test/root/t'",
+        "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION 'memory://test/base/t'",
         "INSERT INTO t VALUES (1), (2)",
     ])
 }

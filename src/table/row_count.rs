@@ -59,7 +59,7 @@ impl DataSource for RowCount {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match format {
             DisplayFormatType::TreeRender => writeln!(f, "rows={}", self.fetched()),
-            _ => write!(f, "rows={}, read=the version", self.fetched()),
+            _ => write!(f, "rows={}, files=0", self.fetched()),
         }
     }
 

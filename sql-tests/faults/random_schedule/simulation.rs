@@ -29,7 +29,7 @@ use crate::session::run;
 /// A request that takes so long is given up: time that passes is a fault then.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-pub(super) const ROOT: &str = "root/t";
+pub(super) const ROOT: &str = "base/t";
 /// More steps than any run needs.
 const STEPS: usize = 20_000;
 

@@ -39,7 +39,7 @@ pub struct Table {
     pub(in crate::log) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
     pub(in crate::log) keys: Mutex<SeenKeys>,
     /// The table that was seen to begin with version 0; records are never removed.
-    complete: Mutex<Option<uuid::Uuid>>,
+    begins_at_zero: Mutex<Option<uuid::Uuid>>,
     /// Writes hints on a store behind the answers.
     pub(in crate::log) announcer: Option<Arc<Announcer>>,
     /// The state that this handle staged last, and the object that it is.
@@ -87,7 +87,7 @@ impl Table {
             manifests: Mutex::default(),
             schemas: Mutex::default(),
             keys: Mutex::default(),
-            complete: Mutex::default(),
+            begins_at_zero: Mutex::default(),
             announcer,
             staged: Mutex::default(),
             fence: Mutex::default(),
@@ -200,11 +200,11 @@ impl Table {
     pub(in crate::log) async fn first_version(&self) -> Result<Version> {
         let seen = self.last_seen().map(|seen| seen.table);
         let seen = seen.filter(|table| !table.is_nil());
-        if seen.is_some() && *lock(&self.complete) == seen {
+        if seen.is_some() && *lock(&self.begins_at_zero) == seen {
             return Ok(Version::ZERO);
         }
         if self.objects.exists(&layout::record(Version::ZERO)).await? {
-            *lock(&self.complete) = seen;
+            *lock(&self.begins_at_zero) = seen;
             return Ok(Version::ZERO);
         }
         let first = locate::start_of_run(&self.objects).await?;
@@ -254,9 +254,8 @@ impl Table {
         let Some(found) = found else {
             return Err(self.explain(self.missing(version)));
         };
-        let (bytes, _) = found.content.map_err(|error| self.explain(error))?;
-        let record = Record::parse(version, &bytes).map_err(|error| self.explain(error))?;
-        self.check_below(&record, found.below)?;
+        let (record, _, below) = found.parse().map_err(|error| self.explain(error))?;
+        self.check_below(&record, below)?;
         self.load(record).await
     }
 

@@ -3,6 +3,8 @@
 //!
 //! The only place where "already exists" and "not found" of a store are looked at.
 
+#[cfg(test)]
+mod careless;
 mod durability;
 mod local;
 mod objects;

@@ -257,5 +257,5 @@ mod tests {
         assert_eq!(found, "1");
     }
 
-    use crate::storage::probe::tests::Careless;
+    use crate::storage::careless::Careless;
 }

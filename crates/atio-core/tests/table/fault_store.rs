@@ -23,6 +23,8 @@ pub(super) enum Fault {
     After,
     /// It is done and never answered, nor is any after it: the process is dead.
     Dies,
+    /// It is never answered, and others are.
+    Hangs,
 }
 
 /// Counts its requests; the one with the number `at`, from 1, meets the fault.
@@ -67,6 +69,7 @@ impl FaultStore {
                 request.await.ok();
                 std::future::pending().await
             }
+            Fault::Hangs => std::future::pending().await,
         }
     }
 }

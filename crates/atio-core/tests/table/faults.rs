@@ -152,6 +152,47 @@ async fn sweep(statement: Statement) {
     }
 }
 
+/// What follows the answer of one statement may never end: its store does not answer, or its
+/// runtime has stopped. The next statement waits for it, and then goes on.
+#[test]
+fn hint_that_hangs_holds_up_no_expiry() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut hung = 0;
+    for at in 1..=14 {
+        let (table, faulty, answered) = runtime.block_on(async {
+            let faulty = FaultStore::new(&prepared().await, at, Fault::Hangs);
+            let table = handle(Arc::clone(&faulty) as Arc<dyn ObjectStore>);
+            let answer = tokio::time::timeout(Duration::from_millis(200), append(&table)).await;
+            // The hints may be on their way yet.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            (table, faulty, matches!(answer, Ok(Ok(_))))
+        });
+        if !answered || !faulty.met() {
+            continue;
+        }
+        hung += 1;
+        // Waiting costs no time here.
+        let paused = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let expired = paused.block_on(async {
+            let all = everything();
+            let expire = table.expire(&all, None);
+            let expired = tokio::time::timeout(Duration::from_secs(60), expire).await;
+            table.flush().await;
+            expired
+        });
+        expired.expect("it waits for ever").unwrap();
+    }
+    assert!(hung > 0, "no hint hung");
+}
+
 #[tokio::test(start_paused = true)]
 async fn append_at_any_fault_is_there_or_not() {
     sweep(Statement::Append).await;

@@ -18,9 +18,9 @@ use crate::lock::lock;
 use crate::storage::Output;
 
 /// The announcers of this process, each with its table.
-static ANNOUNCERS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+static ANNOUNCERS: Mutex<Vec<OfTable>> = Mutex::new(Vec::new());
 
-struct Known {
+struct OfTable {
     store: Weak<dyn ObjectStore>,
     root: Path,
     announcer: Weak<Announcer>,
@@ -36,7 +36,7 @@ const BEFORE_THE_ANSWER: u64 = 16;
 ///
 /// On object stores they follow the answer of a commit, where the runtime has threads of its own.
 /// Whoever ends the process before that loses no row: others need some requests more to find the
-/// newest version.
+/// newest version. Waits for each table at most 15 seconds, and as long as its store takes to answer.
 pub async fn flush() {
     let announcers: Vec<_> = lock(&ANNOUNCERS)
         .iter()
@@ -76,8 +76,10 @@ impl Hints {
 
     /// True if whoever commits waits for them.
     pub(super) fn waits(&self) -> bool {
-        let nobody_else = || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-        self.durable || self.version.get().is_multiple_of(BEFORE_THE_ANSWER) || nobody_else()
+        // A runtime of one thread stands still as soon as it has the answer.
+        let goes_on = Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+        self.durable || self.version.get().is_multiple_of(BEFORE_THE_ANSWER) || !goes_on
     }
 
     pub(super) async fn write(self) {
@@ -128,7 +130,7 @@ impl Announcer {
             return known;
         }
         let announcer = Arc::new(Self::default());
-        announcers.push(Known {
+        announcers.push(OfTable {
             store: Arc::downgrade(store),
             root: root.clone(),
             announcer: Arc::downgrade(&announcer),

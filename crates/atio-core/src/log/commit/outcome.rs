@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(in crate::log) enum Outcome {
     /// Our record is under the key.
     Committed(Made),
-    /// Another record is, of this transaction: ours never will be.
+    /// Another one is, which this transaction made, or Python: ours never will be.
     Conflict(Box<Found>, Option<Txn>),
 }
 

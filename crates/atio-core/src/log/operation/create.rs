@@ -170,11 +170,8 @@ impl Table {
 
     /// The record of `newest` if that dropped the table; otherwise the table exists.
     fn dropped(&self, newest: Found) -> Result<CommitRecord> {
-        let (bytes, _) = newest.content.map_err(|error| self.explain(error))?;
-        match Record::parse(newest.version, &bytes)
-            .map_err(|error| self.explain(error))?
-            .record
-        {
+        let (newest, ..) = newest.parse().map_err(|error| self.explain(error))?;
+        match newest.record {
             Record::Live(record) if record.operation == Operation::Drop => Ok(*record),
             _ => Err(self.exists()),
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Version, layout, pointer};
+use crate::format::{Record, StoredRecord, Version, layout, pointer};
 use crate::storage::{Objects, Stamp};
 
 /// A commit record as it lies on the store, not yet understood.
@@ -13,6 +13,15 @@ pub(in crate::log) struct Found {
     pub(in crate::log) content: Result<(Bytes, Stamp)>,
     /// The bytes of the record below; None if there are none that could be read.
     pub(in crate::log) below: Option<Bytes>,
+}
+
+impl Found {
+    /// The record, what identifies it, and the bytes of the one below.
+    pub(in crate::log) fn parse(self) -> Result<(StoredRecord, Stamp, Option<Bytes>)> {
+        let (bytes, stamp) = self.content?;
+        let record = Record::parse(self.version, &bytes)?;
+        Ok((record, stamp, self.below))
+    }
 }
 
 /// The newest record of the table, or None if there is no table here.

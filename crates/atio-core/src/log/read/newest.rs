@@ -126,14 +126,13 @@ impl Table {
     }
 
     async fn load_newest(&self, found: Found, known: Option<&Snapshot>) -> Result<Arc<Snapshot>> {
-        let (bytes, stamp) = found.content.map_err(|error| self.explain(error))?;
-        let record = Record::parse(found.version, &bytes).map_err(|error| self.explain(error))?;
-        match (known, found.version.previous()) {
-            (Some(known), Some(below)) if known.version == below => known
+        let (record, stamp, below) = found.parse().map_err(|error| self.explain(error))?;
+        match (known, record.version().previous()) {
+            (Some(known), Some(previous)) if known.version == previous => known
                 .record
                 .check_next(&record)
                 .map_err(|error| self.explain(error))?,
-            _ => self.check_below(&record, found.below)?,
+            _ => self.check_below(&record, below)?,
         }
         let snapshot = self.load(record).await?;
         self.remember(Arc::clone(&snapshot), stamp);

@@ -151,13 +151,16 @@ impl Service {
             Apply::After(_) | Apply::Held | Apply::Never => None,
             Apply::Once | Apply::Twice => doing.await.unwrap(),
         };
+        if reply == Reply::Late {
+            self.script.hold().await;
+        }
         let answer = match reply {
             Reply::Close => Err(Ended::Close),
             Reply::Reset => Err(Ended::Reset),
             Reply::Silence => std::future::pending().await,
             Reply::Status(..) => Ok(reply.status().unwrap()),
             // A test that wants the true answer to what is not done is at fault.
-            Reply::True | Reply::Cut(_) | Reply::Short(_) => Ok(done.unwrap()),
+            Reply::True | Reply::Late | Reply::Cut(_) | Reply::Short(_) => Ok(done.unwrap()),
         };
         let status = answer.as_ref().ok().map(Response::status);
         self.script.saw(&request, status);

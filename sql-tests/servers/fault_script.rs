@@ -27,6 +27,8 @@ pub(super) enum Apply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     True,
+    /// The true answer, once the test lets it through.
+    Late,
     /// The connection ends before an answer.
     Close,
     /// The connection is reset before an answer.

@@ -137,3 +137,34 @@ async fn parts_that_are_too_small_for_the_store_fail_the_insert_and_leave_nothin
     assert!(error.contains("EntityTooSmall"), "{error}");
     assert_nothing_is_left(&server, &before, "small parts").await;
 }
+
+/// The store has begun an upload, and nobody waits for its answer any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upload_that_is_begun_for_a_statement_that_was_given_up_is_aborted() {
+    for server in [Server::s3(), Server::gcs()] {
+        server.bucket().take_small_parts();
+        let ctx = in_parts(&server).await;
+        let before = server.names("t").await;
+        let copy = format!(
+            "COPY (SELECT value, repeat(md5(CAST(value AS VARCHAR)), 4096) \
+             FROM generate_series(1, 4)) TO '{}'",
+            server.location("t/copied.csv")
+        );
+        for sql in [LARGE, &copy] {
+            let late = Fault::on(&[Kind::BeginUpload], "/t/").times(1);
+            server.fault(late.reply(Reply::Late));
+            let begun = async {
+                while server.uploads().await.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                ended = run(&ctx, sql) => panic!("it ended too early: {ended:?}"),
+                () = begun => {}
+            }
+            server.script().let_through();
+            assert_nothing_is_left(&server, &before, sql).await;
+            server.script().clear();
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::Path as LocalPath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use atio_core::storage::{LocalUpload, blocking};
+use atio_core::storage::{LocalUpload, blocking, run_to_end};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -68,14 +68,18 @@ impl ObjectStore for Intake {
             "" => key.clone(),
             name => Path::parse(format!("{key}/{name}"))?,
         };
-        let begun = store.put_multipart_opts(&full, options).await;
-        let upload = self.noted(begun)?;
-        let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
-        if !self.hold_upload(name, Arc::clone(&upload)) {
-            self.abort().await;
-            return Err(generic("the statement that writes this file has ended"));
-        }
-        let inner = Inside::Store(upload);
+        let (store, intake) = (Arc::clone(store), self.clone());
+        let begun = run_to_end(async move {
+            let begun = store.put_multipart_opts(&full, options).await;
+            let upload = intake.noted(begun)?;
+            let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
+            if !intake.hold_upload(name, Arc::clone(&upload)) {
+                intake.abort().await;
+                return Err(generic("the statement that writes this file has ended"));
+            }
+            Ok(upload)
+        });
+        let inner = Inside::Store(begun.await?);
         Ok(Box::new(IntakeUpload::new(inner, tally, self)))
     }
 

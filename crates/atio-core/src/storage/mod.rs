@@ -25,5 +25,5 @@ pub(crate) use open_files::with_open_files;
 pub(crate) use output::Output;
 pub(crate) use probe::Probe;
 pub use remote::RemoteStore;
-pub use staging::StagingStore;
+pub use staging::{StagingStore, run_to_end};
 pub use store_error::{explain, is_refused, is_taken};

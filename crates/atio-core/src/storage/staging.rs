@@ -14,6 +14,8 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use tracing::Instrument;
+
 use super::store_error::explain;
 use crate::error::ErrorKind;
 use crate::format::Checksum;
@@ -113,6 +115,23 @@ impl StagingStore {
         Ok(())
     }
 
+    /// Begins an upload, and remembers it; what is begun after the end is aborted at once.
+    async fn begin_upload(&self, key: &Path, options: PutMultipartOptions) -> Result<Upload> {
+        let upload = self.inner.put_multipart_opts(key, options).await;
+        let upload = upload.map_err(|error| as_ours(key, error))?;
+        let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
+        let closed = {
+            let mut written = lock(&self.written);
+            written.uploads.insert(key.clone(), Arc::clone(&upload));
+            written.closed
+        };
+        if closed {
+            self.abort_uploads().await;
+            return Err(ended());
+        }
+        Ok(upload)
+    }
+
     fn append(&self, key: &Path, payload: &PutPayload) {
         if let Some(content) = lock(&self.written).objects.get_mut(key) {
             content.append(payload);
@@ -147,22 +166,10 @@ impl ObjectStore for StagingStore {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         self.begin(location)?;
-        let upload = self.inner.put_multipart_opts(location, opts).await;
-        let upload = upload.map_err(|error| as_ours(location, error))?;
-        let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
-        let closed = {
-            let mut written = lock(&self.written);
-            written
-                .uploads
-                .insert(location.clone(), Arc::clone(&upload));
-            written.closed
-        };
-        if closed {
-            self.abort_uploads().await;
-            return Err(ended());
-        }
+        let (store, key) = (self.clone(), location.clone());
+        let begun = run_to_end(async move { store.begin_upload(&key, opts).await });
         Ok(Box::new(StagingUpload {
-            inner: upload,
+            inner: begun.await?,
             key: location.clone(),
             store: self.clone(),
         }))
@@ -216,6 +223,25 @@ fn as_ours(key: &Path, error: Error) -> Error {
     Error::Generic {
         store: "atio",
         source: ours.into(),
+    }
+}
+
+/// Runs `request` to its end even if the caller stops waiting: a store may have done what was
+/// asked for, and somebody must know of it.
+///
+/// # Errors
+///
+/// Those of `request`, and one if the runtime ends first. Outside of a runtime it is polled by the
+/// caller alone.
+pub async fn run_to_end<T: Send + 'static>(
+    request: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime
+            .spawn(request.in_current_span())
+            .await
+            .unwrap_or_else(|error| Err(error.into())),
+        Err(_) => request.await,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use atio::AtioCatalog;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -44,15 +45,21 @@ macro_rules! on_every_place {
 }
 pub(crate) use on_every_place;
 
+/// How long tests wait for what follows the answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Waits for what follows the answers, in a runtime whose clock goes: in a test that has stopped its
 /// own, waiting would end at once.
+///
+/// That is of all tests of the process. What a store of another one does, which hangs or panics as
+/// it was told to, is not this one's failure.
 pub(crate) fn flush() {
     let flush = || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
-        runtime.block_on(atio::flush());
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, atio::flush()).await })
     };
-    std::thread::spawn(flush).join().unwrap();
+    drop(std::thread::spawn(flush).join());
 }
 
 /// Where the tables of a test are; several sessions can share one place.

@@ -10,8 +10,8 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::agree::is_nested;
 use super::column::Column;
+use super::compatibility::is_nested;
 use super::json::JsonText;
 use crate::error::{Error, Result};
 

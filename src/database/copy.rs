@@ -19,7 +19,7 @@ use datafusion::physical_expr::LexRequirement;
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::agree::check_names;
+use super::compatibility::check_names;
 use super::connection::Engine;
 use super::registry::Place;
 use super::sink::DatabaseSink;

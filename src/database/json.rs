@@ -53,7 +53,7 @@ fn value(array: &dyn Array, row: usize) -> Result<Value> {
             });
             Ok(Value::Object(members.collect::<Result<Map<_, _>>>()?))
         }
-        list if super::agree::is_nested(list) => {
+        list if super::compatibility::is_nested(list) => {
             let items = match list {
                 DataType::LargeList(_) => array.as_list::<i64>().value(row),
                 DataType::FixedSizeList(_, _) => array.as_fixed_size_list().value(row),

@@ -5,9 +5,9 @@
 //! scan has a connection of its own, which ends with it: a statement that is dropped takes
 //! its transaction along, and nothing outlives the runtime that drives it.
 
-mod agree;
 mod cells;
 mod column;
+mod compatibility;
 mod connection;
 mod copy;
 mod dataframe;

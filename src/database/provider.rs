@@ -196,7 +196,7 @@ impl ExecutionPlan for DatabaseScan {
 
 impl DisplayAs for DatabaseScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let columns = super::agree::names(&self.columns);
+        let columns = super::compatibility::names(&self.columns);
         write!(
             f,
             "DatabaseScan(connection={}, table={}, columns=[{columns}]",

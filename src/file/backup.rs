@@ -6,8 +6,8 @@ use std::path::Path;
 
 use atio_core::storage::{blocking, step, sync_folder};
 
-use super::aside::Aside;
 use super::content::{Content, Hash};
+use super::displaced::Displaced;
 use super::marker::Marker;
 use super::names;
 use super::publish::exchange;
@@ -58,10 +58,10 @@ fn restore_local(target: &LocalTarget) -> Result<bool> {
     }
     // The markers go back if the two cannot change places. A crash leaves them aside, where
     // that of a directory is still known.
-    let exchanged = || -> io::Result<[Option<Aside>; 2]> {
+    let exchanged = || -> io::Result<[Option<Displaced>; 2]> {
         step("copy-unmark", &target.marker())?;
-        let new = Aside::put(backup_marker.clone(), target.pending_marker())?;
-        let old = Aside::put(target.marker(), target.old_marker())?;
+        let new = Displaced::put(backup_marker.clone(), target.pending_marker())?;
+        let old = Displaced::put(target.marker(), target.old_marker())?;
         sync_folder(&target.folder)?;
         step("copy-publish", &path)?;
         match there {
@@ -72,7 +72,7 @@ fn restore_local(target: &LocalTarget) -> Result<bool> {
     };
     let [new, old] = exchanged().map_err(failed)?;
     let (marked, kept) = (new.is_some(), old.is_some());
-    [new, old].into_iter().flatten().for_each(Aside::stays);
+    [new, old].into_iter().flatten().for_each(Displaced::stays);
     let named = || -> io::Result<()> {
         sync_folder(&target.folder)?;
         if kept {

@@ -37,12 +37,11 @@
 //!
 //! Only `xlsx`, which encodes sheets and publishes nothing, knows the query engine.
 
-mod aside;
 mod backup;
 mod content;
+mod displaced;
 mod folders;
 mod held;
-mod intake;
 mod leftovers;
 mod marker;
 mod mode;
@@ -52,6 +51,7 @@ mod publish;
 mod remote;
 mod shape;
 mod staged;
+mod staging_store;
 mod store;
 mod target;
 mod unnamed;
@@ -62,12 +62,12 @@ mod xlsx;
 
 pub(crate) use backup::restore;
 pub use content::Hash;
-pub(crate) use intake::{OUT, Reserve};
 pub(crate) use leftovers::{Leftover, clean};
 pub use marker::{MarkedFile, Marker};
 pub use options::Existing;
 pub(crate) use options::{FileOptions, Marking};
 pub(crate) use shape::Shape;
+pub(crate) use staging_store::{OUT, Reserve};
 pub(crate) use target::{LocalTarget, StoreTarget, Target};
 pub(crate) use write::{Begun, FileWrite, Written};
 #[cfg(feature = "xlsx")]

@@ -10,12 +10,12 @@ use object_store::{ObjectStoreExt, PutMode, PutPayload};
 
 use super::content::{Content, Hash};
 use super::held::{Held, give_up};
-use super::intake::{Intake, Place};
 use super::marker::Marker;
 use super::names;
 use super::options::{Existing, FileOptions, Marking};
 use super::publish::{Published, already_there, no_marker};
 use super::shape::Shape;
+use super::staging_store::{FileStagingStore, Place};
 use super::target::{StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -73,7 +73,7 @@ impl Remote {
 
     pub(super) async fn publish(
         &mut self,
-        intake: &Intake,
+        staging: &FileStagingStore,
         marker: Option<&Marker>,
         options: &FileOptions,
     ) -> Result<Published> {
@@ -90,7 +90,7 @@ impl Remote {
                     check_ours(&self.target, self.shape, options, &self.old).await?;
                 }
                 Existing::Skip => {
-                    intake.abort().await;
+                    staging.abort().await;
                     return Ok(Published::Skipped);
                 }
                 Existing::Fail => return Err(already_there(shown)),
@@ -114,12 +114,12 @@ impl Remote {
             }
             objects.delete(&marked).await?;
         }
-        let contents = intake.contents();
+        let contents = staging.contents();
         let expected: HashMap<_, _> = contents
             .iter()
             .map(|(below, content)| (below.as_str(), content))
             .collect();
-        let mut held = intake.held().await.into_iter();
+        let mut held = staging.held().await.into_iter();
         let mut shown_already = Vec::new();
         while let Some((below, last)) = held.next() {
             if self.shape == Shape::Folder {

@@ -13,11 +13,11 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::intake::{Intake, Name, Opened, Place, generic, written};
-use super::upload::{Inside, IntakeUpload};
+use super::staging_store::{FileStagingStore, Name, Opened, Place, generic, written};
+use super::upload::{Inside, StagingUpload};
 
 #[async_trait]
-impl ObjectStore for Intake {
+impl ObjectStore for FileStagingStore {
     async fn put_opts(
         &self,
         location: &Path,
@@ -31,11 +31,11 @@ impl ObjectStore for Intake {
             let reserved = self.reserve(payload.content_length());
             self.noted(reserved.map_err(generic))?;
         }
-        let (intake, owned, bytes) = (self.clone(), name.clone(), payload.clone());
+        let (staging, owned, bytes) = (self.clone(), name.clone(), payload.clone());
         let taken = blocking(move || {
             tally.lock().add(0, bytes.clone());
             match on_disk {
-                true => intake.write(&owned, &bytes),
+                true => staging.write(&owned, &bytes),
                 false => Ok(()),
             }
         });
@@ -53,34 +53,34 @@ impl ObjectStore for Intake {
     ) -> Result<Box<dyn MultipartUpload>> {
         let (name, tally) = self.begin(location)?;
         let Place::Store(store, key) = self.place() else {
-            let intake = self.clone();
-            let opened = blocking(move || intake.open(&name)).await;
+            let staging = self.clone();
+            let opened = blocking(move || staging.open(&name)).await;
             let Opened { file, path, name } = self.noted(opened.map_err(generic))?;
-            let intake = self.clone();
-            let end = move |file: File, path: &LocalPath| intake.end(&file, path, name);
+            let staging = self.clone();
+            let end = move |file: File, path: &LocalPath| staging.end(&file, path, name);
             let inner = Inside::Disk(match name {
                 Name::Given => LocalUpload::new(file, path, end),
                 Name::None | Name::Later => LocalUpload::unnamed(file, path, end),
             });
-            return Ok(Box::new(IntakeUpload::new(inner, tally, self)));
+            return Ok(Box::new(StagingUpload::new(inner, tally, self)));
         };
         let full = match name.as_str() {
             "" => key.clone(),
             name => Path::parse(format!("{key}/{name}"))?,
         };
-        let (store, intake) = (Arc::clone(store), self.clone());
+        let (store, staging) = (Arc::clone(store), self.clone());
         let begun = run_to_end(async move {
             let begun = store.put_multipart_opts(&full, options).await;
-            let upload = intake.noted(begun)?;
+            let upload = staging.noted(begun)?;
             let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
-            if !intake.hold_upload(name, Arc::clone(&upload)) {
-                intake.abort().await;
+            if !staging.hold_upload(name, Arc::clone(&upload)) {
+                staging.abort().await;
                 return Err(generic("the statement that writes this file has ended"));
             }
             Ok(upload)
         });
         let inner = Inside::Store(begun.await?);
-        Ok(Box::new(IntakeUpload::new(inner, tally, self)))
+        Ok(Box::new(StagingUpload::new(inner, tally, self)))
     }
 
     async fn get_opts(&self, _: &Path, _: GetOptions) -> Result<GetResult> {

@@ -9,28 +9,28 @@ use parking_lot::Mutex;
 
 use super::content::Tally;
 use super::held::Upload;
-use super::intake::{Intake, generic, written};
+use super::staging_store::{FileStagingStore, generic, written};
 
 /// Counts the parts of one file on their way.
 #[derive(Debug)]
-pub(super) struct IntakeUpload {
+pub(super) struct StagingUpload {
     inner: Inside,
     tally: Arc<Mutex<Tally>>,
     /// How many were put.
     parts: usize,
     /// None once it is given up: what fails from then on fails because of that.
     alive: Option<Arc<()>>,
-    intake: Intake,
+    staging: FileStagingStore,
 }
 
-impl IntakeUpload {
-    pub(super) fn new(inner: Inside, tally: Arc<Mutex<Tally>>, intake: &Intake) -> Self {
+impl StagingUpload {
+    pub(super) fn new(inner: Inside, tally: Arc<Mutex<Tally>>, staging: &FileStagingStore) -> Self {
         Self {
             inner,
             tally,
             parts: 0,
             alive: Some(Arc::default()),
-            intake: intake.clone(),
+            staging: staging.clone(),
         }
     }
 }
@@ -43,14 +43,14 @@ pub(super) enum Inside {
 }
 
 #[async_trait]
-impl MultipartUpload for IntakeUpload {
+impl MultipartUpload for StagingUpload {
     /// Parts are numbered in the order of these calls, so the hash follows it.
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let ended = || generic("the statement that writes this file has ended");
-        if self.intake.is_closed() {
+        if self.staging.is_closed() {
             return Box::pin(futures::future::ready(Err(ended())));
         }
-        self.intake.count(&data);
+        self.staging.count(&data);
         let (tally, part, number) = (Arc::clone(&self.tally), data.clone(), self.parts);
         self.parts += 1;
         let sent = match &mut self.inner {
@@ -63,7 +63,7 @@ impl MultipartUpload for IntakeUpload {
                 }
             }
         };
-        let intake = self.intake.clone();
+        let staging = self.staging.clone();
         let alive = self.alive.as_ref().map(Arc::downgrade);
         Box::pin(async move {
             // Not on a thread of the query, and while the bytes are on their way.
@@ -74,7 +74,7 @@ impl MultipartUpload for IntakeUpload {
             let (sent, counted) = futures::join!(sent, counted);
             let written = sent.and(counted.map_err(generic));
             match alive.and_then(|alive| alive.upgrade()) {
-                Some(_) => intake.noted(written),
+                Some(_) => staging.noted(written),
                 None => written,
             }
         })
@@ -86,12 +86,12 @@ impl MultipartUpload for IntakeUpload {
         if counted < self.parts {
             let lost = self.parts - counted;
             let lost = generic(format!("{lost} of {} parts were not written", self.parts));
-            return self.intake.noted(Err(lost));
+            return self.staging.noted(Err(lost));
         }
         match &mut self.inner {
             Inside::Disk(upload) => {
                 let completed = upload.complete().await;
-                self.intake.noted(completed)
+                self.staging.noted(completed)
             }
             Inside::Store(_) => Ok(written()),
         }

@@ -9,7 +9,6 @@ use chrono::Utc;
 use object_store::ObjectStore;
 
 use super::folders::MadeFolders;
-use super::intake::{Intake, Place, Reserve};
 use super::leftovers::clean_target;
 use super::marker::Marker;
 use super::mode::keep_mode;
@@ -18,6 +17,7 @@ use super::publish::{self, OnDisk, Published, Staged};
 use super::remote::Remote;
 use super::shape::Shape;
 use super::staged::{StagedFile, StagedFolder};
+use super::staging_store::{FileStagingStore, Place, Reserve};
 use super::target::{LocalTarget, Target};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,7 +37,7 @@ pub(crate) struct FileWrite {
     target: Target,
     shape: Shape,
     options: FileOptions,
-    intake: Intake,
+    staging: FileStagingStore,
     stage: Stage,
     /// What is held belongs to the task that publishes it, which runs to its end.
     handed_over: bool,
@@ -86,7 +86,7 @@ impl FileWrite {
             target: target.clone(),
             shape,
             options: options.clone(),
-            intake: Intake::new(place, target.shown(), options.hash, reserve),
+            staging: FileStagingStore::new(place, target.shown(), options.hash, reserve),
             stage,
             handed_over: false,
         })))
@@ -94,29 +94,29 @@ impl FileWrite {
 
     /// The store that takes the file as [`OUT`](super::OUT), or the files of the directory below it.
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(self.intake.clone())
+        Arc::new(self.staging.clone())
     }
 
     /// How many bytes have been written so far.
     pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
-        self.intake.bytes()
+        self.staging.bytes()
     }
 
     /// Why the first write to the disk or store that failed did; None if none has.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.intake.failure()
+        self.staging.failure()
     }
 
     /// Publishes what was written, which is all of it. Runs to its end even if the caller
     /// stops waiting.
     pub(crate) async fn finish(mut self, rows: u64) -> Result<Written> {
-        self.intake.close();
-        if let Some(failure) = self.intake.failure() {
+        self.staging.close();
+        if let Some(failure) = self.staging.failure() {
             self.abort().await;
             return Err(failure);
         }
         let begun = Instant::now();
-        let contents = self.intake.contents();
+        let contents = self.staging.contents();
         if self.shape == Shape::File && contents.len() != 1 {
             let what = format!("the writer of {} wrote no file", self.target.shown());
             return Err(Error::new(ErrorKind::Storage, what));
@@ -125,7 +125,7 @@ impl FileWrite {
             rows,
             files: contents.len(),
             bytes: contents.iter().map(|(_, content)| content.size).sum(),
-            synced: self.intake.synced(),
+            synced: self.staging.synced(),
             published: Duration::ZERO,
         };
         let marked = self.options.marker != Marking::Off;
@@ -146,12 +146,12 @@ impl FileWrite {
         let published = match &mut self.stage {
             Stage::Store(remote) => {
                 let mut remote = remote.clone();
-                let (intake, options) = (self.intake.clone(), self.options.clone());
+                let (staging, options) = (self.staging.clone(), self.options.clone());
                 self.handed_over = true;
                 let done = tokio::spawn(async move {
-                    let published = remote.publish(&intake, marker.as_ref(), &options).await;
+                    let published = remote.publish(&staging, marker.as_ref(), &options).await;
                     if published.is_err() {
-                        intake.abort().await;
+                        staging.abort().await;
                     }
                     published
                 });
@@ -163,9 +163,9 @@ impl FileWrite {
                     return Err(Error::invalid("a write cannot be finished twice"));
                 };
                 let target = target.clone();
-                let (options, intake) = (self.options.clone(), self.intake.clone());
+                let (options, staging) = (self.options.clone(), self.staging.clone());
                 let done = blocking(move || {
-                    let synced = intake
+                    let synced = staging
                         .sync_folders()
                         .map_err(|error| target.cannot("write", error));
                     Ok(synced.and_then(|()| {
@@ -187,8 +187,8 @@ impl FileWrite {
 
     /// Gives up, and waits until nothing is left of it.
     pub(crate) async fn abort(mut self) {
-        self.intake.close();
-        self.intake.abort().await;
+        self.staging.close();
+        self.staging.abort().await;
         if let Stage::Disk(staged) = &mut self.stage {
             let staged = staged.take();
             run_on_disk(move || {
@@ -203,14 +203,14 @@ impl FileWrite {
 
 impl Drop for FileWrite {
     fn drop(&mut self) {
-        self.intake.close();
-        if self.handed_over || !self.intake.has_uploads() {
+        self.staging.close();
+        if self.handed_over || !self.staging.has_uploads() {
             return;
         }
         // Without a runtime nobody can wait for the store.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let intake = self.intake.clone();
-            runtime.spawn(async move { intake.abort().await });
+            let staging = self.staging.clone();
+            runtime.spawn(async move { staging.abort().await });
         }
     }
 }

@@ -12,8 +12,8 @@ use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::arguments::Arguments;
+use super::function_table;
 use super::policy::{Access, AtioPolicy};
-use super::produced;
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::file::{self, Leftover};
@@ -75,7 +75,7 @@ fn restore(
     ]));
     let (rows_schema, runtime) = (Arc::clone(&schema), Arc::clone(runtime));
     let policy = Arc::new(policy.clone());
-    produced::provider("atio_restore", schema, move |_| {
+    function_table::provider("atio_restore", schema, move |_| {
         let (schema, target) = (Arc::clone(&rows_schema), target.clone());
         let (runtime, policy) = (Arc::clone(&runtime), Arc::clone(&policy));
         Box::pin(async move {
@@ -102,7 +102,7 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
         Field::new("removed", DataType::Boolean, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_clean", schema, move |_| {
+    function_table::provider("atio_clean", schema, move |_| {
         let (schema, folder) = (Arc::clone(&rows_schema), folder.clone());
         let policy = policy.clone();
         Box::pin(async move {

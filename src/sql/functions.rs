@@ -14,7 +14,7 @@ use datafusion::error::Result;
 
 use super::arguments::Arguments;
 use super::function::{Function, check_whole};
-use super::produced::{self, batch};
+use super::function_table::{self, batch};
 use super::wait::wait;
 use super::{history, sources, tags};
 use crate::error::{Error, Result as AtioResult};
@@ -110,7 +110,7 @@ fn files(table: &AtioTable, version: Option<Version>) -> Result<Arc<dyn TablePro
         Field::new("manifest", DataType::Int64, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_files", schema, move |_| {
+    function_table::provider("atio_files", schema, move |_| {
         let (table, schema) = (table.clone(), Arc::clone(&rows_schema));
         Box::pin(async move { file_rows(schema, &table).await })
     })
@@ -181,7 +181,7 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
     ]));
     let rows_schema = Arc::clone(&schema);
     let table = Arc::clone(table.table());
-    produced::provider("expire_snapshots", schema, move |context| {
+    function_table::provider("expire_snapshots", schema, move |context| {
         let listener = context.session_config().get_extension::<Listener>();
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {

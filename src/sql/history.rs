@@ -13,7 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
-use super::produced::{self, batch, utc};
+use super::function_table::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::AtioTable;
 
@@ -42,7 +42,7 @@ pub(super) fn provider(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
         Field::new("readable", DataType::Boolean, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider("atio_history", schema, move |_| {
+    function_table::provider("atio_history", schema, move |_| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move { rows(schema, &table.history().await?) })
     })

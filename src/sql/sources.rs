@@ -9,7 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
 use super::function::Function;
-use super::produced::{self, batch};
+use super::function_table::{self, batch};
 use crate::table::AtioTable;
 
 /// The sources that the newest version knows: streams, and loads that have not ended. A load that
@@ -21,7 +21,7 @@ pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
         Field::new("position", DataType::UInt64, true),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider(Function::Sources.name(), schema, move |_| {
+    function_table::provider(Function::Sources.name(), schema, move |_| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {
             let newest = table.newest().await?;

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 
 use super::arguments::Arguments;
 use super::function::{Function, check_whole};
-use super::produced::{self, batch, utc};
+use super::function_table::{self, batch, utc};
 use crate::error::{Error, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::table::AtioTable;
@@ -26,7 +26,7 @@ pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
         Field::new("message", DataType::Utf8, true),
     ]));
     let rows_schema = Arc::clone(&schema);
-    produced::provider(Function::Tags.name(), schema, move |_| {
+    function_table::provider(Function::Tags.name(), schema, move |_| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         Box::pin(async move {
             let tags = table.tags().await?;
@@ -119,7 +119,7 @@ fn update_refs(
     let schema = Arc::new(Schema::new(fields));
     let rows_schema = Arc::clone(&schema);
     let table = Arc::clone(table.table());
-    produced::provider(function.name(), schema, move |context| {
+    function_table::provider(function.name(), schema, move |context| {
         let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
         let (update, tag) = (update.clone(), tag.clone());
         Box::pin(async move {

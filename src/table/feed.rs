@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// When a chunk ends; without a limit it ends with the rows.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Room {
+pub(super) struct ChunkLimit {
     pub(super) rows: Option<u64>,
     pub(super) bytes: Option<u64>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Feed {
     /// Taken from the rest, and not given out yet.
     ahead: Option<Result<RecordBatch>>,
     ended: bool,
-    room: Room,
+    limit: ChunkLimit,
     full: bool,
     rows: u64,
     sum: Option<RowSum>,
@@ -48,7 +48,7 @@ impl Feed {
             rest,
             ahead: None,
             ended: false,
-            room: Room::default(),
+            limit: ChunkLimit::default(),
             full: false,
             rows: 0,
             sum,
@@ -56,20 +56,20 @@ impl Feed {
     }
 
     /// Begins a chunk: of what follows, so much.
-    pub(super) fn begin_chunk(&mut self, room: Room) {
-        self.room = room;
+    pub(super) fn begin_chunk(&mut self, limit: ChunkLimit) {
+        self.limit = limit;
         self.full = false;
     }
 
     /// The next batch; None where the chunk ends.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        if self.full || self.room.rows == Some(0) || !self.has_more().await {
+        if self.full || self.limit.rows == Some(0) || !self.has_more().await {
             return Ok(None);
         }
         let Some(batch) = self.ahead.take().transpose()? else {
             return Ok(None);
         };
-        let most = self.room.rows.and_then(|rows| usize::try_from(rows).ok());
+        let most = self.limit.rows.and_then(|rows| usize::try_from(rows).ok());
         let batch = match most.filter(|most| *most < batch.num_rows()) {
             Some(most) => {
                 self.ahead = Some(Ok(batch.slice(most, batch.num_rows() - most)));
@@ -79,7 +79,7 @@ impl Feed {
         };
         let taken = batch.num_rows() as u64;
         self.rows += taken;
-        self.room.rows = self.room.rows.map(|rows| rows.saturating_sub(taken));
+        self.limit.rows = self.limit.rows.map(|rows| rows.saturating_sub(taken));
         if let Some(sum) = &mut self.sum {
             sum.add(&batch)?;
         }
@@ -88,7 +88,7 @@ impl Feed {
 
     /// Says how many bytes of the chunk have reached the storage: with enough it is full.
     pub(super) fn wrote(&mut self, bytes: u64) {
-        self.full = self.room.bytes.is_some_and(|most| bytes >= most);
+        self.full = self.limit.bytes.is_some_and(|most| bytes >= most);
     }
 
     /// True if there are more rows, or an error in their place, which the next chunk meets.
@@ -109,7 +109,7 @@ impl Feed {
 
     /// Passes over `rows` rows, or as many as there are.
     pub(super) async fn skip(&mut self, rows: u64) -> Result<()> {
-        self.begin_chunk(Room {
+        self.begin_chunk(ChunkLimit {
             rows: Some(rows),
             bytes: None,
         });
@@ -187,15 +187,15 @@ mod tests {
         Feed::new(&schema(), Box::pin(rest), Some(sum))
     }
 
-    fn rows(rows: u64) -> Room {
-        Room {
+    fn rows(rows: u64) -> ChunkLimit {
+        ChunkLimit {
             rows: Some(rows),
             bytes: None,
         }
     }
 
-    async fn chunk(feed: &mut Feed, room: Room) -> Result<Vec<usize>> {
-        feed.begin_chunk(room);
+    async fn chunk(feed: &mut Feed, limit: ChunkLimit) -> Result<Vec<usize>> {
+        feed.begin_chunk(limit);
         let mut sizes = Vec::new();
         while let Some(batch) = feed.next().await? {
             sizes.push(batch.num_rows());
@@ -218,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_chunk_ends_behind_the_batch_that_filled_it() {
         let mut feed = feed(vec![batch(0..3), batch(3..6)]);
-        feed.begin_chunk(Room {
+        feed.begin_chunk(ChunkLimit {
             rows: None,
             bytes: Some(10),
         });

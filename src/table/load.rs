@@ -7,7 +7,7 @@ use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 
-use super::feed::{Feed, Room};
+use super::feed::{ChunkLimit, Feed};
 use super::row_sum::RowSum;
 use super::target::Target;
 use super::version_writer::{Staged, VersionWriter};
@@ -108,13 +108,13 @@ impl<'a> Load<'a> {
 
     async fn append(&mut self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<()> {
         let table = &self.writer.target.table;
-        let room = Room {
+        let limit = ChunkLimit {
             rows: self.options.commit_every_rows,
             bytes: self.options.commit_every_bytes,
         };
         let mut base = self.writer.target.base.clone();
         loop {
-            feed.begin_chunk(room);
+            feed.begin_chunk(limit);
             let staged = self.writer.stage(&base, feed, writing).await?;
             if staged.rows == 0 && self.position.is_none() {
                 staged.abort().await;

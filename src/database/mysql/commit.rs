@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{connect, failed};
-use super::{beside, columns};
+use super::{columns, side_table};
 use crate::database::error::{unanswered, unknown};
 use crate::database::name::TableName;
 use crate::database::server::Server;
@@ -51,16 +51,16 @@ pub(super) async fn commit(
     match committed {
         Answer::Done => {}
         Answer::Refused(error) => {
-            beside::abandon(connection, side).await;
+            side_table::abandon(connection, side).await;
             return Err(error);
         }
         // Nobody sees the side table; the next write that makes one drops it.
         Answer::Lost(error) => return Err(error),
     }
-    match answer(server, beside::publish(connection, side, table)).await {
+    match answer(server, side_table::publish(connection, side, table)).await {
         Answer::Done => Ok(()),
         Answer::Refused(error) => {
-            beside::abandon(connection, side).await;
+            side_table::abandon(connection, side).await;
             Err(error)
         }
         Answer::Lost(error) => after_lost_answer(server, table, side, error).await,
@@ -139,10 +139,10 @@ async fn look(server: &Server, table: &TableName, side: &TableName) -> Result<Fo
     }
     // A name alone proves nothing: another table may have it.
     let found = match columns::comment(&mut connection, table).await? {
-        Some(comment) if comment == beside::comment(side) => Found::Renamed,
+        Some(comment) if comment == side_table::comment(side) => Found::Renamed,
         _ => match columns::comment(&mut connection, side).await? {
             Some(_) => {
-                beside::abandon(&mut connection, side).await;
+                side_table::abandon(&mut connection, side).await;
                 Found::Beside
             }
             None => Found::Nothing,

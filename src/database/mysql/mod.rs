@@ -1,13 +1,13 @@
 //! MySQL and MariaDB.
 
-mod beside;
+mod accepted;
 mod client;
 mod columns;
 mod commit;
 mod decode;
 mod encode;
-mod kept;
 mod read;
+mod side_table;
 mod types;
 mod write;
 

@@ -2,8 +2,8 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 
-use crate::database::agree::is_nested;
 use crate::database::column::Column;
+use crate::database::compatibility::is_nested;
 use crate::error::{Error, Result};
 
 /// The type that one of the server's, as its catalog prints it, is read as.

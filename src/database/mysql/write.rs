@@ -6,15 +6,15 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Value};
 
+use super::accepted::Accepted;
 use super::client::{connect, failed};
 use super::commit::commit;
 use super::encode::cell;
-use super::kept::Kept;
 use super::types::{column_for, is_foreign, rounds};
-use super::{beside, columns};
-use crate::database::agree::{check_names, columns_for};
+use super::{columns, side_table};
 use crate::database::cells::fitted;
 use crate::database::column::Column;
+use crate::database::compatibility::{check_names, columns_for};
 use crate::database::error::{Failed, no_such_table, table_exists};
 use crate::database::name::{TableName, quoted};
 use crate::database::server::Server;
@@ -52,7 +52,7 @@ pub(in crate::database) async fn write(
         Err(error) => {
             connection.query_drop("ROLLBACK").await.ok();
             if target.side {
-                beside::abandon(&mut connection, &target.table).await;
+                side_table::abandon(&mut connection, &target.table).await;
             }
             connection.disconnect().await.ok();
             return Err(error);
@@ -107,14 +107,14 @@ async fn create(connection: &mut Conn, write: &Write) -> Result<Target> {
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let defined = columns
         .iter()
-        .map(|column| beside::definition(&column.name, &column.sql_type));
+        .map(|column| side_table::definition(&column.name, &column.sql_type));
     let defined: Vec<_> = defined.collect();
-    let side = beside::begin(connection, &write.table).await?;
+    let side = side_table::begin(connection, &write.table).await?;
     let sql = format!(
         "CREATE TABLE {} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin COMMENT = '{}'",
         side.quoted('`'),
         defined.join(", "),
-        beside::comment(&side)
+        side_table::comment(&side)
     );
     connection.query_drop(sql).await.map_err(failed)?;
     Ok(Target {
@@ -153,10 +153,10 @@ async fn insert_all(
         head: format!("INSERT INTO {table} ({}) VALUES ", names.join(", ")),
         one: format!("({})", vec!["?"; names.len()].join(", ")),
         most: (VALUES / names.len()).clamp(1, ROWS),
-        kept: target
+        accepted: target
             .columns
             .iter()
-            .map(|column| Kept::of(&column.sql_type))
+            .map(|column| Accepted::of(&column.sql_type))
             .collect(),
     };
     let mut written = 0;
@@ -195,7 +195,7 @@ struct Insert {
     /// How many rows at most.
     most: usize,
     /// Of each column.
-    kept: Vec<Kept>,
+    accepted: Vec<Accepted>,
 }
 
 impl Insert {
@@ -209,9 +209,9 @@ impl Insert {
         let mut values = Vec::new();
         let (mut count, mut bytes) = (0, 0);
         for row in 0..rows {
-            for ((array, column), kept) in arrays.iter().zip(columns).zip(&self.kept) {
+            for ((array, column), accepted) in arrays.iter().zip(columns).zip(&self.accepted) {
                 let value = cell(array, row)
-                    .and_then(|value| kept.check(&value).map(|()| value))
+                    .and_then(|value| accepted.check(&value).map(|()| value))
                     .map_err(|error| {
                         error.context(format!("column '{}'", column.name.escape_debug()))
                     })?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 
-use crate::database::agree::is_nested;
 use crate::database::column::Column;
+use crate::database::compatibility::is_nested;
 use crate::error::{Error, Result};
 
 /// How many digits, and how many of them after the point, a `numeric` without limits is read

@@ -5,8 +5,8 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 
-use crate::database::agree::is_nested;
 use crate::database::column::Column;
+use crate::database::compatibility::is_nested;
 use crate::error::{Error, Result};
 
 /// The type that a declared one is read as.

@@ -24,7 +24,7 @@ use super::error::{no_marker, not_durable};
 use super::marking::{self, Marking};
 use super::sync::sync;
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::aside::Aside;
+use crate::file::displaced::Displaced;
 use crate::file::folders::MadeFolders;
 use crate::file::names;
 use crate::file::options::{self, FileOptions};
@@ -45,7 +45,7 @@ pub(super) fn publish(
         return Err(no_marker(&target.path().display().to_string()));
     }
     let cannot = |error| target.cannot("add files to", error);
-    let aside = forget_markers(target, marking.as_ref(), options)
+    let displaced = forget_markers(target, marking.as_ref(), options)
         .map_err(|error| target.cannot("remove the old marker of", error))?;
     let (around, name) = match staged.path().parent() {
         Some(around) if around == target.path() => {
@@ -72,7 +72,7 @@ pub(super) fn publish(
     // That they stay must be known before what could take them back goes.
     let synced = step("copy-published", &target.path()).and_then(|()| sync(&around, options));
     adding.stays(synced.is_ok());
-    aside.into_iter().for_each(Aside::stays);
+    displaced.into_iter().for_each(Displaced::stays);
     synced.map_err(|error| not_durable(target, error))?;
     if let Err(error) = marking::forget(&target.old_marker()) {
         ::log::warn!("{} stays behind: {error}", target.old_marker().display());
@@ -111,7 +111,7 @@ fn forget_markers(
     target: &LocalTarget,
     new: Option<&Marking>,
     options: &FileOptions,
-) -> io::Result<Vec<Aside>> {
+) -> io::Result<Vec<Displaced>> {
     let marker = target.marker();
     if fs::symlink_metadata(&marker).is_ok() {
         ::log::warn!(

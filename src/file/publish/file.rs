@@ -9,7 +9,7 @@ use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
 use super::sync::{sync, sync_file};
 use crate::error::Result;
-use crate::file::aside::Aside;
+use crate::file::displaced::Displaced;
 use crate::file::mode::keep_mode;
 use crate::file::names;
 use crate::file::options::FileOptions;
@@ -42,7 +42,7 @@ pub(super) fn publish(
         true => target.backup_marker(),
         false => target.old_marker(),
     };
-    let aside = marking::put_aside(target, marking.as_ref(), kept, options)
+    let displaced = marking::put_aside(target, marking.as_ref(), kept, options)
         .map_err(|error| target.cannot("remove the old marker of", error))?;
 
     let synced = |file: &File| sync_file(file, &path, options);
@@ -55,7 +55,7 @@ pub(super) fn publish(
             io::ErrorKind::AlreadyExists => exists(target),
             _ => target.cannot("write", error),
         })?;
-    aside.into_iter().for_each(Aside::stays);
+    displaced.into_iter().for_each(Displaced::stays);
     step("copy-published", &path)
         .and_then(|()| match old.is_none() && staged.was_unnamed() {
             true => synced(staged.as_file()),

@@ -10,7 +10,7 @@ use super::error::{exists, not_durable, not_marked};
 use super::marking::{self, Marking};
 use super::sync::{sync, sync_file};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::aside::Aside;
+use crate::file::displaced::Displaced;
 use crate::file::mode::keep_mode;
 use crate::file::names;
 use crate::file::options::FileOptions;
@@ -56,7 +56,7 @@ pub(super) fn publish(
     if let Some(marking) = &mut marking {
         marking.wait_beside(target, options).map_err(cannot_write)?;
     }
-    let aside = marking::put_aside(target, marking.as_ref(), target.old_marker(), options)
+    let displaced = marking::put_aside(target, marking.as_ref(), target.old_marker(), options)
         .map_err(|error| target.cannot("remove the old marker of", error))?;
 
     step("copy-publish", &path)
@@ -69,7 +69,7 @@ pub(super) fn publish(
             _ => cannot_write(error),
         })?;
     staged.published();
-    aside.into_iter().for_each(Aside::stays);
+    displaced.into_iter().for_each(Displaced::stays);
     if let Some(marking) = &mut marking {
         marking.stays();
     }

@@ -8,7 +8,7 @@ use atio_core::storage::step;
 
 use super::sync::{sync, sync_file};
 use crate::error::{Error, Result};
-use crate::file::aside::Aside;
+use crate::file::displaced::Displaced;
 use crate::file::marker::Marker;
 use crate::file::options::{self, FileOptions};
 use crate::file::staged::StagedFile;
@@ -69,8 +69,8 @@ pub(super) fn put_aside(
     new: Option<&Marking>,
     old: PathBuf,
     options: &FileOptions,
-) -> io::Result<Vec<Aside>> {
-    let mut aside = Vec::new();
+) -> io::Result<Vec<Displaced>> {
+    let mut displaced = Vec::new();
     // What has come there since it was looked at is not ours to move.
     if let Some(new) = new.filter(|new| new.at != target.marker() && !is_free(&new.at)) {
         let what = format!("{} is no marker", new.at.display());
@@ -81,14 +81,14 @@ pub(super) fn put_aside(
             return Ok(());
         }
         step("copy-unmark", &marker)?;
-        aside.extend(Aside::put(marker, to)?);
+        displaced.extend(Displaced::put(marker, to)?);
         sync(folder, options)
     };
     put(target.marker(), old, &target.folder)?;
     if let Some(new) = new.filter(|new| new.at != target.marker()) {
         put(new.at.clone(), new.of.old_marker(), &new.of.folder)?;
     }
-    Ok(aside)
+    Ok(displaced)
 }
 
 /// Fails if the marker of `target` cannot be put at `path`, or would take the place of

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 const SHOWN: usize = 20;
 
 /// What a column keeps of what it is given.
-pub(super) enum Kept {
+pub(super) enum Accepted {
     /// All of it, or the server refuses it.
     All,
     /// A year of two digits becomes one of four.
@@ -20,7 +20,7 @@ pub(super) enum Kept {
     Words(Vec<String>),
 }
 
-impl Kept {
+impl Accepted {
     /// What a column of this type keeps, as the catalog prints the type.
     pub(super) fn of(sql_type: &str) -> Self {
         let (name, rest) = sql_type.split_once(['(', ' ']).unwrap_or((sql_type, ""));
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn keeps(sql_type: &str, value: impl Into<Value>) -> bool {
-        Kept::of(sql_type).check(&value.into()).is_ok()
+        Accepted::of(sql_type).check(&value.into()).is_ok()
     }
 
     #[test]

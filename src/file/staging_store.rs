@@ -23,7 +23,7 @@ use crate::error::ErrorKind;
 /// What the target is called in the store that the engine's writers are given.
 pub(crate) const OUT: &str = "out";
 
-/// Asks for so many more bytes of memory; they are given back when the intake is gone.
+/// Asks for so many more bytes of memory; they are given back when the store is gone.
 pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Sync;
 
 /// Takes what is written at `OUT` or below it, and counts and hashes it.
@@ -33,7 +33,7 @@ pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Syn
 /// and small objects are kept until then: engines' writers complete what they have when a
 /// query fails.
 #[derive(Clone)]
-pub(super) struct Intake(Arc<Inner>);
+pub(super) struct FileStagingStore(Arc<Inner>);
 
 struct Inner {
     place: Place,
@@ -68,7 +68,7 @@ struct State {
     failed: Option<crate::error::Error>,
 }
 
-impl Intake {
+impl FileStagingStore {
     pub(super) fn new(place: Place, shown: String, hash: Hash, reserve: Box<Reserve>) -> Self {
         Self(Arc::new(Inner {
             place,
@@ -367,13 +367,13 @@ pub(super) fn generic(error: impl Into<Box<dyn std::error::Error + Send + Sync>>
     }
 }
 
-impl fmt::Display for Intake {
+impl fmt::Display for FileStagingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a file that is being written")
     }
 }
 
-impl fmt::Debug for Intake {
+impl fmt::Debug for FileStagingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -8,13 +8,13 @@ use atio_core::storage::sync_folder;
 
 /// A file under another name, which gets its own back unless it [stays](Self::stays) there.
 #[must_use = "a file that was put aside goes back when this is dropped"]
-pub(super) struct Aside {
+pub(super) struct Displaced {
     from: PathBuf,
     /// None once it stays.
     at: Option<PathBuf>,
 }
 
-impl Aside {
+impl Displaced {
     /// None if there is no such file.
     pub(super) fn put(from: PathBuf, at: PathBuf) -> io::Result<Option<Self>> {
         match fs::rename(&from, &at) {
@@ -29,7 +29,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for Displaced {
     fn drop(&mut self) {
         let Some(at) = self.at.take() else { return };
         let back = fs::rename(&at, &self.from);

@@ -24,7 +24,7 @@ type Produce =
 ///
 /// Planning, EXPLAIN, PREPARE and CREATE VIEW make nothing; neither does `LIMIT 0`, which
 /// DataFusion does not run. Its row count is never declared, so `count(*)` does run it.
-struct Produced {
+struct FunctionRows {
     name: &'static str,
     schema: SchemaRef,
     produce: Arc<Produce>,
@@ -44,7 +44,7 @@ pub(super) fn provider(
     + Sync
     + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
-    let produced = Produced {
+    let rows = FunctionRows {
         name,
         schema: Arc::clone(&schema),
         produce: Arc::new(produce),
@@ -52,7 +52,7 @@ pub(super) fn provider(
     };
     Ok(Arc::new(StreamingTable::try_new(
         schema,
-        vec![Arc::new(produced)],
+        vec![Arc::new(rows)],
     )?))
 }
 
@@ -71,7 +71,7 @@ pub(super) fn batch(
     })
 }
 
-impl PartitionStream for Produced {
+impl PartitionStream for FunctionRows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -101,7 +101,7 @@ impl PartitionStream for Produced {
     }
 }
 
-impl fmt::Debug for Produced {
+impl fmt::Debug for FunctionRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }

@@ -6,5 +6,6 @@
 
 mod copy_power_loss;
 pub(crate) mod full_or_read_only;
+#[path = "../crates/atio-core/tests/shared/mount.rs"]
 pub(crate) mod mount;
 mod power_loss;

@@ -2,6 +2,7 @@
 //! is where, and how to run it.
 
 // What the tests share.
+#[path = "../crates/atio-core/tests/shared/long_form.rs"]
 mod long_form;
 mod objects;
 mod query;

@@ -18,6 +18,7 @@ mod place;
 mod protocol;
 mod racing_conditions;
 mod request;
+#[path = "../crates/atio-core/tests/shared/server_program.rs"]
 pub(crate) mod server_program;
 mod short_reads;
 mod store_probe;

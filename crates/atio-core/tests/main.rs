@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod model;
+mod shared;
 mod table;

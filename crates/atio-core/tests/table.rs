@@ -8,6 +8,9 @@ mod faults;
 #[cfg(all(unix, feature = "failpoints"))]
 mod kills;
 mod long_history;
+#[cfg(all(target_os = "linux", feature = "failpoints"))]
+mod power_failures;
+mod servers;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ pub(crate) struct Mount {
 }
 
 /// True if these tests are to run at all; otherwise it has said why not.
-pub(super) fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let why = match std::env::var("ATIO_ROOT") {
         Ok(value) if value == "0" => "ATIO_ROOT is 0",
         _ if !rustix::process::geteuid().is_root() => "only root can mount file systems",
@@ -31,7 +31,7 @@ fn skip(why: &str) {
 }
 
 /// Says that something cannot be mounted here; where `CI` is set that is a failure.
-pub(super) fn cannot(why: &str) {
+pub(crate) fn cannot(why: &str) {
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     assert!(!ci, "CI must run the tests of file systems as root: {why}");
     skip(why);
@@ -51,13 +51,13 @@ fn run(words: &[&str]) -> Result<String, String> {
 
 impl Mount {
     /// A file system in memory, with options of `mount`.
-    pub(super) fn memory(options: &str) -> Result<Self, String> {
+    pub(crate) fn memory(options: &str) -> Result<Self, String> {
         let words = ["-t", "tmpfs", "-o", options, "tmpfs"];
         Self::new(tempfile::tempdir().unwrap(), &words)
     }
 
     /// A file system of this kind in a file.
-    pub(super) fn image(kind: &str, megabytes: u64) -> Result<Self, String> {
+    pub(crate) fn image(kind: &str, megabytes: u64) -> Result<Self, String> {
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("image");
         File::create(&image)
@@ -118,18 +118,18 @@ impl Mount {
     }
 
     /// Unmounts and mounts, which replays the journal.
-    pub(super) fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         self.unmount().unwrap();
         self.mount().unwrap();
     }
 
-    pub(super) fn set_read_only(&self, yes: bool) {
+    pub(crate) fn set_read_only(&self, yes: bool) {
         let how = if yes { "remount,ro" } else { "remount,rw" };
         run(&["mount", "-o", how, self.path().to_str().unwrap()]).unwrap();
     }
 
     /// Makes all that was written so far durable.
-    pub(super) fn sync(&self) {
+    pub(crate) fn sync(&self) {
         rustix::fs::syncfs(File::open(self.path()).unwrap()).unwrap();
     }
 }
@@ -146,7 +146,7 @@ impl Drop for Mount {
 
 /// A command that takes the disk below `path` away without writing its journal; with `flush`
 /// another file is synced first, which writes the journal up to there.
-pub(super) fn power_off(path: &Path, flush: bool) -> Vec<String> {
+pub(crate) fn power_off(path: &Path, flush: bool) -> Vec<String> {
     // EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, without flushing the log.
     const CODE: &str = "import fcntl, os, struct, sys
 place = sys.argv[1]

@@ -13,7 +13,7 @@ const WRITERS: usize = 4;
 const COMMITS: usize = 10;
 
 /// Passes if every commit of several handles is a version of its own, and holds one row more.
-async fn writers_beside_each_other(open: impl Fn() -> Arc<Table>) {
+pub(super) async fn writers_beside_each_other(open: impl Fn() -> Arc<Table>) {
     create(&open()).await;
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| {

@@ -8,13 +8,21 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atio_core::format::Version;
+use atio_core::storage::Durability;
 
-use super::{append, create, durable, everything};
+use super::{append, create, durable, everything, on_disk};
 
 const DIRECTORY: &str = "ATIO_TEST_KILLED_IN";
 const STATEMENT: &str = "ATIO_TEST_KILLED_STATEMENT";
 const STEP: &str = "ATIO_TEST_KILLED_AT";
+const UNSYNCED: &str = "ATIO_TEST_KILLED_UNSYNCED";
+/// A command that is run before the process dies: one that takes the power away.
+const LAST: &str = "ATIO_TEST_KILLED_AFTER";
+/// Between its words.
+const BETWEEN: char = '\u{1f}';
 const SAYS: &str = "steps: ";
+/// The step after the answer.
+pub(super) const ANSWERED: u64 = u64::MAX;
 /// How many steps this process has taken.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// Every step that the local disk is asked for.
@@ -38,11 +46,14 @@ async fn child() {
         return;
     };
     let last: u64 = env::var(STEP).unwrap().parse().unwrap();
-    let table = durable(Path::new(&directory));
+    let table = match env::var_os(UNSYNCED) {
+        Some(_) => on_disk(Path::new(&directory)),
+        None => durable(Path::new(&directory)),
+    };
     for step in STEPS {
         fail::cfg_callback(step, move || {
             if TAKEN.fetch_add(1, Ordering::SeqCst) + 1 == last {
-                std::process::abort();
+                die();
             }
         })
         .unwrap();
@@ -53,24 +64,54 @@ async fn child() {
         other => panic!("{other}"),
     }
     println!("\n{SAYS}{}", TAKEN.load(Ordering::SeqCst));
+    if last == ANSWERED {
+        die();
+    }
 }
 
-/// Runs the statement up to this step; gives how many it took, if it was not killed.
-fn run(statement: &str, directory: &Path, step: u64) -> Option<u64> {
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "table::kills::child", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .env(STATEMENT, statement)
-        .env(STEP, step.to_string())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let steps = said.lines().find_map(|line| line.strip_prefix(SAYS));
-    steps.map(|steps| steps.parse().unwrap())
+fn die() {
+    if let Ok(last) = env::var(LAST) {
+        let words: Vec<&str> = last.split(BETWEEN).collect();
+        let ran = Command::new(words[0]).args(&words[1..]).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
+    std::process::abort();
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A statement on the table in `directory`, in a process that dies at `step`.
+pub(super) struct Killed<'a> {
+    pub(super) statement: &'a str,
+    pub(super) directory: &'a Path,
+    pub(super) step: u64,
+    pub(super) durability: Durability,
+    /// What it runs before.
+    pub(super) last: Option<&'a [String]>,
+}
+
+impl Killed<'_> {
+    /// Gives how many steps it took, if it came to its answer.
+    pub(super) fn run(&self) -> Option<u64> {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", "table::kills::child", "--nocapture"])
+            .env(DIRECTORY, self.directory)
+            .env(STATEMENT, self.statement)
+            .env(STEP, self.step.to_string())
+            .stdin(Stdio::null());
+        if let Some(last) = self.last {
+            command.env(LAST, last.join(&BETWEEN.to_string()));
+        }
+        if self.durability == Durability::None {
+            command.env(UNSYNCED, "1");
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let steps = said.lines().find_map(|line| line.strip_prefix(SAYS));
+        steps.map(|steps| steps.parse().unwrap())
+    }
+}
+
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -85,7 +126,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The rows of the newest version, whose files are all there, as are those of all that are not
 /// expired.
-async fn check(directory: &Path, what: &str) -> u64 {
+pub(super) async fn check(directory: &Path, what: &str) -> u64 {
     let table = durable(directory);
     let newest = table.newest().await.unwrap();
     for version in Version::ZERO.through(newest.version) {
@@ -125,35 +166,50 @@ fn files(directory: &Path) -> BTreeSet<String> {
     found
 }
 
-async fn kill_at_each_step(statement: &str) {
-    let directory = tempfile::tempdir().unwrap();
-    let prepared = directory.path().join("prepared");
-    let table = durable(&prepared);
+/// Makes a table of three rows; gives how many it has after the statement.
+pub(super) async fn prepare(directory: &Path, statement: &str) -> u64 {
+    let table = durable(directory);
     create(&table).await;
     for _ in 0..3 {
         append(&table).await.unwrap();
     }
-    let before = table.newest().await.unwrap().totals().rows;
-    let after = match statement {
-        "append" => before + 1,
-        _ => before,
-    };
+    match statement {
+        "append" => 4,
+        _ => 3,
+    }
+}
+
+/// Passes if the next statement works, and the next expiry leaves the files of the newest version.
+pub(super) async fn check_next(directory: &Path, rows: u64, what: &str) {
+    let next = durable(directory);
+    append(&next).await.unwrap();
+    next.expire(&everything(), None).await.unwrap();
+    assert_eq!(check(directory, what).await, rows + 1, "{what}");
+    assert_eq!(files(directory).len() as u64, rows + 1, "{what}");
+}
+
+async fn kill_at_each_step(statement: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let prepared = directory.path().join("prepared");
+    let after = prepare(&prepared, statement).await;
     for step in 1.. {
         let at = directory.path().join(step.to_string());
         copy(&prepared, &at);
         let what = format!("{statement} that is killed at step {step}");
-        let ended = run(statement, &at, step);
+        let killed = Killed {
+            statement,
+            directory: &at,
+            step,
+            durability: Durability::Full,
+            last: None,
+        };
+        let ended = killed.run();
         let rows = check(&at, &what).await;
         match ended {
             Some(_) => assert_eq!(rows, after, "{what}"),
-            None => assert!(rows == before || rows == after, "{what}: {rows} rows"),
+            None => assert!(rows == 3 || rows == after, "{what}: {rows} rows"),
         }
-        // The next statement works, and the next expiry leaves the files of the newest version.
-        let next = durable(&at);
-        append(&next).await.unwrap();
-        next.expire(&everything(), None).await.unwrap();
-        assert_eq!(check(&at, &what).await, rows + 1);
-        assert_eq!(files(&at).len() as u64, rows + 1, "{what}");
+        check_next(&at, rows, &what).await;
         if let Some(steps) = ended {
             println!("{statement}: {steps} steps, killed at {}", step - 1);
             assert!(step > 10, "{step} of {steps}");

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::{append, create, everything, on_disk};
+use crate::shared::long_form::long;
 
 const VERSIONS: &str = "ATIO_TEST_VERSIONS";
 const SAYS: &str = "more kB: ";
@@ -53,14 +54,11 @@ fn peak_kb() -> u64 {
     peak.parse().unwrap()
 }
 
-/// The long form, with `ATIO_LONG`, has the history of a busy year.
+/// The long form has the history of a busy year.
 #[test]
 #[cfg(target_os = "linux")]
 fn expiry_of_a_long_history_stays_within_its_memory() {
-    let versions = match env::var_os("ATIO_LONG") {
-        Some(_) => 10_000,
-        None => 2_000,
-    };
+    let versions = if long() { 10_000 } else { 2_000 };
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "table::long_history::child", "--nocapture"])
         .env(VERSIONS, versions.to_string())

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod busy;
 mod commits;
 mod fault_store;
 mod faults;

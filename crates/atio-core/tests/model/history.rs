@@ -83,6 +83,9 @@ pub(super) enum Losing {
     StartsAgain,
     /// Keeps the listing and plans anew on the newest version.
     PlansAnew,
+    /// Keeps the listing and what its plan let stay, and reads only the versions since: all of
+    /// them stay. Plans anew if another expiry came, or a tag.
+    ReadsOn,
     KeepsPlan,
 }
 
@@ -100,6 +103,8 @@ pub(super) enum Naive {
     /// An expiry that needs no fence does not notice, from a tombstone that its plan cannot
     /// explain, that another expiry has come since.
     PlansOnStaleBase,
+    /// An expiry that reads on does not look whether a tag came.
+    ReadsOnPastTags,
     /// After CommitUnknown the writer deletes what it staged.
     CleansUpAfterUnknown,
 }

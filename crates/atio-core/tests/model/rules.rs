@@ -69,13 +69,19 @@ const RULES: &[Rule] = &[
     },
     Rule {
         says: "An expiry that loses the race keeps its list and plans anew on the newest \
-               version.",
+               version; it may read on from its plan if no other expiry and no tag came.",
         code: &[
             ("log/operation/expire/mod.rs", &["expire"]),
+            (
+                "log/operation/expire/inventory.rs",
+                &["leads_to", "advance"],
+            ),
             ("log/operation/expire/plan.rs", &["new"]),
         ],
         cases: &[
             "an_expiry_that_loses_the_race_keeps_its_list_and_plans_anew",
+            "an_expiry_that_loses_the_race_reads_only_what_is_new",
+            "an_expiry_that_reads_on_past_a_tag_expires_its_version",
             "an_expiry_that_keeps_its_plan_deletes_a_row_that_was_committed_since",
         ],
     },

@@ -1,17 +1,18 @@
-//! A store in memory that fails at one request, or dies there.
+//! A store in memory that fails at one request, or dies there, and tells when a record is created.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// What becomes of the request that is chosen.
@@ -27,13 +28,15 @@ pub(super) enum Fault {
     Hangs,
 }
 
+type Hook = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Counts its requests; the one with the number `at`, from 1, meets the fault.
-#[derive(Debug)]
 pub(super) struct FaultStore {
     inner: Arc<InMemory>,
     at: u64,
     fault: Fault,
     requests: AtomicU64,
+    before_records: Mutex<Option<Hook>>,
 }
 
 impl FaultStore {
@@ -43,7 +46,21 @@ impl FaultStore {
             at,
             fault,
             requests: AtomicU64::new(0),
+            before_records: Mutex::default(),
         })
+    }
+
+    /// Calls this before each commit record is created.
+    pub(super) fn before_records(
+        &self,
+        hook: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        *self.before_records.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// True if there was such a request.
@@ -74,6 +91,12 @@ impl FaultStore {
     }
 }
 
+impl fmt::Debug for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for FaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FaultStore")
@@ -88,6 +111,17 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
+        if opts.mode == PutMode::Create && location.as_ref().ends_with(".metadata.json") {
+            let hook = self
+                .before_records
+                .lock()
+                .unwrap()
+                .as_ref()
+                .map(|hook| hook());
+            if let Some(hook) = hook {
+                hook.await;
+            }
+        }
         let put = self.inner.put_opts(location, payload, opts);
         self.request(put).await
     }
@@ -117,6 +151,7 @@ impl ObjectStore for FaultStore {
             at,
             fault,
             requests: AtomicU64::new(number - 1),
+            before_records: Mutex::default(),
         });
         let delete = move |location: Path| {
             let one = Arc::clone(&one);

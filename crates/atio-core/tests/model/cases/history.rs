@@ -51,6 +51,41 @@ fn an_expiry_that_loses_the_race_keeps_its_list_and_plans_anew() {
     holds("expiry plans anew", &model, 145_662);
 }
 
+fn reads_on(model: History) -> History {
+    History {
+        losing: Losing::ReadsOn,
+        ..model
+    }
+}
+
+/// With tags and rollbacks, which an expiry passes that reads on.
+fn reads_on_past_all(writers: usize, rounds: u8) -> History {
+    History {
+        tag: Some(Tag::Log(Check::Fence)),
+        rollback: Some(Check::Fence),
+        ..reads_on(thrifty(writers, rounds))
+    }
+}
+
+#[test]
+fn an_expiry_that_loses_the_race_reads_only_what_is_new() {
+    holds("expiry reads on", &reads_on(history(2, 3)), 144_836);
+    holds(
+        "expiry reads on, fence if due",
+        &reads_on(thrifty(2, 3)),
+        84_907,
+    );
+    holds("expiry reads on past all", &reads_on_past_all(1, 3), 58_276);
+    let model = two_expirers(reads_on(thrifty(1, 2)));
+    holds("expiry reads on, two expirers", &model, 110_848);
+}
+
+#[test]
+fn an_expiry_that_reads_on_past_a_tag_expires_its_version() {
+    let model = naive(reads_on_past_all(0, 3), Naive::ReadsOnPastTags);
+    breaks("reads on past a tag", &model, Violation::TagExpired, 8);
+}
+
 #[test]
 fn an_expiry_that_keeps_its_plan_deletes_a_row_that_was_committed_since() {
     let model = History {

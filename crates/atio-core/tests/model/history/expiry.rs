@@ -60,7 +60,10 @@ impl History {
             );
             return;
         }
-        let mut kept = version_bit(expirer.base) | base.tags;
+        let mut kept = match expirer.kept {
+            0 => version_bit(expirer.base) | base.tags,
+            kept => kept,
+        };
         if state.tag_object {
             kept |= version_bit(TAGGED);
         }
@@ -99,6 +102,10 @@ impl History {
             },
             candidates,
             expired,
+            kept: match self.losing {
+                Losing::ReadsOn => kept,
+                _ => 0,
+            },
             ..expirer
         };
         step(
@@ -164,6 +171,25 @@ impl History {
                 rounds: expirer.rounds - 1,
                 ..expirer
             },
+            Losing::ReadsOn if expirer.rounds > 1 => {
+                let (old, new) = (state.record(expirer.base), state.record(newest));
+                let same_tags = old.tags == new.tags || self.naive == Some(Naive::ReadsOnPastTags);
+                let passed = (key..=newest)
+                    .map(version_bit)
+                    .fold(0, |all, bit| all | bit);
+                Expirer {
+                    at: ExpirerAt::Planning,
+                    base: newest,
+                    candidates: 0,
+                    expired: 0,
+                    kept: match old.expired == new.expired && same_tags {
+                        true => expirer.kept | passed,
+                        false => 0,
+                    },
+                    rounds: expirer.rounds - 1,
+                    ..expirer
+                }
+            }
             Losing::KeepsPlan if expirer.rounds > 1 => Expirer {
                 base: newest,
                 expired: expirer.expired | state.record(newest).expired,

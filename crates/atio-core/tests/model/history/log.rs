@@ -113,6 +113,8 @@ pub(super) struct Expirer {
     pub(super) expired: u8,
     pub(super) rounds: u8,
     pub(super) listing: u8,
+    /// The versions that a plan which it reads on from let stay; none if it plans anew.
+    pub(super) kept: u8,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -170,7 +172,8 @@ hash_as_word!(Expirer {
     candidates,
     expired,
     rounds,
-    listing
+    listing,
+    kept
 });
 hash_as_word!(Actor {
     at,

@@ -29,6 +29,8 @@ pub(super) struct Inventory {
     pub(super) tagged: BTreeMap<Version, Vec<String>>,
     /// What they need.
     pub(super) live: HashSet<String>,
+    /// The manifests among it, whose files are, too.
+    manifests: HashSet<String>,
     /// Versions that have expired or expire now and have no tombstone.
     pub(super) expired: BTreeSet<Version>,
     /// What they named and no version that stays needs.
@@ -74,28 +76,67 @@ pub(super) async fn take(
         retained: BTreeSet::new(),
         tagged: BTreeMap::new(),
         live: HashSet::new(),
+        manifests: HashSet::new(),
         expired: BTreeSet::new(),
         needed: BTreeMap::new(),
         committed: HashSet::new(),
     };
-    inventory.read_records(table).await?;
+    let versions = table.versions(base.version).await?;
+    let python = python::python_times(table, base.version).await?;
+    inventory.read_records(table, versions, &python).await?;
     let mut tagged: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (name, tag) in table.refs(base).await?.tags {
         tagged.entry(tag.version).or_default().push(name);
     }
     inventory.decide(expiry, tagged);
-    inventory.collect_live(table).await?;
+    let retained = inventory.retained.iter().copied().collect();
+    inventory.collect_live(table, retained).await?;
     inventory.collect_expired(table).await?;
     Ok(inventory)
 }
 
+/// The tags of a version, as far as it matters whether two versions have the same.
+fn refs(version: &Snapshot) -> Option<&str> {
+    match &version.record.record {
+        Record::Live(live) => live.refs.as_ref().map(|object| object.path.as_str()),
+        _ => None,
+    }
+}
+
 impl Inventory {
-    async fn read_records(&mut self, table: &Table) -> Result<()> {
+    /// True if it can [`advance`](Self::advance) to `base`: no other expiry has come since, and no
+    /// tag, and the table is the same.
+    pub(super) fn leads_to(&self, base: &Snapshot) -> bool {
+        let old = &self.base;
+        let same_fence = old.record.last_expire() == base.record.last_expire();
+        let same_table = old.table == base.table && old.python.is_none() && base.python.is_none();
+        same_fence && same_table && refs(old) == refs(base) && old.version < base.version
+    }
+
+    /// The same on a version above, for which only those on the way are read: an expiry that reads
+    /// everything anew never wins against busy writers. All of these versions stay, and what
+    /// stayed before.
+    pub(super) async fn advance(mut self, table: &Table, base: &Arc<Snapshot>) -> Result<Self> {
+        let first = self.base.version.next()?;
+        self.base = Arc::clone(base);
+        let versions: Vec<_> = first.through(base.version).collect();
+        self.read_records(table, versions.clone(), &BTreeMap::new())
+            .await?;
+        self.retained.extend(&versions);
+        self.collect_live(table, versions).await?;
+        self.needed.retain(|path, _| !self.live.contains(path));
+        Ok(self)
+    }
+
+    async fn read_records(
+        &mut self,
+        table: &Table,
+        versions: impl IntoIterator<Item = Version>,
+        python: &BTreeMap<Version, i64>,
+    ) -> Result<()> {
         let base = Arc::clone(&self.base);
-        let python = python::python_times(table, base.version).await?;
-        let versions = table.versions(base.version).await?;
         let read = futures::stream::iter(versions).map(|version| {
-            let (base, python) = (&base, &python);
+            let base = &base;
             async move {
                 let record = match version == base.version {
                     true => Ok(base.record.clone()),
@@ -170,9 +211,13 @@ impl Inventory {
         self.retained.extend(self.tagged.keys());
     }
 
-    async fn collect_live(&mut self, table: &Table) -> Result<()> {
+    /// Adds what these versions need.
+    async fn collect_live(&mut self, table: &Table, retained: Vec<Version>) -> Result<()> {
+        let (mut live, mut manifests) = (
+            std::mem::take(&mut self.live),
+            std::mem::take(&mut self.manifests),
+        );
         let records = &self.records;
-        let retained: Vec<_> = self.retained.iter().copied().collect();
         let mut states = futures::stream::iter(retained)
             .map(|version| async move {
                 let Some(record) = records.get(&version) else {
@@ -183,7 +228,6 @@ impl Inventory {
                 Ok::<_, Error>(Some((record, snapshot)))
             })
             .buffered(PARALLEL);
-        let (mut live, mut manifests) = (HashSet::new(), HashSet::new());
         while let Some(state) = states.try_next().await? {
             let Some((record, snapshot)) = state else {
                 continue;
@@ -212,8 +256,9 @@ impl Inventory {
             }
         }
         drop(states);
-        live.extend(manifests);
+        live.extend(manifests.iter().cloned());
         self.live = live;
+        self.manifests = manifests;
         Ok(())
     }
 

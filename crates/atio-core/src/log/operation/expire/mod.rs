@@ -54,8 +54,14 @@ impl Statement for Fence<'_> {
     async fn plan(&mut self, on: On<'_>) -> Result<Option<Planned>> {
         let (table, base) = (on.table, on.base()?);
         crate::log::commit::record::check_features(base)?;
-        let taken = inventory::take(table, base, self.expiry)
-            .instrument(tracing::info_span!("plan", table = table.name()));
+        let earlier = self.taken.take().map(|(inventory, _)| inventory);
+        let taken = async {
+            match earlier.filter(|earlier| earlier.leads_to(base)) {
+                Some(earlier) => earlier.advance(table, base).await,
+                None => inventory::take(table, base, self.expiry).await,
+            }
+        };
+        let taken = taken.instrument(tracing::info_span!("plan", table = table.name()));
         let inventory = match taken.await {
             Ok(inventory) => inventory,
             Err(error) => return Err(table.or_gone(base, error).await),

@@ -15,10 +15,11 @@ mod report;
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
@@ -27,13 +28,20 @@ use report::{median, milliseconds, print_table, ratio};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const WRITERS: usize = 4;
-/// What a child process is told: the location, and how often it appends.
+/// What a child process is told: the location, how often it appends, and whether commits wait for
+/// the disk.
 const LOCATION: &str = "ATIO_BENCH_WRITER_LOCATION";
 const COMMITS: &str = "ATIO_BENCH_WRITER_COMMITS";
+/// Each session says it for itself.
+const DURABILITY: &str = "ATIO_BENCH_WRITER_DURABILITY";
 
 fn main() -> Result<()> {
     if let Ok(location) = env::var(LOCATION) {
-        return write(&location, env::var(COMMITS)?.parse()?);
+        return write(
+            &location,
+            env::var(COMMITS)?.parse()?,
+            &env::var(DURABILITY)?,
+        );
     }
     let measured = env::args().any(|argument| argument == "--bench");
     let rounds = match env::var("ATIO_BENCH_ROUNDS") {
@@ -92,7 +100,7 @@ fn round(durability: &str, writers: usize, commits: usize) -> Result<Duration> {
     runtime.block_on(async { ctx.sql(&create).await?.collect().await })?;
     let mut children = Vec::new();
     for _ in 0..writers {
-        children.push(begin(location, commits)?);
+        children.push(begin(location, commits, durability)?);
     }
     let start = Instant::now();
     for (_, go) in &mut children {
@@ -106,19 +114,20 @@ fn round(durability: &str, writers: usize, commits: usize) -> Result<Duration> {
     let took = start.elapsed();
     let count = "SELECT count(*) FROM t";
     let counted = runtime.block_on(async { ctx.sql(count).await?.collect().await })?;
-    let counted = datafusion::arrow::util::pretty::pretty_format_batches(&counted)?.to_string();
-    let all = (writers * commits).to_string();
-    match counted.contains(&all) {
+    let counted = counted[0].column(0).as_primitive::<Int64Type>().value(0);
+    let all = i64::try_from(writers * commits)?;
+    match counted == all {
         true => Ok(took),
-        false => Err(format!("{all} rows were written, and there are\n{counted}").into()),
+        false => Err(format!("{all} rows were written, and there are {counted}").into()),
     }
 }
 
 /// A process that has opened the table, and begins with the next line that it is given.
-fn begin(location: &str, commits: usize) -> Result<(Child, ChildStdin)> {
+fn begin(location: &str, commits: usize, durability: &str) -> Result<(Child, ChildStdin)> {
     let mut child = Command::new(env::current_exe()?)
         .env(LOCATION, location)
         .env(COMMITS, commits.to_string())
+        .env(DURABILITY, durability)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -135,17 +144,19 @@ fn session() -> Result<SessionContext> {
 }
 
 /// What a child process does.
-fn write(location: &str, commits: usize) -> Result<()> {
+fn write(location: &str, commits: usize, durability: &str) -> Result<()> {
     let ctx = session()?;
     let runtime = Runtime::new()?;
     let run = |sql: &str| runtime.block_on(async { ctx.sql(sql).await?.collect().await });
     run(&format!(
-        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{}'",
-        Path::new(location).display()
+        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{location}' \
+         OPTIONS ('atio.durability' '{durability}')"
     ))?;
     run("SELECT count(*) FROM t")?;
     println!("ready");
-    std::io::stdin().read_line(&mut String::new())?;
+    if std::io::stdin().read_line(&mut String::new())? == 0 {
+        return Err("whoever counts has ended".into());
+    }
     for n in 0..commits {
         run(&format!(
             "INSERT INTO t VALUES ({}, {n})",

@@ -51,15 +51,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Waits for what follows the answers, in a runtime whose clock goes: in a test that has stopped its
 /// own, waiting would end at once.
 ///
-/// That is of all tests of the process. What a store of another one does, which hangs or panics as
-/// it was told to, is not this one's failure.
+/// `atio::flush` waits for all tests of this process, and a store of another one may hang or panic,
+/// as it was told to. That is said and does not fail this test.
 pub(crate) fn flush() {
     let flush = || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         runtime.block_on(async { tokio::time::timeout(PATIENCE, atio::flush()).await })
     };
-    drop(std::thread::spawn(flush).join());
+    match std::thread::spawn(flush).join() {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => eprintln!("a store of some test still hangs after {PATIENCE:?}"),
+        Err(_) => eprintln!("a store of some test panicked"),
+    }
 }
 
 /// Where the tables of a test are; several sessions can share one place.

@@ -265,7 +265,8 @@ async fn check(
     });
     let filled = sql.replace("{t}", "t");
     let ended = run(&ctx, &filled).await;
-    // A catalog makes tables in a runtime of several threads: there hints follow the answer.
+    // A catalog makes tables in a runtime of several threads, where hints follow the answer. On a
+    // disk they come before it.
     if let World::Memory(_) = world {
         flush();
     }

@@ -154,6 +154,18 @@ fn expiry_that_meets_a_tag_keeps_its_version() {
     assert_eq!(met.tags, ["best|1"]);
 }
 
+/// The files that are about to go are those of the newest version then.
+#[test]
+fn expiry_that_meets_a_rollback_keeps_what_it_went_back_to() {
+    for expiry in [EXPIRE_ALL, EXPIRE] {
+        for others in [&[BACK][..], &[INSERT, BACK]] {
+            let met = meets(&[expiry], others);
+            assert!(met.ended.is_ok(), "{:?}", met.ended);
+            assert_eq!(met.rows, ["1", "2"]);
+        }
+    }
+}
+
 #[test]
 fn tags_that_meet_are_both_there() {
     let other = "SELECT * FROM atio_tag('t', tag => 'other')";

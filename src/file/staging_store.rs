@@ -142,12 +142,13 @@ impl FileStagingStore {
         self.0.state.lock().puts.insert(name, (payload, options));
     }
 
-    /// Keeps an upload until its last step. False if nothing more is taken, and it is to be
-    /// aborted.
+    /// Keeps an upload until its last step. False if nothing more is taken: it is to be aborted.
     #[must_use]
-    pub(super) fn hold_upload(&self, name: String, upload: Upload) -> bool {
+    pub(super) fn hold_upload(&self, name: String, upload: &Upload) -> bool {
         let mut state = self.0.state.lock();
-        state.uploads.insert(name, upload);
+        if !state.closed {
+            state.uploads.insert(name, Arc::clone(upload));
+        }
         !state.closed
     }
 

@@ -13,6 +13,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::held::{Held, give_up};
 use super::staging_store::{FileStagingStore, Name, Opened, Place, generic, written};
 use super::upload::{Inside, StagingUpload};
 
@@ -73,8 +74,10 @@ impl ObjectStore for FileStagingStore {
             let begun = store.put_multipart_opts(&full, options).await;
             let upload = staging.noted(begun)?;
             let upload = Arc::new(tokio::sync::Mutex::new(Some(upload)));
-            if !staging.hold_upload(name, Arc::clone(&upload)) {
-                staging.abort().await;
+            if !staging.hold_upload(name, &upload) {
+                if let Some(upload) = upload.lock().await.take() {
+                    give_up(Held::Upload(upload)).await;
+                }
                 return Err(generic("the statement that writes this file has ended"));
             }
             Ok(upload)

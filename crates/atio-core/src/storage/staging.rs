@@ -13,7 +13,6 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
-
 use tracing::Instrument;
 
 use super::store_error::explain;
@@ -240,7 +239,10 @@ pub async fn run_to_end<T: Send + 'static>(
         Ok(runtime) => runtime
             .spawn(request.in_current_span())
             .await
-            .unwrap_or_else(|error| Err(error.into())),
+            .unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(ended) => Err(ended.into()),
+            }),
         Err(_) => request.await,
     }
 }

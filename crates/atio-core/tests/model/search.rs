@@ -186,9 +186,9 @@ macro_rules! hash_as_word {
     ($type:ident { $($field:ident),+ }) => {
         impl std::hash::Hash for $type {
             fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
-                let mut word = 0_u64;
-                $(word = word << 8 | self.$field as u64;)+
-                hasher.write_u64(word);
+                let mut word = 0_u128;
+                $(word = word << 8 | self.$field as u128;)+
+                hasher.write_u128(word);
             }
         }
     };

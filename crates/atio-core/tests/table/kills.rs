@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,6 +108,9 @@ impl Killed<'_> {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let steps = said.lines().find_map(|line| line.strip_prefix(SAYS));
+        let died = output.status.signal() == Some(rustix::process::Signal::ABORT.as_raw());
+        assert!(died || output.status.success(), "{output:?}");
+        assert!(died || steps.is_some(), "{output:?}");
         steps.map(|steps| steps.parse().unwrap())
     }
 }

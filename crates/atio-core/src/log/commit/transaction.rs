@@ -183,6 +183,8 @@ impl Transaction {
         match committed.as_ref().map_err(Error::kind) {
             Ok(_) => {
                 self.settle();
+                // What a writer began and gave up.
+                self.store.abort_uploads().await;
                 self.output.finish().await;
             }
             Err(ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable) => self.settle(),

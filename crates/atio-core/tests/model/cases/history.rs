@@ -69,15 +69,24 @@ fn reads_on_past_all(writers: usize, rounds: u8) -> History {
 
 #[test]
 fn an_expiry_that_loses_the_race_reads_only_what_is_new() {
-    holds("expiry reads on", &reads_on(history(2, 3)), 144_836);
+    holds("expiry reads on", &reads_on(history(2, 3)), 163_598);
     holds(
         "expiry reads on, fence if due",
         &reads_on(thrifty(2, 3)),
-        84_907,
+        89_818,
     );
-    holds("expiry reads on past all", &reads_on_past_all(1, 3), 58_276);
+    holds("expiry reads on past all", &reads_on_past_all(1, 3), 60_500);
     let model = two_expirers(reads_on(thrifty(1, 2)));
-    holds("expiry reads on, two expirers", &model, 110_848);
+    holds("expiry reads on, two expirers", &model, 136_148);
+    let model = two_expirers(reads_on_past_all(0, 2));
+    holds("expiry reads on past all, two expirers", &model, 24_176);
+    let model = merging(reads_on(thrifty(2, 2)), Merge::IfAllListed);
+    holds("expiry reads on, merged manifests", &model, 16_021);
+    let model = History {
+        late: true,
+        ..reads_on(thrifty(1, 3))
+    };
+    holds("expiry reads on, late PUTs", &model, 6_809);
 }
 
 #[test]

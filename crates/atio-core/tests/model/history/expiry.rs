@@ -52,7 +52,7 @@ impl History {
         let mut next = *state;
         let base = state.record(expirer.base);
         let stale = self.thrifty && self.naive != Some(Naive::PlansOnStaleBase);
-        if base.tombstone || stale && self.another_expired(state, expirer.base) {
+        if base.tombstone || stale && self.another_expired(state, expirer.read, expirer.base) {
             next.expirers[j] = over(expirer);
             step(
                 next,
@@ -67,23 +67,34 @@ impl History {
         if state.tag_object {
             kept |= version_bit(TAGGED);
         }
-        let mut live = 0;
         let mut expired = base.expired;
-        let mut freed = 0;
-        let mut named = 0;
         for version in 1..=expirer.base {
+            expired |= version_bit(version) & !kept;
+        }
+        let (mut live, mut named, mut freed) = (expirer.live, expirer.named, expirer.freed);
+        for version in expirer.read + 1..=expirer.base {
             // A tombstone lists nothing.
             let lists = state.record(version).lists;
             if kept & version_bit(version) != 0 {
                 live |= lists;
             } else {
-                expired |= version_bit(version);
                 named |= lists;
                 if base.expired & version_bit(version) == 0 {
                     freed |= lists;
                 }
             }
         }
+        let remembered = match self.losing {
+            Losing::ReadsOn => Expirer {
+                read: expirer.base,
+                kept,
+                live,
+                named,
+                freed,
+                ..expirer
+            },
+            _ => expirer,
+        };
         let mut found = expirer.listing;
         if self.thrifty {
             // What a record names needs no list; and what shares all its files costs nothing.
@@ -102,11 +113,7 @@ impl History {
             },
             candidates,
             expired,
-            kept: match self.losing {
-                Losing::ReadsOn => kept,
-                _ => 0,
-            },
-            ..expirer
+            ..remembered
         };
         step(
             next,
@@ -114,10 +121,10 @@ impl History {
         );
     }
 
-    /// True if a version has a tombstone that `base` does not know to have expired.
-    fn another_expired(&self, state: &State, base: u8) -> bool {
+    /// True if a version above `read` has a tombstone that `base` does not know to have expired.
+    fn another_expired(&self, state: &State, read: u8, base: u8) -> bool {
         let expired = state.record(base).expired;
-        (1..base)
+        (read + 1..base)
             .any(|version| state.record(version).tombstone && expired & version_bit(version) == 0)
     }
 
@@ -174,6 +181,10 @@ impl History {
             Losing::ReadsOn if expirer.rounds > 1 => {
                 let (old, new) = (state.record(expirer.base), state.record(newest));
                 let same_tags = old.tags == new.tags || self.naive == Some(Naive::ReadsOnPastTags);
+                let remembered = match old.expired == new.expired && same_tags {
+                    true => expirer,
+                    false => Expirer::default(),
+                };
                 let passed = (key..=newest)
                     .map(version_bit)
                     .fold(0, |all, bit| all | bit);
@@ -182,12 +193,13 @@ impl History {
                     base: newest,
                     candidates: 0,
                     expired: 0,
-                    kept: match old.expired == new.expired && same_tags {
-                        true => expirer.kept | passed,
-                        false => 0,
-                    },
                     rounds: expirer.rounds - 1,
-                    ..expirer
+                    listing: expirer.listing,
+                    kept: match remembered.kept {
+                        0 => 0,
+                        kept => kept | passed,
+                    },
+                    ..remembered
                 }
             }
             Losing::KeepsPlan if expirer.rounds > 1 => Expirer {

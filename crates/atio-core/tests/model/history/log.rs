@@ -113,8 +113,13 @@ pub(super) struct Expirer {
     pub(super) expired: u8,
     pub(super) rounds: u8,
     pub(super) listing: u8,
-    /// The versions that a plan which it reads on from let stay; none if it plans anew.
+    /// What it remembers of a plan that it reads on from; nothing if it plans anew. The last
+    /// version that it read, those that stay, what they list, and what the others list.
+    pub(super) read: u8,
     pub(super) kept: u8,
+    pub(super) live: u8,
+    pub(super) named: u8,
+    pub(super) freed: u8,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -173,7 +178,11 @@ hash_as_word!(Expirer {
     expired,
     rounds,
     listing,
-    kept
+    read,
+    kept,
+    live,
+    named,
+    freed
 });
 hash_as_word!(Actor {
     at,

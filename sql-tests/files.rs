@@ -5,13 +5,15 @@
 pub(crate) mod add_to_directory;
 mod concurrent_writers;
 #[cfg(target_os = "linux")]
-pub(crate) mod crashes;
+mod crashes;
 mod directories;
 mod execution;
 mod failing_queries;
 mod formats;
 mod missing_directories;
 mod object_stores;
+#[cfg(target_os = "linux")]
+pub(crate) mod replacements;
 mod rust_api;
 
 use std::path::{Path, PathBuf};

@@ -14,6 +14,8 @@ mod fake_server;
 mod fake_server_conformance;
 mod fault_script;
 mod multipart_uploads;
+#[path = "../crates/atio-core/tests/shared/object_store_servers.rs"]
+mod object_store_servers;
 mod place;
 mod protocol;
 mod racing_conditions;

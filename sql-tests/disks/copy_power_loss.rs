@@ -7,7 +7,7 @@ use futures::StreamExt;
 use super::mount::{Mount, cannot, may_mount, power_off};
 use super::power_loss::{PARALLEL, disk};
 use crate::files::add_to_directory::{counted, dealt};
-use crate::files::crashes::{CASES, Case};
+use crate::files::replacements::{CASES, Case};
 use crate::files::{copy, crc32c, names, numbers, read, said, session};
 use crate::long_form::{long, sample};
 use crate::processes::job::{Act, Job, When};

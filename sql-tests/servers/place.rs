@@ -1,8 +1,7 @@
 //! Where the tables of these tests are: a bucket on a server, and clients and sessions for it.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use atio::AtioCatalog;
@@ -19,22 +18,13 @@ use url::Url;
 use super::bucket::Bucket;
 use super::fake_server::{Behind, Listener, send};
 use super::fault_script::{Fault, Script};
+use super::object_store_servers::{self, ACCOUNT, INSTALLER, KEY, SIGNATURE};
 use super::protocol::{Dialect, texts};
 use super::request::{Kind, Request};
 use super::server_program::{Program, given};
 
-/// What installs the programs.
-const INSTALLER: &str = ".ci/servers";
-
 /// What the bucket, or container, is called everywhere.
 pub(super) const BUCKET: &str = "atio-tests";
-/// The emulator's account and key, which everybody knows.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-/// A signature made with that key which allows everything, so that no test needs to sign.
-const SIGNATURE: &str = "sv=2020-04-08&ss=b&srt=sco&sp=rwdlac&se=2999-01-01T00%3A00%3A00Z\
-                         &spr=https,http&sig=zMnuc901W%2BYQwFIX247gjtUIywHAblFvz%2FSY8f1DmMM%3D";
 
 /// Which client speaks to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,30 +89,7 @@ impl Server {
 
     /// Azure, by Azurite; None if it is not there.
     pub(super) async fn azurite() -> Option<Self> {
-        static STARTED: OnceLock<Program> = OnceLock::new();
-        let program = given("ATIO_AZURITE", INSTALLER)?;
-        let started = STARTED.get_or_init(|| {
-            let command = |port: u16| {
-                let port = port.to_string();
-                let arguments = [
-                    "--disableTelemetry",
-                    "--skipApiVersionCheck",
-                    "--silent",
-                    "--inMemoryPersistence",
-                    "--blobHost",
-                    "127.0.0.1",
-                    "--blobPort",
-                    &port,
-                ];
-                let arguments = arguments.into_iter().map(Into::into);
-                [program.clone().into()]
-                    .into_iter()
-                    .chain(arguments)
-                    .collect()
-            };
-            Program::start(command).unwrap()
-        });
-        let server = Self::new(Wire::Azure, started.address);
+        let server = Self::new(Wire::Azure, object_store_servers::azurite()?);
         let path = format!("/{ACCOUNT}/{BUCKET}?restype=container&{SIGNATURE}");
         let (status, _) = server.ask(Method::PUT, &path).await;
         // It is there already for every test but the first.
@@ -135,22 +102,7 @@ impl Server {
 
     /// S3, by moto; None if it is not there.
     pub(super) async fn moto() -> Option<Self> {
-        static STARTED: OnceLock<Program> = OnceLock::new();
-        let python = given("ATIO_MOTO_PYTHON", INSTALLER)?;
-        let started = STARTED.get_or_init(|| {
-            // Its name must not be that of the package.
-            let script =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests/servers/serial_moto.py");
-            let command = |port: u16| {
-                vec![
-                    python.clone().into(),
-                    script.clone().into(),
-                    port.to_string().into(),
-                ]
-            };
-            Program::start(command).unwrap()
-        });
-        let server = Self::new(Wire::S3, started.address);
+        let server = Self::new(Wire::S3, object_store_servers::moto()?);
         let (status, _) = server.ask(Method::PUT, &format!("/{BUCKET}")).await;
         assert_eq!(status, StatusCode::OK, "moto made no bucket");
         Some(server)

@@ -6,4 +6,5 @@
 pub(crate) mod long_form;
 #[cfg(target_os = "linux")]
 pub(crate) mod mount;
+pub(crate) mod object_store_servers;
 pub(crate) mod server_program;

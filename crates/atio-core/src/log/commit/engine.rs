@@ -242,7 +242,7 @@ impl Tries {
         let most = u64::try_from(most.as_micros())
             .unwrap_or(u64::MAX)
             .max(1000);
-        tokio::time::sleep(Duration::from_micros(random % most)).await;
+        tokio::time::sleep(Duration::from_micros(1 + random % most)).await;
     }
 }
 

@@ -28,24 +28,27 @@
 //!
 //! # Reading order
 //!
-//! Folders and one arrow: *SQL knows tables, tables know the log, the log knows the
-//! format, the format knows nobody.* Begin with [the format](docs::format) and
+//! Folders and one arrow: *SQL knows tables, tables know scans and writes, these know the log,
+//! the log knows the format, the format knows nobody.* Begin with [the format](docs::format) and
 //! [the reasons](docs::design); then the crate `atio-core`, which knows no query engine, with
 //! `format/` (what the bytes mean), `storage/` (how they become durable) and `log/` (how
-//! versions are made); then `table/` (how DataFusion sees them) and `sql/` (how a person
-//! asks). `file/` publishes what `COPY` writes, and is a part by itself.
+//! versions are made); then `scan/` (how a version is read), `write/` (how rows become files and a
+//! version), `table/` (the provider that DataFusion asks) and `sql/` (how a person asks). `file/` publishes what `COPY` writes, and is a part by itself.
 
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;
 pub mod docs;
+mod engine_settings;
 mod error;
 mod estimate;
 mod features;
 mod file;
+mod scan;
 mod settings;
 mod spelling;
 mod sql;
 mod table;
+mod write;
 
 pub use atio_core::format::{Txn, Version};
 pub use atio_core::log::{CommitOptions, flush};
@@ -59,7 +62,8 @@ pub use sql::{
     AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
     restore, with_commit, write,
 };
-pub use table::{AtioTable, StreamOptions, StreamWriter, one_statement};
+pub use table::{AtioTable, one_statement};
+pub use write::{StreamOptions, StreamWriter};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -42,9 +42,9 @@ use super::copy_checks::{self, Values};
 use super::formats::NoFormat;
 use super::publish::{Job, PublishExec, STAGING_URL};
 use super::target::{CopyTarget, shape};
+use crate::engine_settings::check_parquet_writer;
 use crate::error::{self, Error, Result as AtioResult};
 use crate::file::{FileOptions, Marking, OUT, Shape};
-use crate::table::check_parquet_writer;
 
 const SINGLE_FILE: &str = "single_file_output";
 const COMPRESSION: &str = "format.compression";

@@ -14,7 +14,8 @@ use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::settings::CommitSettings;
-use crate::table::{AtioTable, TableOptions};
+use crate::table::AtioTable;
+use crate::write::TableOptions;
 
 #[derive(Debug)]
 pub(super) struct AtioTableFactory;

@@ -24,7 +24,8 @@ use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::settings::CommitSettings;
-use crate::table::{AtioTable, append_rows};
+use crate::table::AtioTable;
+use crate::write::append_rows;
 
 /// The longest name of a schema or table, in bytes.
 const NAME_LIMIT: usize = 128;

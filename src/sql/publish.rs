@@ -36,11 +36,11 @@ use tracing::Instrument;
 use super::copy_checks::Values;
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
+use crate::engine_settings::{check_output, without_panic};
 use crate::error::{self, Error, ErrorKind};
 use crate::estimate::expected_rows;
 use crate::file::{Begun, FileOptions, FileWrite, Marking, Reserve, Shape, Written};
 use crate::settings::CommitSettings;
-use crate::table::{check_output, without_panic};
 
 /// Where the engine's writers find the store that takes in what they write.
 pub(super) const STAGING_URL: &str = "atio-copy://target/";

@@ -5,7 +5,7 @@ use datafusion::prelude::SessionContext;
 use super::named::named;
 use super::policy::Access;
 use crate::error::Result;
-use crate::table::{StreamOptions, StreamWriter};
+use crate::write::{StreamOptions, StreamWriter};
 
 /// How messages call it.
 const ASKER: &str = "StreamWriter";
@@ -22,6 +22,7 @@ impl StreamWriter {
     /// writing to it.
     pub async fn open(ctx: &SessionContext, table: &str, options: StreamOptions) -> Result<Self> {
         let table = named(ctx.state(), ASKER, Access::Write, table, true).await?;
-        Self::of_table(&table, options, ctx.task_ctx()).await
+        table.check_writable()?;
+        Self::of_table(table.table(), options, ctx.task_ctx()).await
     }
 }

@@ -16,17 +16,14 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tracing::Instrument;
 
-use super::dynamic::Above;
-use super::engine_settings::check_parquet_reader;
-use super::options::TableOptions;
 use super::pin::Pin;
-use super::scan;
-use super::sink::AtioSink;
 use super::statement::Statement;
-use super::target::Target;
 use super::watch::Watch;
+use crate::engine_settings::check_parquet_reader;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::estimate::expected_rows;
+use crate::scan::{self, Above};
+use crate::write::{AtioSink, TableOptions, Target};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
 ///
@@ -139,6 +136,18 @@ impl AtioTable {
         match &self.at {
             At::Version(snapshot) => Some(snapshot),
             _ => None,
+        }
+    }
+
+    /// Fails if it reads one version for ever, on which nothing can be written.
+    pub(crate) fn check_writable(&self) -> AtioResult<()> {
+        match self.fixed() {
+            None => Ok(()),
+            Some(snapshot) => Err(Error::invalid(format!(
+                "cannot write to version {} of '{}': only the newest version can be written",
+                snapshot.version,
+                self.table.name()
+            ))),
         }
     }
 
@@ -322,14 +331,7 @@ impl TableProvider for AtioTable {
         input: Arc<dyn ExecutionPlan>,
         op: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(snapshot) = self.fixed() {
-            return Err(Error::invalid(format!(
-                "cannot write to version {} of '{}': only the newest version can be written",
-                snapshot.version,
-                self.table.name()
-            ))
-            .into());
-        }
+        self.check_writable()?;
         if op == InsertOp::Replace {
             return Err(self.refuse("REPLACE INTO").into());
         }

@@ -44,7 +44,7 @@ pub(crate) async fn append_rows(
 /// counts before all of its rows have come without an error; on an error, or when the statement is
 /// dropped, everything that was staged is removed.
 #[derive(Debug)]
-pub(super) struct AtioSink {
+pub(crate) struct AtioSink {
     writer: VersionWriter,
     /// What the engine checks rows by: where NULL must not be is for the feed, which names columns.
     nullable: SchemaRef,
@@ -52,7 +52,7 @@ pub(super) struct AtioSink {
 }
 
 impl AtioSink {
-    pub(super) fn new(target: Target) -> Result<Self> {
+    pub(crate) fn new(target: Target) -> Result<Self> {
         let writer = VersionWriter::new(target)?;
         let columns = writer.target.base.arrow.fields().iter();
         let columns = columns.map(|field| Field::clone(field).with_nullable(true));

@@ -21,7 +21,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::feed::{Feed, in_memory, of_table};
-use super::provider::AtioTable;
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
@@ -146,19 +145,11 @@ pub struct StreamWriter {
 impl StreamWriter {
     /// Opens `table`; see [`open`](Self::open).
     pub(crate) async fn of_table(
-        table: &AtioTable,
+        table: &Arc<Table>,
         options: StreamOptions,
         context: Arc<TaskContext>,
     ) -> Result<Self> {
         options.check()?;
-        if let Some(fixed) = table.fixed() {
-            return Err(Error::invalid(format!(
-                "cannot write to version {} of '{}': only the newest version can be written",
-                fixed.version,
-                table.table().name()
-            )));
-        }
-        let table = Arc::clone(table.table());
         let base = table.newest().await?;
         let position = match &options.source {
             Some(source) => table.stream_position(&base.state, source)?,
@@ -173,7 +164,7 @@ impl StreamWriter {
         let has_source = options.source.is_some();
         let (commands, queue) = mpsc::channel(WAITING);
         let committer = Committer {
-            table: Arc::clone(&table),
+            table: Arc::clone(table),
             base,
             last: None,
             context,
@@ -184,7 +175,7 @@ impl StreamWriter {
         };
         let task = tokio::spawn(committer.run(queue, Arc::clone(&shared)));
         Ok(Self {
-            table,
+            table: Arc::clone(table),
             schema,
             has_source,
             pushed: position,

@@ -9,17 +9,17 @@ use crate::error::Result;
 
 /// What a statement writes to, and how.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) table: Arc<Table>,
+pub(crate) struct Target {
+    pub(crate) table: Arc<Table>,
     /// The version that the statement reads.
-    pub(super) base: Arc<Snapshot>,
+    pub(crate) base: Arc<Snapshot>,
     /// In place of all rows, not beside them.
-    pub(super) overwrite: bool,
-    pub(super) options: TableOptions,
+    pub(crate) overwrite: bool,
+    pub(crate) options: TableOptions,
     /// How many rows there will be, as far as that is known.
-    pub(super) rows: Option<u64>,
+    pub(crate) rows: Option<u64>,
     /// Whether it reads the table's newest version too.
-    pub(super) reads_itself: bool,
+    pub(crate) reads_itself: bool,
 }
 
 impl Target {

@@ -92,7 +92,7 @@ pub(crate) fn check_parquet_writer(options: &TableParquetOptions, schema: &Schem
 }
 
 /// Fails if the engine's Parquet reader cannot work with `settings`.
-pub(super) fn check_parquet_reader(settings: &ParquetOptions) -> Result<()> {
+pub(crate) fn check_parquet_reader(settings: &ParquetOptions) -> Result<()> {
     let units = ["ns", "us", "ms", "s"];
     match &settings.coerce_int96 {
         Some(unit) if !units.contains(&unit.to_lowercase().as_str()) => Err(wrong(
@@ -105,7 +105,7 @@ pub(super) fn check_parquet_reader(settings: &ParquetOptions) -> Result<()> {
 }
 
 /// Fails if `text` is no compression of Parquet.
-pub(super) fn parse_compression(text: &str) -> datafusion::common::Result<()> {
+pub(crate) fn parse_compression(text: &str) -> datafusion::common::Result<()> {
     // The engine leaves quotes out, and cuts off what it takes for the closing parenthesis.
     let plain = text.replace('\'', "");
     match plain.split_once('(') {

@@ -34,17 +34,17 @@ use super::statistics;
 use crate::error::Error;
 
 /// What a scan is asked for.
-pub(super) struct Request<'a> {
-    pub(super) projection: Option<&'a Vec<usize>>,
-    pub(super) filters: &'a [Expr],
-    pub(super) limit: Option<usize>,
+pub(crate) struct Request<'a> {
+    pub(crate) projection: Option<&'a Vec<usize>>,
+    pub(crate) filters: &'a [Expr],
+    pub(crate) limit: Option<usize>,
     /// What the statement does above it.
-    pub(super) above: Above,
+    pub(crate) above: Above,
 }
 
 /// Plans a scan of `snapshot`. Reads manifests, where the scan has columns or filters, no data file
 /// and no listing.
-pub(super) async fn plan(
+pub(crate) async fn plan(
     state: &dyn Session,
     table: &Arc<Table>,
     store_url: &ObjectStoreUrl,

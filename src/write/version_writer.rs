@@ -26,11 +26,11 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::bloom_filters;
-use super::engine_settings::{check_output, check_parquet_writer, without_panic};
 use super::feed::Feed;
 use super::nan::NanWatch;
 use super::target::Target;
 use super::writing::Writing;
+use crate::engine_settings::{check_output, check_parquet_writer, without_panic};
 use crate::error::Error;
 
 /// Where a transaction's writers find its staging area.

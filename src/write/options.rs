@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use atio_core::log::OpenOptions;
 use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
-use super::engine_settings::parse_compression;
+use crate::engine_settings::parse_compression;
 use crate::error::{Error, Result};
 use crate::spelling::is_close;
 

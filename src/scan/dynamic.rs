@@ -24,7 +24,7 @@ use datafusion::physical_plan::PhysicalExpr;
 
 /// What a statement does above its scans, as far as it makes filters that lose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Above {
+pub(crate) struct Above {
     /// An aggregate computes several minima or maxima over all rows.
     several_extremes: bool,
     /// Something tells a zero from one of the other sign, or takes them for equal where their bits
@@ -35,13 +35,13 @@ pub(super) struct Above {
 
 impl Above {
     /// What a scan must reckon with where nobody has looked.
-    pub(super) const UNKNOWN: Self = Self {
+    pub(crate) const UNKNOWN: Self = Self {
         several_extremes: true,
         compares_zeros: true,
     };
 
     /// Looks at a whole statement. A node that is not the engine's may do what it likes.
-    pub(super) fn of(plan: &LogicalPlan) -> Result<Self> {
+    pub(crate) fn of(plan: &LogicalPlan) -> Result<Self> {
         let mut above = Self {
             several_extremes: false,
             compares_zeros: false,

@@ -5,6 +5,7 @@
 
 mod host_extensions;
 mod one_version;
+mod partitioned_writes;
 mod progress;
 mod settings;
 mod side_effects;

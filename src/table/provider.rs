@@ -8,7 +8,6 @@ use atio_core::log::{Snapshot, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DFSchemaRef, SchemaExt};
-use datafusion::datasource::sink::DataSinkExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
@@ -23,7 +22,7 @@ use crate::engine_settings::check_parquet_reader;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::estimate::expected_rows;
 use crate::scan::{self, Above};
-use crate::write::{AtioSink, TableOptions, Target};
+use crate::write::{TableOptions, Target, plan_insert};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
 ///
@@ -340,7 +339,7 @@ impl TableProvider for AtioTable {
             .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;
         let overwrite = op == InsertOp::Overwrite;
-        let sink = AtioSink::new(Target {
+        let target = Target {
             table: Arc::clone(&self.table),
             base,
             overwrite,
@@ -348,8 +347,8 @@ impl TableProvider for AtioTable {
             rows: expected_rows(input.as_ref()),
             // Its scans are planned before it is.
             reads_itself: matches!(&self.at, At::Pinned { pin, .. } if pin.is_read()),
-        })?;
-        Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+        };
+        plan_insert(target, input)
     }
 
     async fn delete_from(&self, _: &dyn Session, _: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {

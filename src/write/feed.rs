@@ -55,6 +55,11 @@ impl Feed {
         }
     }
 
+    /// The columns of the batches that it gives out.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// Begins a chunk: of what follows, so much.
     pub(super) fn begin_chunk(&mut self, limit: ChunkLimit) {
         self.limit = limit;

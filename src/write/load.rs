@@ -1,13 +1,15 @@
 //! One INSERT: a version, or one for each chunk of its rows.
 
+use std::sync::Arc;
+
 use atio_core::format::Version;
 use atio_core::log::{Advance, CommitOptions, Committed, Position};
-use atio_core::progress::Step;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::feed::{ChunkLimit, Feed};
+use super::job::Job;
 use super::row_sum::RowSum;
 use super::target::Target;
 use super::version_writer::{Staged, VersionWriter};
@@ -23,8 +25,8 @@ const LOAD_ROWS: &str = "atio.load_rows";
 const UNLESS: &str = ", unless an INSERT OVERWRITE comes first, which ends it";
 
 /// A load that runs.
-pub(super) struct Load<'a> {
-    writer: &'a VersionWriter,
+pub(super) struct Load {
+    writer: Arc<VersionWriter>,
     options: CommitOptions,
     /// How far it came under its key, this time or before.
     position: Option<Position>,
@@ -33,16 +35,16 @@ pub(super) struct Load<'a> {
     versions: Option<(Version, Version)>,
 }
 
-impl<'a> Load<'a> {
+impl Load {
     /// The load that `options` describe, where it was left.
-    pub(super) fn new(writer: &'a VersionWriter, options: CommitOptions) -> AtioResult<Self> {
+    pub(super) fn new(writer: &Arc<VersionWriter>, options: CommitOptions) -> AtioResult<Self> {
         let state = &writer.target.base.state;
         let position = match &options.idempotency_key {
             Some(key) => writer.target.table.load_position(state, key)?,
             None => None,
         };
         Ok(Self {
-            writer,
+            writer: Arc::clone(writer),
             options,
             position,
             rows: 0,
@@ -62,28 +64,45 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Replaces all rows of the table, in one version.
-    pub(super) async fn replace(self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<u64> {
-        let staged = self
-            .writer
-            .stage(&self.writer.target.base, feed, writing)
-            .await?;
-        let rows = staged.rows;
-        match self
-            .writer
-            .commit(staged, None, self.options, writing)
-            .await?
-        {
-            Committed::As(_) => Ok(rows),
-            Committed::Before(_) => Ok(0),
+    /// True if its rows are written one after another, by one who can tell where a chunk ends.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.options.has_chunks() || self.position.is_some()
+    }
+
+    /// Commits the data files that `rows` are of, which is all that the statement writes, and
+    /// gives how many rows they have.
+    pub(super) async fn run_whole(
+        mut self,
+        job: &Job,
+        rows: SendableRecordBatchStream,
+    ) -> Result<u64> {
+        let overwrite = self.writer.target.overwrite;
+        match self.commit_whole(job, rows).await {
+            Ok(()) => Ok(self.rows),
+            Err(error) if overwrite => Err(error),
+            Err(error) => Err(self.explain(error).await),
         }
+    }
+
+    async fn commit_whole(&mut self, job: &Job, rows: SendableRecordBatchStream) -> Result<()> {
+        let staged = self.writer.gather(job, rows).await?;
+        if staged.rows == 0 && !self.writer.target.overwrite {
+            staged.abort().await;
+            return Ok(());
+        }
+        let reached = Reached {
+            rows: staged.rows,
+            position: None,
+            more: false,
+        };
+        self.commit(staged, reached, job.writing()).await.map(drop)
     }
 
     /// Appends all rows, and gives how many were written this time.
     pub(super) async fn run(
         mut self,
         data: SendableRecordBatchStream,
-        writing: &mut Writing<'_>,
+        writing: &Arc<Writing>,
     ) -> Result<u64> {
         let schema = &self.writer.target.base.arrow;
         let goes_on = self.position.is_some();
@@ -98,7 +117,7 @@ impl<'a> Load<'a> {
         if let Some(position) = self.position {
             feed.skip(position.number()).await?;
             self.check_same_rows(position, &feed)?;
-            writing.reporter.advance(Step::Write, feed.rows());
+            writing.took(feed.rows(), 0);
         }
         match self.append(&mut feed, writing).await {
             Ok(()) => Ok(self.rows),
@@ -106,8 +125,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    async fn append(&mut self, feed: &mut Feed, writing: &mut Writing<'_>) -> Result<()> {
-        let table = &self.writer.target.table;
+    async fn append(&mut self, feed: &mut Feed, writing: &Arc<Writing>) -> Result<()> {
+        let table = Arc::clone(&self.writer.target.table);
         let limit = ChunkLimit {
             rows: self.options.commit_every_rows,
             bytes: self.options.commit_every_bytes,
@@ -141,11 +160,12 @@ impl<'a> Load<'a> {
         &mut self,
         staged: Staged,
         reached: Reached,
-        writing: &Writing<'_>,
+        writing: &Writing,
     ) -> Result<Option<Version>> {
         let rows = staged.rows;
         let to = reached.position.filter(|_| reached.more);
         let key = self.options.idempotency_key.as_deref();
+        let key = key.filter(|_| !self.writer.target.overwrite);
         let advance = key.map(|key| Advance::load(key, self.position, to));
         let options = self.options_of_chunk(&reached);
         let committed = self

@@ -1,18 +1,25 @@
 //! How rows become data files, and files a version.
 
 mod bloom_filters;
+mod data_file;
+mod exec;
 mod feed;
+mod file_rows;
+mod job;
 mod load;
 mod nan;
+mod open_files;
 mod options;
 mod row_sum;
+mod run;
 mod sink;
 mod stream;
 mod target;
 mod version_writer;
 mod writing;
 
+pub(crate) use exec::plan_insert;
 pub(crate) use options::TableOptions;
-pub(crate) use sink::{AtioSink, append_rows};
+pub(crate) use sink::append_rows;
 pub use stream::{StreamOptions, StreamWriter};
 pub(crate) use target::Target;

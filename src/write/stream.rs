@@ -9,7 +9,6 @@ use atio_core::format::Version;
 use atio_core::log::{
     Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
 };
-use atio_core::progress::{Listener, Reporter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::SchemaExt;
@@ -427,11 +426,11 @@ impl Committer {
         let writer = VersionWriter::new(target)?;
         let rows = in_memory(&base.arrow, waiting.batches);
         let mut feed = Feed::new(&base.arrow, rows, None);
-        let listener = self.context.session_config().get_extension::<Listener>();
-        let reporter = Reporter::begin(listener, self.table.name(), Some(waiting.rows));
         let metrics = ExecutionPlanMetricsSet::new();
-        let mut writing = Writing::new(&self.context, &reporter, &metrics);
-        let staged = writer.stage(base, &mut feed, &mut writing).await?;
+        let name = self.table.name();
+        let writing = Writing::begin(&self.context, name, Some(waiting.rows), &metrics);
+        let writing = Arc::new(writing);
+        let staged = writer.stage(base, &mut feed, &writing).await?;
         let source = self.options.source.clone();
         let advance = source.zip(self.reached);
         let advance = advance.map(|(source, to)| Advance::stream(source, self.committed, to));

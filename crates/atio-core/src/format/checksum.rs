@@ -31,6 +31,20 @@ impl Checksum {
     }
 }
 
+impl std::str::FromStr for Checksum {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || {
+            format!(
+                "'{}' is no checksum that this release knows",
+                text.escape_debug()
+            )
+        };
+        Self::parse(text).ok_or_else(|| Error::damaged(unknown()))
+    }
+}
+
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "crc32c:{:08x}", self.0)

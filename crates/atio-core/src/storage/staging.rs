@@ -38,6 +38,7 @@ pub struct StagingStore {
 struct Written {
     closed: bool,
     objects: HashMap<Path, Content>,
+    bytes: u64,
     /// Neither completed nor aborted.
     uploads: HashMap<Path, Upload>,
 }
@@ -80,6 +81,11 @@ impl StagingStore {
     /// What was written at `key`; None if nothing was.
     pub fn content(&self, key: &Path) -> Option<Content> {
         lock(&self.written).objects.get(key).copied()
+    }
+
+    /// Bytes that were written so far, of all objects.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.written).bytes
     }
 
     /// Refuses every write from here on.
@@ -132,8 +138,10 @@ impl StagingStore {
     }
 
     fn append(&self, key: &Path, payload: &PutPayload) {
-        if let Some(content) = lock(&self.written).objects.get_mut(key) {
+        let mut written = lock(&self.written);
+        if let Some(content) = written.objects.get_mut(key) {
             content.append(payload);
+            written.bytes += payload.content_length() as u64;
         }
     }
 

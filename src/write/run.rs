@@ -1,0 +1,225 @@
+//! One run of an INSERT: what its partitions and its sink share.
+//!
+//! The sink begins a run, and the partitions wait for that: a plan that nobody runs has no effect.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use atio_core::format::Operation;
+use atio_core::log::{CommitOptions, Transaction};
+use datafusion::common::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use tokio::sync::watch;
+
+use super::job::{Job, twice};
+use super::load::Load;
+use super::target::Target;
+use super::version_writer::VersionWriter;
+use super::writing::Writing;
+use crate::settings::CommitSettings;
+
+/// The runs of one plan. Its node and its sink find each other by the context that they run in.
+#[derive(Debug)]
+pub(super) struct Runs {
+    pub(super) writer: Arc<VersionWriter>,
+    pub(super) metrics: ExecutionPlanMetricsSet,
+    /// In how many partitions rows are written, as far as it is planned.
+    pub(super) partitions: AtomicUsize,
+    runs: Mutex<Vec<Known>>,
+}
+
+/// A run, and who has come to it.
+#[derive(Debug)]
+struct Known {
+    run: Weak<Run>,
+    sink: Option<Arc<TaskContext>>,
+    partitions: Vec<Arc<TaskContext>>,
+}
+
+impl Known {
+    /// True if its sink and a partition have the same context.
+    fn agrees(&self) -> bool {
+        let sink = self.sink.as_ref();
+        sink.is_some_and(|sink| has(&self.partitions, sink))
+    }
+}
+
+fn has(contexts: &[Arc<TaskContext>], context: &Arc<TaskContext>) -> bool {
+    contexts.iter().any(|known| Arc::ptr_eq(known, context))
+}
+
+impl Runs {
+    pub(super) fn new(target: Target) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            writer: Arc::new(VersionWriter::new(target)?),
+            metrics: ExecutionPlanMetricsSet::new(),
+            partitions: AtomicUsize::new(1),
+            runs: Mutex::default(),
+        }))
+    }
+
+    /// The run of a sink with this context.
+    pub(super) fn of_sink(&self, context: &Arc<TaskContext>) -> Result<Arc<Run>> {
+        let same = |known: &Known| known.sink.is_none() && has(&known.partitions, context);
+        // A host may put a node between the two that changes the context.
+        let other = |known: &Known| known.sink.is_none();
+        self.find(same, other, |known| known.sink = Some(Arc::clone(context)))
+    }
+
+    /// The run of a partition with this context.
+    pub(super) fn of_partition(&self, context: &Arc<TaskContext>) -> Result<Arc<Run>> {
+        let same = |known: &Known| {
+            let sink = known.sink.as_ref();
+            sink.is_some_and(|sink| Arc::ptr_eq(sink, context)) || has(&known.partitions, context)
+        };
+        let other = |known: &Known| known.sink.is_some() && !known.agrees();
+        self.find(same, other, |known| {
+            if !has(&known.partitions, context) {
+                known.partitions.push(Arc::clone(context));
+            }
+        })
+    }
+
+    /// The run that is the `same`; else the only one that may be, though the context is another;
+    /// else a new one.
+    fn find(
+        &self,
+        same: impl Fn(&Known) -> bool,
+        other: impl Fn(&Known) -> bool,
+        come: impl FnOnce(&mut Known),
+    ) -> Result<Arc<Run>> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.retain(|known| known.run.strong_count() > 0);
+        let others = || runs.iter().filter(|known| other(known)).count();
+        let place = runs.iter().position(&same);
+        let place = match (place, others()) {
+            (None, 1) => runs.iter().position(&other),
+            (None, 2..) => return Err(twice().into()),
+            (place, _) => place,
+        };
+        if let Some(known) = place.and_then(|place| runs.get_mut(place))
+            && let Some(run) = known.run.upgrade()
+        {
+            come(known);
+            return Ok(run);
+        }
+        let run = Arc::new(Run {
+            begun: watch::Sender::new(None),
+            rows: Mutex::default(),
+        });
+        let mut known = Known {
+            run: Arc::downgrade(&run),
+            sink: None,
+            partitions: Vec::new(),
+        };
+        come(&mut known);
+        runs.push(known);
+        Ok(run)
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Run {
+    begun: watch::Sender<Option<Begun>>,
+    /// The rows of a load that takes them one after another, for the sink.
+    pub(super) rows: Mutex<Option<Rows>>,
+}
+
+/// What a partition leaves for the sink.
+pub(super) struct Rows(pub(super) SendableRecordBatchStream);
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rows")
+    }
+}
+
+/// How a statement is written.
+#[derive(Clone, Debug)]
+pub(super) enum Begun {
+    /// In one version, by all partitions.
+    Whole(Arc<Job>),
+    /// By the sink, which takes the rows as they come: in chunks, or going on with a load.
+    InOrder(Arc<Writing>),
+}
+
+impl Run {
+    /// How it is written, once the sink has begun it.
+    pub(super) async fn begun(&self) -> Result<Begun> {
+        let mut begun = self.begun.subscribe();
+        let begun = begun.wait_for(Option::is_some).await;
+        let begun = begun.ok().and_then(|begun| begun.clone());
+        begun.ok_or_else(|| twice().into())
+    }
+
+    /// Begins it; None if its key was seen before.
+    pub(super) async fn begin(
+        &self,
+        runs: &Runs,
+        context: &Arc<TaskContext>,
+    ) -> Result<Option<(Begun, Load)>> {
+        let options = CommitSettings::take(context.session_config());
+        let Some(load) = begin(&runs.writer, options).await? else {
+            return Ok(None);
+        };
+        let Target {
+            table, base, rows, ..
+        } = &runs.writer.target;
+        let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
+        let writing = Arc::new(writing);
+        let begun = match load.is_in_order() {
+            true => Begun::InOrder(writing),
+            false => {
+                let txn = Transaction::begin(table);
+                let partitions = runs.partitions.load(Ordering::Relaxed);
+                let job = runs.writer.begin(txn, base, &writing, partitions)?;
+                Begun::Whole(Arc::new(job))
+            }
+        };
+        self.begun.send_replace(Some(begun.clone()));
+        Ok(Some((begun, load)))
+    }
+}
+
+/// The load that `options` describe; None if its key was seen before.
+pub(super) async fn begin(
+    writer: &Arc<VersionWriter>,
+    options: CommitOptions,
+) -> Result<Option<Load>> {
+    let Target {
+        table,
+        base,
+        overwrite,
+        ..
+    } = &writer.target;
+    if *overwrite {
+        options.check_one_version("INSERT OVERWRITE")?;
+    }
+    if let Some(key) = &options.idempotency_key
+        && let Some(version) = table.committed_with(base, key).await?
+    {
+        let operation = match overwrite {
+            true => Operation::Overwrite,
+            false => Operation::Append,
+        };
+        table.repeats(version, Some(key), &operation).await?;
+        table.say_repeated(Some(key), version);
+        return Ok(None);
+    }
+    let load = Load::new(writer, options)?;
+    if *overwrite {
+        load.check_not_begun()?;
+    }
+    Ok(Some(load))
+}
+
+pub(super) fn put<T>(place: &Mutex<Option<T>>, value: T) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+pub(super) fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {
+    place.lock().unwrap_or_else(PoisonError::into_inner).take()
+}

@@ -12,6 +12,7 @@ mod long_history;
 #[cfg(all(target_os = "linux", feature = "failpoints"))]
 mod power_failures;
 mod servers;
+mod two_phase;
 
 use std::path::Path;
 use std::sync::Arc;

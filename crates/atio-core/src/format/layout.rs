@@ -35,27 +35,27 @@ pub fn record(version: Version) -> String {
 }
 
 /// The name of a snapshot; each attempt of a commit has one of its own.
-pub fn snapshot(millis: i64, txn: Txn, attempt: u32) -> String {
+pub fn snapshot(millis: i64, txn: Txn, attempt: u64) -> String {
     format!("{METADATA}/snapshot-{}-{txn}-{attempt}.json", millis.max(0))
 }
 
 /// The name of the manifest that is number `seq` of the metadata of `txn`.
-pub fn manifest(txn: Txn, seq: u32) -> String {
+pub fn manifest(txn: Txn, seq: u64) -> String {
     format!("{METADATA}/manifest-{txn}-{seq}.json")
 }
 
 /// The name of a schema file, numbered likewise.
-pub fn schema(txn: Txn, seq: u32) -> String {
+pub fn schema(txn: Txn, seq: u64) -> String {
     format!("{METADATA}/schema-{txn}-{seq}.json")
 }
 
 /// All tags, from one version on.
-pub fn refs(txn: Txn, seq: u32) -> String {
+pub fn refs(txn: Txn, seq: u64) -> String {
     format!("{METADATA}/refs-{txn}-{seq}.json")
 }
 
 /// A manifest-shaped list of the files that a version removed.
-pub fn removed(txn: Txn, seq: u32) -> String {
+pub fn removed(txn: Txn, seq: u64) -> String {
     format!("{METADATA}/removed-{txn}-{seq}.json")
 }
 

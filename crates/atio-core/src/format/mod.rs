@@ -29,6 +29,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod stats;
 pub mod store_note;
+pub mod ticket;
 pub mod type_json;
 pub mod version;
 

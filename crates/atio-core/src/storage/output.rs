@@ -20,10 +20,12 @@ pub(crate) enum Output {
 
 impl Output {
     /// Nothing is written yet.
-    pub(crate) fn new(objects: &Objects, txn: Txn) -> Self {
+    ///
+    /// `shared` tells it apart from others that write for the same transaction.
+    pub(crate) fn new(objects: &Objects, txn: Txn, shared: Option<u64>) -> Self {
         let store = objects.below_root();
         match objects.disk() {
-            Some(disk) => Self::Disk(LocalWriter::new(disk.clone(), txn, store)),
+            Some(disk) => Self::Disk(LocalWriter::new(disk.clone(), (txn, shared), store)),
             None => Self::Store(store),
         }
     }
@@ -109,6 +111,16 @@ impl Output {
         }
     }
 
+    /// Makes all that was written durable; a store has done so before it answered.
+    pub(crate) async fn sync(&self) -> Result<()> {
+        match self {
+            Self::Store(_) => Ok(()),
+            Self::Disk(disk) => disk.sync().await.map_err(|error| {
+                disk_cannot("make durable what was written to", "the table", error)
+            }),
+        }
+    }
+
     /// True if what the transaction made for itself alone is not there any more.
     pub(crate) fn is_gone(&self) -> bool {
         match self {
@@ -125,9 +137,9 @@ impl Output {
     }
 
     /// Removes what the transaction made for itself alone.
-    pub(crate) async fn finish(&self) {
+    pub(crate) async fn finish(&self, committed: bool) {
         if let Self::Disk(disk) = self {
-            disk.finish().await;
+            disk.finish(committed).await;
         }
     }
 }

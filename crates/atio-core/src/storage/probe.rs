@@ -296,7 +296,7 @@ mod tests {
         let store = Arc::new(RemoteStore::new(store, location, single_writer));
         let objects = Objects::new(store, Path::from("p"), None, Durability::Full);
         let txn = Txn::new(uuid::Uuid::now_v7());
-        let output = Output::new(&objects, txn);
+        let output = Output::new(&objects, txn, None);
         let try_out = async {
             if probe.is_noted(&output, &objects).await {
                 return Ok(());

@@ -8,6 +8,7 @@ use super::header::{Features, Previous};
 use super::live::CommitRecord;
 use super::operation::Operation;
 use super::tombstone::Tombstone;
+use super::totals::Totals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::checksum::{Checksum, has_seal, verify_seal};
 use crate::format::{FORMAT_VERSION, Txn, Version, layout, parse_json};
@@ -128,6 +129,15 @@ impl StoredRecord {
             Record::Live(record) => &record.expired,
             Record::Tombstone(tombstone) => &tombstone.expired,
             Record::Python(_) => &[],
+        }
+    }
+
+    /// What it adds; None where Python wrote it.
+    pub fn added(&self) -> Option<Totals> {
+        match &self.record {
+            Record::Live(record) => Some(record.added),
+            Record::Tombstone(tombstone) => tombstone.added,
+            Record::Python(_) => None,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::announce::announce;
 use super::outcome::{Made, Outcome, create_record};
-use super::rebase::{Passed, Pending};
+use super::rebase::{Below, Passed, Pending};
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::change::Intent;
@@ -147,7 +147,7 @@ pub(in crate::log) async fn commit(
                 key: statement.key(),
                 intent: &intent,
             };
-            match table.passed(&pending, below, &newest).await? {
+            match table.passed(&pending, &Below::of(below), &newest).await? {
                 Passed::Repeats(version) => return Ok(Ended::Repeats(version, newest)),
                 Passed::On(verdict) => anew = verdict == Verdict::Replan,
             }

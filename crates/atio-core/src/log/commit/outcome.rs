@@ -76,7 +76,9 @@ pub(in crate::log) async fn create_record(
         // Neither ours nor anybody's: what was read may not be what is there.
         Err(error) => return Err(unknown(table, record).with_source(error)),
     };
-    if by == Some(record.txn) {
+    // Another process may have committed the same transaction, with other files.
+    let ours = !txn.is_shared() || winner == bytes;
+    if by == Some(record.txn) && ours {
         // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
         txn.sync_records().await.map_err(|error| {
             error.context(format!(

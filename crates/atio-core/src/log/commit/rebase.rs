@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::change::{Change, Intent};
 use crate::format::conflict::{Reason, Verdict, conflict};
+use crate::format::ticket::Ticket;
 use crate::format::{StoredRecord, Txn, Version};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -14,11 +15,41 @@ pub(in crate::log) struct Pending<'a> {
     pub(in crate::log) intent: &'a Intent,
 }
 
+/// The version that a statement was planned on, as far as later ones are held against it.
+pub(in crate::log) struct Below {
+    table: uuid::Uuid,
+    record: StoredRecord,
+    /// The id of the schema.
+    schema: u32,
+    is_python: bool,
+}
+
+impl Below {
+    pub(in crate::log) fn of(base: &Snapshot) -> Self {
+        Self {
+            table: base.table,
+            record: base.record.clone(),
+            schema: base.schema.id,
+            is_python: base.python.is_some(),
+        }
+    }
+
+    /// The version with this record, of which no snapshot need be left.
+    pub(in crate::log) fn of_ticket(ticket: &Ticket, record: StoredRecord) -> Self {
+        Self {
+            table: ticket.table,
+            record,
+            schema: ticket.schema,
+            is_python: false,
+        }
+    }
+}
+
 /// What the versions between a base and the newest version mean for a statement.
 pub(in crate::log) enum Passed {
     /// It goes on on the newest, in this way; never a conflict, which is an error.
     On(Verdict),
-    /// This one did its work.
+    /// This one did its work: under its key, or as its transaction.
     Repeats(Version),
 }
 
@@ -29,10 +60,10 @@ impl Table {
     pub(in crate::log) async fn passed(
         &self,
         pending: &Pending<'_>,
-        base: &Snapshot,
+        base: &Below,
         newest: &Snapshot,
     ) -> Result<Passed> {
-        if newest.table != base.table && base.python.is_none() {
+        if newest.table != base.table && !base.is_python {
             return Err(self.conflict("the table was dropped and created again", newest.version));
         }
         let mut on = match pending.intent.replans {
@@ -40,7 +71,7 @@ impl Table {
             false => Verdict::Rebase,
         };
         let mut below = base.record.clone();
-        for version in base.version.next()?.through(newest.version) {
+        for version in base.record.version().next()?.through(newest.version) {
             let record = match version == newest.version {
                 true => newest.record.clone(),
                 false => self.record(version).await?,
@@ -48,14 +79,15 @@ impl Table {
             below
                 .check_next(&record)
                 .map_err(|error| self.explain(error))?;
-            if pending.key.is_some() && record.key() == pending.key {
+            // Of a transaction that several may commit, one was first.
+            let ours = record.txn() == Some(pending.txn);
+            if ours || pending.key.is_some() && record.key() == pending.key {
                 return Ok(Passed::Repeats(version));
             }
             if record.revoked().contains(&pending.txn) {
                 return Err(self.revoked(&format!("the expiry of version {version}")));
             }
-            if base.python.is_some() && record.table().is_none() && pending.intent.is_of_any_rows()
-            {
+            if base.is_python && record.table().is_none() && pending.intent.is_of_any_rows() {
                 // Python goes on with its own table.
                 below = record;
                 continue;
@@ -67,13 +99,13 @@ impl Table {
             below = record;
         }
         let columns = Change {
-            schema: newest.schema.id != base.schema.id,
+            schema: newest.schema.id != base.schema,
             ..Change::default()
         };
         if let Verdict::Conflict(_) = conflict(pending.intent, &columns) {
             return Err(self.conflict("its schema was changed", newest.version));
         }
-        if base.python.is_some() && !pending.intent.replans {
+        if base.is_python && !pending.intent.replans {
             let what = "another writer took over the table from Python atio";
             return Err(self.conflict(what, newest.version));
         }

@@ -74,7 +74,11 @@ impl Table {
     ) -> Result<CommitRecord> {
         let mut record = self.next_record(txn.id(), base, draft)?;
         let bytes = state.to_bytes(record.committed_at_us)?;
-        let path = layout::snapshot(record.committed_at_us / 1000, txn.id(), attempt);
+        let path = layout::snapshot(
+            record.committed_at_us / 1000,
+            txn.id(),
+            txn.snapshot(attempt),
+        );
         record.snapshot_filename = state.python_may_read(schema).then(|| path.clone());
         let object = ObjectRef::of(path.clone(), &bytes);
         record.snapshot = Some(object.clone());

@@ -1,6 +1,6 @@
 //! A transaction: everything that one attempt to make a version has staged.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -16,6 +16,10 @@ use crate::storage::Probe;
 use crate::storage::StagingStore;
 use crate::storage::{Created, Objects};
 
+/// Where several processes make names with the id of one transaction, each begins to count at a
+/// random number below this one. Names have at most 16 digits.
+const OTHERS: u64 = 1_000_000_000_000_000;
+
 /// Names and remembers what is staged, and removes it unless it was committed.
 #[must_use = "a transaction that is dropped removes what it staged"]
 pub struct Transaction {
@@ -26,7 +30,10 @@ pub struct Transaction {
     store: StagingStore,
     staged: Mutex<Vec<String>>,
     data_files: AtomicU32,
-    metadata: AtomicU32,
+    metadata: AtomicU64,
+    shared: bool,
+    /// The number of the first snapshot.
+    snapshots: u64,
     retries: Arc<AtomicUsize>,
     /// True once what is staged may be part of a version, so that nothing may remove it.
     settled: AtomicBool,
@@ -36,8 +43,20 @@ pub struct Transaction {
 impl Transaction {
     /// Begins a transaction on `table`. Nothing is written yet.
     pub fn begin(table: &Table) -> Arc<Self> {
-        let id = Txn::new(Uuid::now_v7());
-        let output = Output::new(&table.objects, id);
+        Self::new(table, Txn::new(Uuid::now_v7()), None)
+    }
+
+    /// Goes on with a transaction that others may go on with, too: no name that it makes is one
+    /// of theirs.
+    pub(in crate::log) fn resume(table: &Table, id: Txn) -> Arc<Self> {
+        let (random, _) = Uuid::new_v4().as_u64_pair();
+        Self::new(table, id, Some(random % OTHERS))
+    }
+
+    /// Numbers begin at 0 where nobody else makes names with this id.
+    fn new(table: &Table, id: Txn, shared: Option<u64>) -> Arc<Self> {
+        let output = Output::new(&table.objects, id, shared);
+        let first = shared.unwrap_or_default();
         Arc::new(Self {
             id,
             objects: table.objects.clone(),
@@ -46,7 +65,9 @@ impl Transaction {
             probe: table.probe.clone(),
             staged: Mutex::default(),
             data_files: AtomicU32::new(0),
-            metadata: AtomicU32::new(0),
+            metadata: AtomicU64::new(first),
+            shared: shared.is_some(),
+            snapshots: first,
             retries: Arc::default(),
             settled: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
@@ -61,6 +82,11 @@ impl Transaction {
     /// How often the commit lost a race and began anew: for who looks on.
     pub fn retries(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.retries)
+    }
+
+    /// True if others may commit it, too.
+    pub(in crate::log) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     pub(in crate::log) fn count_retry(&self) {
@@ -105,8 +131,22 @@ impl Transaction {
     }
 
     /// The next number for a metadata object of this transaction.
-    pub(in crate::log) fn seq(&self) -> u32 {
+    pub(in crate::log) fn seq(&self) -> u64 {
         self.metadata.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the snapshot of this attempt.
+    pub(in crate::log) fn snapshot(&self, attempt: u32) -> u64 {
+        self.snapshots + u64::from(attempt)
+    }
+
+    /// Makes all that it wrote durable, for whoever commits it; from here on nothing of it is
+    /// removed by this process.
+    pub(in crate::log) async fn hand_over(&self) -> Result<()> {
+        self.output.sync().await?;
+        self.settle();
+        self.store.abort_uploads().await;
+        Ok(())
     }
 
     /// Writes a metadata object under a name of this transaction.
@@ -185,7 +225,7 @@ impl Transaction {
                 self.settle();
                 // What a writer began and gave up.
                 self.store.abort_uploads().await;
-                self.output.finish().await;
+                self.output.finish(true).await;
             }
             Err(ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable) => self.settle(),
             Err(_) => self.abort().await,
@@ -212,7 +252,7 @@ impl Transaction {
         self.output.forget_files();
         let staged = std::mem::take(&mut *lock(&self.staged));
         remove(&self.objects, &staged).await;
-        self.output.finish().await;
+        self.output.finish(false).await;
     }
 }
 
@@ -240,7 +280,7 @@ impl Drop for Transaction {
                 store.abort_uploads().await;
                 output.forget_files();
                 remove(&objects, &staged).await;
-                output.finish().await;
+                output.finish(false).await;
             });
         }
     }

@@ -68,6 +68,11 @@ impl Footer {
         &self.schema
     }
 
+    /// True if the file has the columns of a table with `schema`, with their ids and types.
+    pub(in crate::log) fn has_columns_of(&self, schema: &TableSchema) -> Result<bool> {
+        Ok(self.schema.fields() == schema.to_arrow_with_ids()?.fields())
+    }
+
     /// How many rows the file has.
     pub fn rows(&self) -> Result<u64> {
         u64::try_from(self.metadata.file_metadata().num_rows())

@@ -28,7 +28,7 @@ impl Table {
         let disk = Disk::new(directory.path().join("t"), Durability::Full);
         disk.make_table().unwrap();
         let txn = Txn::new(Uuid::now_v7());
-        let writer = LocalWriter::new(disk.clone(), txn, Arc::new(InMemory::new()));
+        let writer = LocalWriter::new(disk.clone(), (txn, None), Arc::new(InMemory::new()));
         Self {
             directory,
             disk,
@@ -64,7 +64,7 @@ async fn the_first_of_two_records_stays_and_nothing_else() {
     assert!(matches!(created, Created::Unclear(_)), "{created:?}");
     assert_eq!(fs::read(table.path(&record(1))).unwrap(), b"first");
     assert_eq!(table.staged(), 0);
-    table.writer.finish().await;
+    table.writer.finish(false).await;
     assert!(fs::read_dir(table.path(layout::STAGING)).unwrap().count() == 1);
 }
 

@@ -89,11 +89,11 @@ impl Unsynced {
         lock(&self.0).files.clear();
     }
 
-    /// Makes all of it durable, and `last` with it: many at once, for a disk takes little longer
+    /// Makes all of it durable, and the file `last` with it: many at once, for a disk takes little longer
     /// for all than for one.
     ///
     /// Who calls it beside another waits for that.
-    pub(super) fn sync(&self, disk: &Disk, last: (&File, &Path)) -> io::Result<()> {
+    pub(super) fn sync(&self, disk: &Disk, last: Option<(&File, &Path)>) -> io::Result<()> {
         let mut state = lock(&self.0);
         state.check()?;
         if disk.syncs() {
@@ -132,10 +132,10 @@ impl State {
         }
     }
 
-    fn sync_all(&self, last: (&File, &Path)) -> io::Result<()> {
+    fn sync_all(&self, last: Option<(&File, &Path)>) -> io::Result<()> {
         let files = self.files.iter();
         let files = files.map(|kept| (&kept.file, kept.path.as_path()));
-        let mut all: Vec<_> = files.chain([last]).collect();
+        let mut all: Vec<_> = files.chain(last).collect();
         for (_, path) in &all {
             step("sync-file", path)?;
         }

@@ -37,6 +37,9 @@ struct Writer {
     disk: Disk,
     /// `_atio_tmp/<txn>`.
     staging: String,
+    /// Before the names of files there, where others write for the same transaction: then what
+    /// has another is theirs.
+    prefix: Option<String>,
     stage: Mutex<Stage>,
     files: AtomicU32,
     unsynced: Unsynced,
@@ -56,10 +59,16 @@ enum Stage {
 
 impl LocalWriter {
     /// Nothing is made before the first write. `read` shows the table from its root.
-    pub(crate) fn new(disk: Disk, txn: Txn, read: Arc<dyn ObjectStore>) -> Self {
+    /// `shared` tells it apart from others that write for the same transaction.
+    pub(crate) fn new(
+        disk: Disk,
+        (txn, shared): (Txn, Option<u64>),
+        read: Arc<dyn ObjectStore>,
+    ) -> Self {
         Self(Arc::new(Writer {
             disk,
             staging: format!("{}/{txn}", layout::STAGING),
+            prefix: shared.map(|shared| format!("{shared}-")),
             stage: Mutex::new(Stage::New),
             files: AtomicU32::new(0),
             unsynced: Unsynced::default(),
@@ -101,10 +110,18 @@ impl LocalWriter {
         blocking(move || writer.sync_records()).await
     }
 
+    /// Makes all that was written durable, and the names of it.
+    pub(crate) async fn sync(&self) -> io::Result<()> {
+        let writer = Arc::clone(&self.0);
+        blocking(move || writer.unsynced.sync(&writer.disk, None)).await
+    }
+
     /// True if the directory of the transaction was made and somebody removed it.
     pub(crate) fn is_gone(&self) -> bool {
         let staging = self.0.disk.path(&self.0.staging);
-        *lock(&self.0.stage) == Stage::Begun
+        // What others write for the same transaction ends when one of them has committed it.
+        self.0.prefix.is_none()
+            && *lock(&self.0.stage) == Stage::Begun
             && std::fs::symlink_metadata(staging)
                 .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
@@ -114,10 +131,11 @@ impl LocalWriter {
         self.0.unsynced.forget_files();
     }
 
-    /// Removes the directory of the transaction; what cannot be removed expiry finds.
-    pub(crate) async fn finish(&self) {
+    /// Removes the directory of the transaction; what cannot be removed expiry finds. Where others
+    /// write for it too, it goes only once the transaction is `committed`.
+    pub(crate) async fn finish(&self, committed: bool) {
         let writer = Arc::clone(&self.0);
-        let finished = blocking(move || writer.finish()).await;
+        let finished = blocking(move || writer.finish(committed)).await;
         if let Err(error) = finished {
             ::log::warn!(
                 "{} stays behind until expiry finds it: {error}",
@@ -151,7 +169,10 @@ impl Writer {
     fn file(&self) -> io::Result<(File, PathBuf)> {
         self.begin()?;
         let number = self.files.fetch_add(1, Ordering::Relaxed);
-        let path = self.disk.path(&format!("{}/{number}", self.staging));
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let path = self
+            .disk
+            .path(&format!("{}/{prefix}{number}", self.staging));
         Ok((self.disk.begin(&path)?, path))
     }
 
@@ -245,7 +266,7 @@ impl Writer {
         let staged = self.target(name).and_then(|to| {
             let (file, staged) = self.stage(bytes)?;
             // An attempt that was given up may still be at it: the record waits for that.
-            let synced = self.unsynced.sync(&self.disk, (&file, &staged));
+            let synced = self.unsynced.sync(&self.disk, Some((&file, &staged)));
             synced.inspect_err(|_| {
                 std::fs::remove_file(&staged).ok();
             })?;
@@ -269,22 +290,36 @@ impl Writer {
         self.unsynced.sync_folder(&self.disk, &folder)
     }
 
-    fn finish(&self) -> io::Result<()> {
+    fn finish(&self, committed: bool) -> io::Result<()> {
         let mut stage = lock(&self.stage);
         if std::mem::replace(&mut *stage, Stage::Ended) != Stage::Begun {
             return Ok(());
         }
-        // Before the directory by which an expiry would find it.
-        self.disk.remove_if_empty(&self.staging);
+        if self.prefix.is_none() || committed {
+            // Before the directory by which an expiry would find it.
+            self.disk.remove_if_empty(&self.staging);
+        }
         let folder = self.disk.path(&self.staging);
+        let prefix = self.prefix.as_deref().unwrap_or_default();
         let gone = |result: io::Result<()>| match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         };
         for file in std::fs::read_dir(&folder).into_iter().flatten() {
-            gone(std::fs::remove_file(file?.path()))?;
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with(prefix) {
+                gone(std::fs::remove_file(file.path()))?;
+            }
         }
-        gone(std::fs::remove_dir(&folder))
+        match (&self.prefix, committed) {
+            (None, _) => gone(std::fs::remove_dir(&folder)),
+            // Others may have begun to write.
+            (Some(_), true) => {
+                std::fs::remove_dir(&folder).ok();
+                Ok(())
+            }
+            (Some(_), false) => Ok(()),
+        }
     }
 }
 

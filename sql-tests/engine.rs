@@ -11,3 +11,4 @@ mod settings;
 mod side_effects;
 mod table_functions;
 mod table_provider;
+mod two_phase;

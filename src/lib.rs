@@ -50,8 +50,9 @@ mod sql;
 mod table;
 mod write;
 
+pub use atio_core::format::ticket::Ticket;
 pub use atio_core::format::{Txn, Version};
-pub use atio_core::log::{CommitOptions, flush};
+pub use atio_core::log::{CommitOptions, Committed, flush};
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]

@@ -37,6 +37,7 @@ mod stores;
 mod stream;
 mod tags;
 mod target;
+mod two_phase;
 mod wait;
 mod watch;
 mod write;

@@ -10,6 +10,7 @@ mod load;
 mod nan;
 mod open_files;
 mod options;
+mod part;
 mod row_sum;
 mod run;
 mod sink;
@@ -20,6 +21,7 @@ mod writing;
 
 pub(crate) use exec::plan_insert;
 pub(crate) use options::TableOptions;
+pub(crate) use part::prepare_part;
 pub(crate) use sink::append_rows;
 pub use stream::{StreamOptions, StreamWriter};
 pub(crate) use target::Target;

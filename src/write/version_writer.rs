@@ -99,6 +99,22 @@ impl VersionWriter {
         self.staged(&job, base, written).await
     }
 
+    /// Writes rows into data files of `txn`, which others have begun and will commit; gives the
+    /// files, which this process still removes if it hands none of them over.
+    pub(super) async fn write_part(
+        &self,
+        txn: &Arc<Transaction>,
+        rows: SendableRecordBatchStream,
+        writing: &Arc<Writing>,
+    ) -> Result<Vec<FileEntry>> {
+        let base = &self.target.base;
+        let job = self.begin(Arc::clone(txn), base, writing, 1)?;
+        let mut feed = Feed::new(job.schema(), rows, None);
+        let written = job.write(&mut feed).await;
+        let written = written.map(|files| (files, Vec::new()));
+        Ok(self.staged(&job, base, written).await?.files)
+    }
+
     /// Takes the data files of a whole statement, which `rows` are of.
     pub(super) async fn gather(
         &self,

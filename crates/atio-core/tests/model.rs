@@ -33,10 +33,11 @@
 //! Read: the expiry took the list of what to keep from version 1; the file that it then found
 //! and deleted had become a part of version 2 in between.
 //!
-//! The four models:
+//! The five models:
 //!
 //! - `appends`: writers and expiries, each operation on its own;
 //! - `history`: what builds on older versions, and several expiries; merged manifests; keys;
+//! - `tickets`: parts that processes prepare, and that others commit, perhaps twice;
 //! - `drops`: DROP and CREATE in the same place, on an object store;
 //! - `disk`: what is visible but not durable, on a local disk.
 //!
@@ -55,6 +56,7 @@ mod drops;
 mod history;
 mod rules;
 mod search;
+mod tickets;
 
 use search::{Ending, Model, Violation, explore};
 

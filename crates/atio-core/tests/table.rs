@@ -7,6 +7,8 @@ mod commits;
 mod fault_store;
 mod faults;
 #[cfg(all(unix, feature = "failpoints"))]
+mod found;
+#[cfg(all(unix, feature = "failpoints"))]
 mod kills;
 mod long_history;
 #[cfg(all(target_os = "linux", feature = "failpoints"))]

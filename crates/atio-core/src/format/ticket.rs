@@ -18,32 +18,60 @@ use crate::error::{Error, ErrorKind, Result};
 const TICKET: &str = "the ticket";
 const PART: &str = "the part";
 
-/// One write: its transaction, and what it was begun on.
+/// A write that several processes prepare and one commits: its transaction, and the version that
+/// it was begun on.
+///
+/// It goes to other processes as bytes, which the same release of this library reads. It holds no
+/// rows and no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The id of the table.
-    pub table: Uuid,
+    pub(crate) table: Uuid,
     /// All that is prepared for it is staged under this id.
-    pub txn: Txn,
+    pub(crate) txn: Txn,
     /// The newest version when it was begun.
-    pub base: Version,
+    pub(crate) base: Version,
     /// The record of that version, by its checksum.
-    pub record: Checksum,
+    pub(crate) record: Checksum,
     /// The columns of its rows, by the id of their schema.
-    pub schema: u32,
+    pub(crate) schema: u32,
     /// In place of all rows, not beside them.
-    pub overwrite: bool,
+    pub(crate) overwrite: bool,
 }
 
 impl Ticket {
-    /// What hands it to another process.
+    /// The bytes that hand it to another process.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: all that it holds can be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         seal(to_json(self)?)
     }
 
-    /// The ticket in `bytes`; fails if they are not all that [`to_bytes`](Self::to_bytes) gave.
+    /// The ticket in `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if they are not all that
+    /// [`to_bytes`](Self::to_bytes) gave.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         parse(TICKET, bytes)
+    }
+
+    /// The id of its transaction, by which `atio_history` shows its version.
+    pub fn txn(&self) -> Txn {
+        self.txn
+    }
+
+    /// The newest version when it was begun.
+    pub fn base(&self) -> Version {
+        self.base
+    }
+
+    /// True if its rows take the place of all others.
+    pub fn is_overwrite(&self) -> bool {
+        self.overwrite
     }
 
     /// What its version does.

@@ -16,6 +16,7 @@ use super::local::{Disk, blocking};
 use super::open_files::{blocking_with_open_files, with_open_files};
 use super::store_error::explain;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout;
 use crate::format::limits::METADATA_BYTES;
 
 /// How many deletes are under way at once.
@@ -125,6 +126,18 @@ impl Objects {
             let what = format!("cannot make the table's directories in {}", root.display());
             Error::new(ErrorKind::Storage, what).with_source(error)
         })
+    }
+
+    /// Makes every commit record that is there durable, whoever wrote it (A7).
+    ///
+    /// A store has done so before it answered.
+    pub(crate) async fn sync_records(&self) -> Result<()> {
+        let Some(disk) = self.disk.clone() else {
+            return Ok(());
+        };
+        let folder = disk.path(layout::METADATA);
+        let synced = blocking(move || disk.sync_folder(&folder)).await;
+        synced.map_err(not_durable)
     }
 
     /// Gives the space free that was kept for expiry, on a local disk.
@@ -326,6 +339,15 @@ impl Objects {
 
 pub(crate) fn disk_cannot(verb: &str, name: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("cannot {verb} {name}")).with_source(error)
+}
+
+/// The error of a version that others see, and that a power failure may take back.
+pub(super) fn not_durable(error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::CommitNotDurable,
+        "the disk failed to make the newest version durable: readers see it, and a power failure may take it back; do not write its rows again, and look after the disk",
+    )
+    .with_source(error)
 }
 
 pub(crate) fn cannot(verb: &str, name: &str, error: StoreError) -> Error {

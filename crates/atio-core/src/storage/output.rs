@@ -7,8 +7,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use super::local::LocalWriter;
-use super::objects::{Created, Objects, cannot, disk_cannot};
-use crate::error::{Error, ErrorKind, Result};
+use super::objects::{Created, Objects, cannot, disk_cannot, not_durable};
+use crate::error::Result;
 use crate::format::Txn;
 
 /// Names are relative to the root of the table.
@@ -101,13 +101,7 @@ impl Output {
     pub(crate) async fn sync_records(&self) -> Result<()> {
         match self {
             Self::Store(_) => Ok(()),
-            Self::Disk(disk) => disk.sync_records().await.map_err(|error| {
-                Error::new(
-                    ErrorKind::CommitNotDurable,
-                    "the disk failed to make the newest version durable: readers see it, and a power failure may take it back; do not write its rows again, and look after the disk",
-                )
-                .with_source(error)
-            }),
+            Self::Disk(disk) => disk.sync_records().await.map_err(not_durable),
         }
     }
 

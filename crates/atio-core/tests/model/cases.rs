@@ -5,3 +5,4 @@ mod disk;
 mod drops;
 mod history;
 mod older;
+mod tickets;

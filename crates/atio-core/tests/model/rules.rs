@@ -152,6 +152,35 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        says: "A ticket makes one version at most: a commit of it looks at every version since it \
+               was begun, for its own record too, and holds the files of that against its parts. \
+               A commit that fails leaves the parts where they are.",
+        code: &[
+            (
+                "log/operation/two_phase.rs",
+                &[
+                    "commit_ticket",
+                    "look_for",
+                    "was_committed",
+                    "has_committed",
+                ],
+            ),
+            ("log/commit/rebase.rs", &["of_ticket", "passed"]),
+            ("log/commit/outcome.rs", &["create_record"]),
+            ("log/commit/transaction.rs", &["resume", "hand_over"]),
+        ],
+        cases: &[
+            "a_ticket_that_two_processes_commit_makes_one_version_at_most",
+            "requests_for_a_ticket_that_are_carried_out_late_lose_nothing",
+            "a_ticket_that_overwrites_loses_no_row_that_was_appended_since",
+            "a_commit_that_does_not_look_at_what_came_since_the_ticket_names_deleted_files",
+            "a_commit_that_does_not_look_for_its_own_record_commits_twice",
+            "a_record_of_the_ticket_with_other_parts_that_is_taken_for_its_own_loses_rows",
+            "a_tombstone_that_counts_as_many_files_does_not_tell_which",
+            "a_committer_that_deletes_the_parts_when_it_fails_deletes_what_another_commits",
+        ],
+    },
+    Rule {
         says: "The name of everything that is staged tells its transaction.",
         code: &[
             (

@@ -40,6 +40,8 @@ pub(super) enum Violation {
     RowBack,
     /// Two runs with one key have both added their row.
     KeyTwice,
+    /// A ticket has made two versions.
+    TicketTwice,
     /// A writer was told that it failed, and its row is there.
     FailedButThere,
     /// A tag was acknowledged, and the version that it names has expired.

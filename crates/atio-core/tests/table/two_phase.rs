@@ -25,7 +25,7 @@ async fn parquet(table: &Table, rows: i64) -> Vec<u8> {
 }
 
 /// Prepares a part of one file.
-async fn prepare(table: &Table, ticket: &Ticket, rows: i64) -> Result<Vec<u8>> {
+pub(super) async fn prepare(table: &Table, ticket: &Ticket, rows: i64) -> Result<Vec<u8>> {
     let (base, txn) = table.resume_ticket(ticket).await?;
     let path = txn.data_file().await?;
     let bytes = parquet(table, rows).await;
@@ -43,7 +43,11 @@ async fn prepare(table: &Table, ticket: &Ticket, rows: i64) -> Result<Vec<u8>> {
     table.hand_over(ticket, &base, &txn, vec![file]).await
 }
 
-async fn commit(table: &Arc<Table>, ticket: &Ticket, parts: &[Vec<u8>]) -> Result<Committed> {
+pub(super) async fn commit(
+    table: &Arc<Table>,
+    ticket: &Ticket,
+    parts: &[Vec<u8>],
+) -> Result<Committed> {
     table
         .commit_ticket(ticket, parts, CommitOptions::default())
         .await
@@ -55,9 +59,7 @@ async fn rows(table: &Table) -> u64 {
 
 /// The number of the version that a commit made, or found.
 fn number(committed: Result<Committed>) -> u64 {
-    match committed.unwrap() {
-        Committed::As(version) | Committed::Before(version) => version.get(),
-    }
+    committed.unwrap().version().get()
 }
 
 async fn parts_of_several_processes_become_one_version(open: impl Fn() -> Arc<Table>) {
@@ -271,4 +273,34 @@ async fn data_file_that_is_not_what_its_part_says_is_refused() {
         assert!(error.message().contains("is not there"), "{error}");
     }
     assert_eq!(rows(&table).await, 0);
+}
+
+#[tokio::test]
+async fn version_of_a_ticket_that_has_expired_is_known_by_its_files() {
+    let store = Arc::new(InMemory::new());
+    let table = on_store(&store);
+    create(&table).await;
+    let ticket = table.begin_ticket(false).await.unwrap();
+    let parts = [
+        prepare(&table, &ticket, 1).await.unwrap(),
+        prepare(&table, &ticket, 1).await.unwrap(),
+    ];
+    commit(&table, &ticket, &parts[..1]).await.unwrap();
+    append(&table).await.unwrap();
+    on_store(&store).expire(&everything(), None).await.unwrap();
+
+    // It is a tombstone, which counts a file of one row.
+    let committed = commit(&on_store(&store), &ticket, &parts[..1]).await;
+    assert!(
+        matches!(committed, Ok(Committed::Before(_))),
+        "{committed:?}"
+    );
+    let error = commit(&on_store(&store), &ticket, &parts[1..]).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
+    let error = commit(&on_store(&store), &ticket, &parts)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(rows(&table).await, 2);
 }

@@ -138,7 +138,10 @@ impl Table {
         let about = pending.about.unwrap_or(base.version);
         match ended {
             engine::Ended::Committed(record) => Ok(Ended::made(about, record.version_id)),
-            engine::Ended::Unchanged => Ok(Ended::unchanged(about)),
+            engine::Ended::Unchanged => {
+                self.sync_found(about).await?;
+                Ok(Ended::unchanged(about))
+            }
             engine::Ended::Repeats(version, newest) => {
                 let update = (&pending.update, asked);
                 let about = self.repeated(update, version, key.as_deref(), &newest);

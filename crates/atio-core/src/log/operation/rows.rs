@@ -84,8 +84,18 @@ impl RowChange {
 pub enum Committed {
     /// It made this version.
     As(Version),
-    /// This version was made under the same key before: nothing was written.
+    /// This version was made under the same key, or for the same ticket, before: nothing was
+    /// written.
     Before(Version),
+}
+
+impl Committed {
+    /// The version that has the rows.
+    pub fn version(self) -> Version {
+        match self {
+            Self::As(version) | Self::Before(version) => version,
+        }
+    }
 }
 
 impl Table {

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::change::Intent;
 use crate::format::ticket::Ticket;
-use crate::format::{FileEntry, Manifest, Record, Txn, Version};
+use crate::format::{FileEntry, Manifest, Record, StoredRecord, Txn, Version};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::rebase::{Below, Passed, Pending};
 use crate::log::commit::transaction::Transaction;
@@ -110,7 +110,7 @@ impl Table {
             Ok(Committed::Before(version)) => {
                 self.was_committed(ticket, version, &files, key).await
             }
-            Err(error) if !matches!(error.kind(), ErrorKind::CommitUnknown) => {
+            Err(error) if is_no(&error) => {
                 // Another process may have committed it, and tidied up before we could.
                 let newest = self.newest().await;
                 let found = match &newest {
@@ -197,7 +197,7 @@ impl Table {
         }
     }
 
-    /// The ending of a commit of which `version` did the work.
+    /// The ending of a commit of which `version` did the work, once that is durable.
     ///
     /// Fails if that was another's under the same key, or this ticket's with other files.
     async fn was_committed(
@@ -213,25 +213,57 @@ impl Table {
             self.say_repeated(key, version);
             return Ok(Committed::Before(version));
         }
-        let totals = Manifest::new(ticket.schema, Vec::new(), files.to_vec()).totals()?;
-        let mut same = record.added() == Some(totals);
-        if let Record::Live(live) = &record.record {
-            let mut paths = HashSet::new();
-            for object in &live.changes.added {
-                let bytes = self.objects.get_named(&object.path).await?;
-                object.verify(&bytes)?;
-                let manifest = Manifest::parse(&object.path, &bytes, false)?;
-                paths.extend(manifest.files.into_iter().map(|file| file.path));
+        match self.has_committed(&record, ticket, files).await? {
+            Some(true) => {
+                self.sync_found(version).await?;
+                Ok(Committed::Before(version))
             }
-            same = same && files.iter().all(|file| paths.contains(&file.path));
-        }
-        match same {
-            true => Ok(Committed::Before(version)),
-            false => Err(Error::invalid(format!(
+            Some(false) => Err(Error::invalid(format!(
                 "the ticket was committed as version {version} of '{}', with other parts: these were not committed, begin a new ticket for them",
                 self.name()
             ))),
+            None => Err(Error::new(
+                ErrorKind::CommitUnknown,
+                format!(
+                    "the ticket was committed as version {version} of '{}', which has expired since: whether that had these parts cannot be told any more; look for their rows before you write them again",
+                    self.name()
+                ),
+            )),
         }
+    }
+
+    /// True if the version of `record`, which `ticket` made, added `files` and no others; None if
+    /// that cannot be told any more.
+    async fn has_committed(
+        &self,
+        record: &StoredRecord,
+        ticket: &Ticket,
+        files: &[FileEntry],
+    ) -> Result<Option<bool>> {
+        let totals = Manifest::new(ticket.schema, Vec::new(), files.to_vec()).totals()?;
+        if record.added() != Some(totals) {
+            return Ok(Some(false));
+        }
+        let wanted: HashSet<_> = files.iter().map(|file| file.path.as_str()).collect();
+        let missing = |manifests: &[Arc<Manifest>]| {
+            let listed = manifests.iter().flat_map(|manifest| &manifest.files);
+            let listed: HashSet<_> = listed.map(|file| file.path.as_str()).collect();
+            !wanted.is_subset(&listed)
+        };
+        if let Record::Live(live) = &record.record {
+            let mut added = Vec::new();
+            for object in &live.changes.added {
+                let bytes = self.objects.get_named(&object.path).await?;
+                object.verify(&bytes)?;
+                added.push(Arc::new(Manifest::parse(&object.path, &bytes, false)?));
+            }
+            return Ok(Some(!missing(&added)));
+        }
+        // A tombstone counts files and does not name them. Those that are in the table now came
+        // with it, for a ticket makes one version.
+        let newest = self.newest().await?;
+        let there = self.manifests(&newest).await?;
+        Ok((!missing(&there)).then_some(true))
     }
 
     /// The files with what their footers say; fails if one is not there, or is not what its part
@@ -284,4 +316,12 @@ impl Table {
             ..file.clone()
         })
     }
+}
+
+/// True if the commit did not happen. What a disk could not make durable is there, and to try that again proves nothing.
+fn is_no(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::CommitUnknown | ErrorKind::CommitNotDurable
+    )
 }

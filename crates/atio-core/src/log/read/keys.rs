@@ -76,7 +76,8 @@ impl Table {
         Ok(cached.map(|(version, _)| *version).or_else(fresh))
     }
 
-    /// The record of `version`, which was committed with `key`.
+    /// The record of `version`, which was committed with `key`, once it is durable: whoever hears
+    /// that it is done counts on it, and its writer may not have come so far (A7).
     ///
     /// Fails if it is not of an `operation`: a statement of another kind was never done under
     /// this key, and to do nothing would lose it.
@@ -88,6 +89,7 @@ impl Table {
     ) -> Result<StoredRecord> {
         let record = self.record(version).await?;
         if record.operation() == *operation {
+            self.sync_found(version).await?;
             return Ok(record);
         }
         let word = operation.word();
@@ -97,6 +99,17 @@ impl Table {
         };
         let done = format!("and this is {article} {word}: give it a key of its own");
         Err(self.of_other_work(&record, key, &done))
+    }
+
+    /// Makes `version` durable, which another may have committed, before it is acknowledged (A7).
+    pub(in crate::log) async fn sync_found(&self, version: Version) -> Result<()> {
+        let synced = self.objects.sync_records().await;
+        synced.map_err(|error| {
+            error.context(format!(
+                "version {version} of '{}' is committed, but",
+                self.name()
+            ))
+        })
     }
 
     /// The error of a key that was used for something else.

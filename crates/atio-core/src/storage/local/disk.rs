@@ -116,7 +116,7 @@ impl Disk {
     }
 
     /// Makes the names in `folder` durable.
-    pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         if !self.syncs() {
             return Ok(());
         }

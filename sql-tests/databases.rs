@@ -5,9 +5,11 @@
 
 #![cfg(test)]
 
+mod certificates;
 mod changed_values;
 mod column_defaults;
 mod commit_answers;
+mod crypto_providers;
 mod every_database;
 mod locks;
 mod lost_connections;
@@ -18,6 +20,7 @@ mod refusals;
 pub(crate) mod server_programs;
 pub(crate) mod site;
 mod slow_rows;
+mod tls;
 mod types;
 
 /// Runs each check on every database.

@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use super::certificates::Certificates;
 use crate::servers::server_program::{Program, given};
 
 /// What the first user is called, and signs in with.
@@ -25,11 +26,24 @@ wait "$server"; wait "$server"
 rm -rf "$directory"
 "#;
 
-static POSTGRES: OnceLock<Program> = OnceLock::new();
-static MARIADB: OnceLock<Program> = OnceLock::new();
+static POSTGRES: OnceLock<Running> = OnceLock::new();
+static MARIADB: OnceLock<Running> = OnceLock::new();
 
-/// Where PostgreSQL listens.
-pub(super) fn postgres() -> Option<SocketAddr> {
+/// A server that runs.
+pub(super) struct Running {
+    program: Program,
+    /// The file of the authority that has signed its certificate.
+    pub(super) authority: PathBuf,
+}
+
+impl Running {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.program.address
+    }
+}
+
+/// PostgreSQL. It speaks in the clear, too.
+pub(super) fn postgres() -> Option<&'static Running> {
     let program = given("ATIO_POSTGRES_BIN", INSTALLER)?;
     // The program beside it makes the directory.
     let program = program.canonicalize().unwrap();
@@ -57,7 +71,9 @@ pub(super) fn postgres() -> Option<SocketAddr> {
         initdb.extend(["--pwfile".into(), password.into()]);
         initdb.extend(["-D".into(), data.clone().into()]);
         run(&initdb);
-        Program::start(|port| {
+        let certificates = Certificates::for_localhost(&directory, "the authority of PostgreSQL");
+        give(&certificates.key);
+        let program = Program::start(|port| {
             let mut command = with_directory(&directory);
             command.push(program.clone().into());
             command.extend(["-D".into(), data.clone().into()]);
@@ -70,18 +86,25 @@ pub(super) fn postgres() -> Option<SocketAddr> {
                 "synchronous_standby_names=nobody".to_owned(),
                 "synchronous_commit=local".to_owned(),
                 "max_connections=300".to_owned(),
+                "ssl=on".to_owned(),
+                format!("ssl_cert_file={}", certificates.certificate.display()),
+                format!("ssl_key_file={}", certificates.key.display()),
             ] {
                 command.extend(["-c".into(), setting.into()]);
             }
             command
         })
-        .unwrap()
+        .unwrap();
+        Running {
+            program,
+            authority: certificates.authority,
+        }
     });
-    Some(server.address)
+    Some(server)
 }
 
-/// Where MariaDB listens.
-pub(super) fn mariadb() -> Option<SocketAddr> {
+/// MariaDB. It speaks in the clear, too.
+pub(super) fn mariadb() -> Option<&'static Running> {
     let program = given("ATIO_MARIADBD", INSTALLER)?;
     let server = MARIADB.get_or_init(|| {
         let directory = directory();
@@ -103,7 +126,9 @@ pub(super) fn mariadb() -> Option<SocketAddr> {
         );
         install.push(option("--datadir", &data));
         run(&install);
-        Program::start(|port| {
+        let certificates = Certificates::for_localhost(&directory, "the authority of MariaDB");
+        give(&certificates.key);
+        let program = Program::start(|port| {
             let mut command = with_directory(&directory);
             command.push(program.clone().into());
             command.push("--no-defaults".into());
@@ -111,6 +136,9 @@ pub(super) fn mariadb() -> Option<SocketAddr> {
             command.push(option("--socket", &directory.join("socket")));
             command.push(option("--pid-file", &directory.join("pid")));
             command.push(option("--init-file", &first));
+            command.push(option("--ssl-ca", &certificates.authority));
+            command.push(option("--ssl-cert", &certificates.certificate));
+            command.push(option("--ssl-key", &certificates.key));
             command.push(format!("--port={port}").into());
             command.extend(
                 [
@@ -123,9 +151,13 @@ pub(super) fn mariadb() -> Option<SocketAddr> {
             );
             command
         })
-        .unwrap()
+        .unwrap();
+        Running {
+            program,
+            authority: certificates.authority,
+        }
     });
-    Some(server.address)
+    Some(server)
 }
 
 fn option(name: &str, path: &Path) -> OsString {
@@ -133,18 +165,21 @@ fn option(name: &str, path: &Path) -> OsString {
 }
 
 /// A directory of its own, for the user that servers run as.
-fn directory() -> std::path::PathBuf {
+fn directory() -> PathBuf {
     let directory = tempfile::Builder::new()
         .prefix("atio-database-")
         .tempdir()
         .unwrap()
         .keep();
-    if rustix::process::getuid().is_root() {
-        let mut chown = vec![OsString::from("chown"), "nobody".into()];
-        chown.push(directory.clone().into());
-        run(&chown);
-    }
+    give(&directory);
     directory
+}
+
+/// Makes the user that servers run as the owner.
+fn give(path: &Path) {
+    if rustix::process::getuid().is_root() {
+        run(&["chown".into(), "nobody".into(), path.into()]);
+    }
 }
 
 /// Servers refuse to run as root.

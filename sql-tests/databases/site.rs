@@ -10,7 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use mysql_async::prelude::Queryable;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::server_programs::{self, PASSWORD, USER};
+use super::server_programs::{self, PASSWORD, Running, USER};
 
 /// A database of a test's own.
 pub(crate) struct Site {
@@ -33,9 +33,7 @@ impl Site {
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
-        let address = tokio::task::spawn_blocking(server_programs::postgres)
-            .await
-            .unwrap()?;
+        let address = started(server_programs::postgres).await?.address();
         let name = new_name();
         patiently(async || {
             let client = postgres_client(address, "postgres").await?;
@@ -52,9 +50,7 @@ impl Site {
     }
 
     pub(crate) async fn mariadb() -> Option<Self> {
-        let address = tokio::task::spawn_blocking(server_programs::mariadb)
-            .await
-            .unwrap()?;
+        let address = started(server_programs::mariadb).await?.address();
         let name = new_name();
         patiently(async || {
             let mut connection = mysql_connection(address, None).await?;
@@ -83,6 +79,34 @@ impl Site {
             Kind::Sqlite(_) => Connection::sqlite(self.file()),
             Kind::Postgres(address, _) | Kind::MariaDb(address, _) => self.connection_at(*address),
         }
+    }
+
+    /// How the database is reached, in the clear.
+    pub(super) fn server(&self) -> Server {
+        match &self.kind {
+            Kind::Sqlite(_) => panic!("SQLite has no server"),
+            Kind::Postgres(address, name) | Kind::MariaDb(address, name) => server(*address, name),
+        }
+    }
+
+    /// The same database, reached in another way.
+    pub(super) fn connection_by(&self, server: Server) -> Connection {
+        match &self.kind {
+            Kind::Sqlite(_) => panic!("SQLite has no server"),
+            Kind::Postgres(_, _) => Connection::postgres(server),
+            Kind::MariaDb(_, _) => Connection::mysql(server),
+        }
+    }
+
+    /// The file of the authority that has signed the certificate of the server, which is for the
+    /// name `localhost`.
+    pub(super) async fn authority(&self) -> PathBuf {
+        let running = match &self.kind {
+            Kind::Sqlite(_) => panic!("SQLite has no server"),
+            Kind::Postgres(_, _) => started(server_programs::postgres).await,
+            Kind::MariaDb(_, _) => started(server_programs::mariadb).await,
+        };
+        running.unwrap().authority.clone()
     }
 
     /// The same database, reached at another address.
@@ -275,6 +299,11 @@ impl Site {
             }
         }
     }
+}
+
+/// The server of this kind, which the first test starts.
+async fn started(server: fn() -> Option<&'static Running>) -> Option<&'static Running> {
+    tokio::task::spawn_blocking(server).await.unwrap()
 }
 
 fn new_name() -> String {

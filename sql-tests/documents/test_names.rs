@@ -11,10 +11,11 @@ const FOLDERS: [&str; 4] = ["sql-tests", "src", "cli/src", "cli/tests"];
 
 /// Macros that make tests of the functions whose names they are given, each in a module of
 /// that name.
-const OF_FUNCTIONS: [&str; 3] = [
+const OF_FUNCTIONS: [&str; 4] = [
     "on_every_place!(",
     "on_every_server!(",
     "on_every_database!(",
+    "on_both_servers!(",
 ];
 
 /// Macros that are given names with what they test, as `name: case;`.

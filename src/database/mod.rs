@@ -30,6 +30,8 @@ mod server;
 mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod tls;
 mod write;
 
 pub use connection::Connection;

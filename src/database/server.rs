@@ -32,7 +32,10 @@ pub struct Server {
     pub commit_timeout: Duration,
 }
 
-/// How a connection to a server is protected.
+/// How a connection to a server is protected: by TLS 1.2 or 1.3, or not.
+///
+/// The system's authorities are those of its store, or, as for other programs, those in the file that
+/// the environment variable `SSL_CERT_FILE` names and the directories in `SSL_CERT_DIR`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tls {
@@ -44,7 +47,8 @@ pub enum Tls {
     /// Encrypted, but the server may be any that answers.
     Unverified,
     /// Encrypted, and the server shows a certificate for its name, from an authority of the
-    /// system's or of this file (PEM).
+    /// system's or of this file (PEM). The name must be among the alternative names of the
+    /// certificate (`subjectAltName`).
     Verified(Option<PathBuf>),
 }
 

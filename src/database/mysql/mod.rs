@@ -7,6 +7,8 @@ mod commit;
 mod decode;
 mod encode;
 mod read;
+#[cfg(unix)]
+mod relay;
 mod side_table;
 mod types;
 mod write;

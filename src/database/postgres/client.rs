@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use native_tls::{Certificate, TlsConnector};
-use postgres_native_tls::MakeTlsConnector;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::database::server::{Server, Tls};
+use crate::database::server::Server;
+use crate::database::tls;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a server may take to answer at all.
@@ -36,44 +36,21 @@ pub(super) async fn open(server: &Server) -> Result<(Client, BoxFuture<'static, 
     if let Some(password) = &server.password {
         config.password(password);
     }
-    let protection = server.protection();
-    if protection == Tls::Off {
+    let Some(tls) = tls::client_config(&server.protection())? else {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
         return Ok((client, connection.map(drop).boxed()));
-    }
+    };
     config.ssl_mode(SslMode::Require);
-    let connector = MakeTlsConnector::new(protected(&protection)?);
+    let connector = MakeRustlsConnect::new(tls);
     let (client, connection) = config.connect(connector).await.map_err(refused)?;
     Ok((client, connection.map(drop).boxed()))
 }
 
-fn protected(protection: &Tls) -> Result<TlsConnector> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates for TLS cannot be used: {error}"))
-    };
-    let mut builder = TlsConnector::builder();
-    match protection {
-        Tls::Unverified => {
-            builder.danger_accept_invalid_certs(true);
-            builder.danger_accept_invalid_hostnames(true);
-        }
-        Tls::Verified(Some(path)) => {
-            let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-            let authority = Certificate::from_pem(&pem).map_err(|error| wrong(&error))?;
-            builder.add_root_certificate(authority);
-        }
-        _ => {}
-    }
-    builder.build().map_err(|error| wrong(&error))
-}
-
 /// An error while connecting.
 fn refused(error: tokio_postgres::Error) -> Error {
-    Error::new(
-        ErrorKind::Storage,
-        format!("cannot connect: {}", said(&error)),
-    )
+    let said = tls::said(&error).unwrap_or_else(|| said(&error));
+    Error::new(ErrorKind::Storage, format!("cannot connect: {said}"))
 }
 
 /// An error of a statement.

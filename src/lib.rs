@@ -52,7 +52,7 @@ mod write;
 
 pub use atio_core::format::ticket::Ticket;
 pub use atio_core::format::{Txn, Version};
-pub use atio_core::log::{CommitOptions, Committed, flush};
+pub use atio_core::log::{CommitOptions, Committed, flush, set_metadata_cache_limit};
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod busy;
+mod cache_limit;
 mod commits;
 mod fault_store;
 mod faults;

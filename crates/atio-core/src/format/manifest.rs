@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     #[serde(default = "json_format")]
-    format: String,
+    pub(super) format: String,
     /// The id of the schema that its files were written with; 0 where Python wrote it.
     #[serde(default)]
     pub schema: u32,

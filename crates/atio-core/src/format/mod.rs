@@ -17,6 +17,7 @@ pub mod json;
 pub mod layout;
 pub mod limits;
 pub mod manifest;
+pub mod memory;
 pub mod merge;
 pub mod pointer;
 #[cfg(test)]

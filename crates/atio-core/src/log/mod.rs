@@ -2,7 +2,7 @@
 
 mod commit;
 mod known;
-mod manifest_cache;
+mod metadata_cache;
 mod open_options;
 mod operation;
 mod python;
@@ -13,6 +13,7 @@ pub use commit::announcer::flush;
 pub use commit::merge::StagedMerge;
 pub use commit::options::CommitOptions;
 pub use commit::transaction::Transaction;
+pub use metadata_cache::set_metadata_cache_limit;
 pub use open_options::OpenOptions;
 pub use operation::create::NewTable;
 pub use operation::expire::{Expiry, ExpiryRow};

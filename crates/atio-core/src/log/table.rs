@@ -1,6 +1,5 @@
 //! A table: a place on a store, and what is known of it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,11 +9,11 @@ use object_store::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::snapshot::State;
-use crate::format::{ObjectRef, Record, StoredRecord, TableSchema, Version, layout};
+use crate::format::{ObjectRef, Record, StoredRecord, Version, layout};
 use crate::lock::lock;
 use crate::log::commit::announcer::Announcer;
 use crate::log::known::{Fence, Known};
-use crate::log::manifest_cache::ManifestCache;
+use crate::log::metadata_cache::TableCache;
 use crate::log::open_options::OpenOptions;
 use crate::log::read::locate;
 use crate::log::read::seen_keys::SeenKeys;
@@ -35,8 +34,8 @@ pub struct Table {
     name: String,
     /// The newest version as this handle last saw it.
     pub(in crate::log) newest: Mutex<Option<Known>>,
-    pub(in crate::log) manifests: Mutex<ManifestCache>,
-    pub(in crate::log) schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
+    /// Manifests and schemas.
+    pub(in crate::log) cache: TableCache,
     pub(in crate::log) keys: Mutex<SeenKeys>,
     /// The table that was seen to begin with version 0; records are never removed.
     begins_at_zero: Mutex<Option<uuid::Uuid>>,
@@ -84,8 +83,7 @@ impl Table {
             location,
             name,
             newest: Mutex::default(),
-            manifests: Mutex::default(),
-            schemas: Mutex::default(),
+            cache: TableCache::of_process(),
             keys: Mutex::default(),
             begins_at_zero: Mutex::default(),
             announcer,

@@ -113,10 +113,11 @@ impl Table {
         let path = layout::snapshot(at_us / 1000, txn.id(), 0);
         let snapshot = ObjectRef::of(path.clone(), &bytes);
         futures::try_join!(
-            txn.stage(schema_path.clone(), schema_bytes.into()),
+            txn.stage(schema_path, schema_bytes.into()),
             txn.stage(path.clone(), bytes.into()),
         )?;
-        lock(&self.schemas).insert(schema_path, Arc::new(schema.clone()));
+        self.cache
+            .keep_schema(&state.schema.object, Arc::new(schema.clone()));
         *lock(&self.staged) = Some((snapshot.clone(), state.clone()));
         let mut record = self.first_record(txn, at_us, snapshot, below.as_ref())?;
         record.message = new.commit.message.clone();

@@ -56,7 +56,7 @@ impl Table {
             SnapshotFile::parse(&object.path, &bytes)
         };
         let (expired, state) = futures::try_join!(expired, state)?;
-        let schema = self.schema(&state.schema.object.path, &state).await?;
+        let schema = self.schema(&state).await?;
         Ok(Arc::new(Snapshot {
             version,
             arrow: schema.to_arrow()?,
@@ -84,12 +84,14 @@ impl Table {
         same.then(|| seen.state.clone())
     }
 
-    async fn schema(&self, path: &str, state: &State) -> Result<Arc<TableSchema>> {
-        if let Some(found) = lock(&self.schemas).get(path) {
-            return Ok(Arc::clone(found));
+    async fn schema(&self, state: &State) -> Result<Arc<TableSchema>> {
+        let object = &state.schema.object;
+        if let Some(found) = self.cache.schema(object) {
+            return Ok(found);
         }
+        let path = object.path.as_str();
         let bytes = self.objects.get_named(path).await?;
-        state.schema.object.verify(&bytes)?;
+        object.verify(&bytes)?;
         let schema = Arc::new(TableSchema::parse(path, &bytes)?);
         if schema.largest_id() >= state.next_field_id {
             return Err(Error::damaged(format!(
@@ -103,7 +105,7 @@ impl Table {
                 schema.id, state.schema.id
             )));
         }
-        lock(&self.schemas).insert(path.to_owned(), Arc::clone(&schema));
+        self.cache.keep_schema(object, Arc::clone(&schema));
         Ok(schema)
     }
 
@@ -165,10 +167,10 @@ impl Table {
     }
 
     async fn manifest(&self, named: &ManifestRef) -> Result<Arc<Manifest>> {
-        let path = &named.object.path;
-        if let Some(found) = lock(&self.manifests).get(path) {
+        if let Some(found) = self.cache.manifest(&named.object) {
             return Ok(found);
         }
+        let path = &named.object.path;
         let bytes = self.objects.get_named(path).await?;
         named.object.verify(&bytes)?;
         let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
@@ -178,14 +180,14 @@ impl Table {
                 "{path} does not hold what its snapshot says"
             )));
         }
-        lock(&self.manifests).keep(path, Arc::clone(&manifest), named.object.size);
+        self.cache
+            .keep_manifest(&named.object, Arc::clone(&manifest));
         Ok(manifest)
     }
 
     /// Keeps a manifest that this process has just made.
     pub(in crate::log) fn keep_manifest(&self, named: &ManifestRef, manifest: Manifest) {
-        let object = &named.object;
-        lock(&self.manifests).keep(&object.path, Arc::new(manifest), object.size);
+        self.cache.keep_manifest(&named.object, Arc::new(manifest));
     }
 }
 

@@ -43,6 +43,8 @@ mod error;
 mod estimate;
 mod features;
 mod file;
+#[cfg(feature = "proto")]
+mod proto;
 mod scan;
 mod settings;
 mod spelling;

@@ -3,12 +3,16 @@
 mod adapter;
 mod bounds;
 mod dynamic;
+mod parquet_exec;
 mod plan;
 mod prune;
 mod reader;
 mod row_count;
+mod scan_file;
 mod source;
 mod statistics;
+mod version_scan;
 
 pub(crate) use dynamic::Above;
-pub(crate) use plan::{Request, plan};
+pub(crate) use plan::plan;
+pub(crate) use version_scan::Request;

@@ -18,6 +18,12 @@ use datafusion::physical_plan::{DisplayFormatType, Partitioning, PhysicalExpr};
 /// So many rows without columns, from what a version says of itself: no file is read for them.
 #[derive(Debug, Clone)]
 pub(super) struct RowCount {
+    /// What errors call the scan.
+    #[cfg_attr(
+        not(feature = "proto"),
+        expect(dead_code, reason = "only serializing it can fail")
+    )]
+    subject: Arc<str>,
     /// Without columns.
     schema: SchemaRef,
     rows: usize,
@@ -25,9 +31,15 @@ pub(super) struct RowCount {
 }
 
 impl RowCount {
-    /// `schema` has no columns.
-    pub(super) fn new(schema: SchemaRef, rows: usize, fetch: Option<usize>) -> Self {
+    /// `subject` is what errors call the scan; `schema` has no columns.
+    pub(super) fn new(
+        subject: Arc<str>,
+        schema: SchemaRef,
+        rows: usize,
+        fetch: Option<usize>,
+    ) -> Self {
         Self {
+            subject,
             schema,
             rows,
             fetch,
@@ -102,5 +114,10 @@ impl DataSource for RowCount {
         _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    #[cfg(feature = "proto")]
+    fn try_to_proto(&self, _: &crate::proto::Context<'_>) -> crate::proto::Serialized {
+        crate::proto::refuse(&self.subject, "it has no serialized form")
     }
 }

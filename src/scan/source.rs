@@ -1,4 +1,7 @@
 //! The file source of a scan: Parquet's, but for the filters that lose rows.
+//!
+//! Parquet's own source would also serialize itself, and leave out on the way what makes it a scan of
+//! atio's: field ids, and the checks of each file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +24,26 @@ use object_store::ObjectStore;
 use super::dynamic::DynamicFilters;
 
 /// Reads data files as the source below does, and declines the dynamic filters that lose rows.
+///
+/// Every method of [`FileSource`] is handed on: a default in its place would quietly do less. The
+/// list is that of DataFusion 55.0 to 55.2. Methods that are deprecated there are left to
+/// their defaults, as Parquet's source leaves them.
 pub(super) struct AtioSource {
+    /// What errors call the scan.
+    subject: Arc<str>,
     below: Arc<dyn FileSource>,
     filters: Arc<DynamicFilters>,
 }
 
 impl AtioSource {
-    pub(super) fn new(below: Arc<dyn FileSource>, filters: DynamicFilters) -> Self {
+    /// `subject` is what errors call the scan.
+    pub(super) fn new(
+        subject: Arc<str>,
+        below: Arc<dyn FileSource>,
+        filters: DynamicFilters,
+    ) -> Self {
         Self {
+            subject,
             below,
             filters: Arc::new(filters),
         }
@@ -37,6 +52,7 @@ impl AtioSource {
     /// The same over another state of the source below.
     fn over(&self, below: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
         Arc::new(Self {
+            subject: Arc::clone(&self.subject),
             below,
             filters: Arc::clone(&self.filters),
         })
@@ -179,5 +195,27 @@ impl FileSource for AtioSource {
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         self.below.apply_expressions(visit)
+    }
+
+    #[cfg(feature = "proto")]
+    fn try_to_proto(
+        &self,
+        _: &FileScanConfig,
+        _: &crate::proto::Context<'_>,
+    ) -> crate::proto::Serialized {
+        let why = "it would lose its field ids and the checks of its data files";
+        crate::proto::refuse(&self.subject, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn methods_of_file_sources_were_compared_with_this_release_of_the_engine() {
+        let release = datafusion::DATAFUSION_VERSION;
+        assert!(
+            release.starts_with("55."),
+            "compare `AtioSource` with the methods of `FileSource` in DataFusion {release}"
+        );
     }
 }

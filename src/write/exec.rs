@@ -172,6 +172,11 @@ impl ExecutionPlan for AtioWriteExec {
         let schema = Arc::clone(&file_rows::SCHEMA);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, files)))
     }
+
+    #[cfg(feature = "proto")]
+    fn try_to_proto(&self, _: &crate::proto::Context<'_>) -> crate::proto::Serialized {
+        self.runs.writer.target.refuse_to_serialize()
+    }
 }
 
 /// One partition of one run.

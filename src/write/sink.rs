@@ -93,6 +93,15 @@ impl DataSink for AtioSink {
             }
         }
     }
+
+    #[cfg(feature = "proto")]
+    fn try_to_proto(
+        &self,
+        _: &datafusion::datasource::sink::DataSinkExec,
+        _: &crate::proto::Context<'_>,
+    ) -> crate::proto::Serialized {
+        self.runs.writer.target.refuse_to_serialize()
+    }
 }
 
 impl DisplayAs for AtioSink {

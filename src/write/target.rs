@@ -39,4 +39,11 @@ impl Target {
             reads_itself: false,
         })
     }
+
+    /// The answer of the nodes that write to it.
+    #[cfg(feature = "proto")]
+    pub(super) fn refuse_to_serialize(&self) -> crate::proto::Serialized {
+        let subject = format!("the write to '{}'", self.table.name());
+        crate::proto::refuse(&subject, "only the process that began it can commit it")
+    }
 }

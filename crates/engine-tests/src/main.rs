@@ -11,6 +11,7 @@ mod features;
 mod files;
 mod libraries;
 mod result;
+mod serialized;
 mod side;
 
 use std::collections::BTreeSet;

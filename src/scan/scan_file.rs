@@ -1,0 +1,109 @@
+//! What a scan knows of a data file before it is opened.
+
+use std::sync::Arc;
+
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::{Snapshot, Table};
+use chrono::DateTime;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use super::bounds::NanFree;
+use super::dynamic::holds_float;
+use super::prune::Listed;
+use super::statistics;
+
+/// One data file of a version.
+#[derive(Debug)]
+pub(super) struct ScanFile {
+    /// Where it is on the store of the table.
+    key: Path,
+    /// In bytes. A file of another size is not opened.
+    size: u64,
+    /// By columns of the version. A file that does not have as many rows as this says is not opened.
+    pub(super) statistics: Arc<Statistics>,
+    /// Where the version has floating-point columns.
+    nan_free: Option<NanFree>,
+    /// The schema that is embedded in the file, where that is known.
+    schema: Option<SchemaRef>,
+}
+
+/// The files of `snapshot` that are in `listed`, in that order.
+pub(super) fn scan_files(
+    table: &Table,
+    snapshot: &Snapshot,
+    listed: &[Listed<'_>],
+) -> Result<Vec<ScanFile>> {
+    let file_schema = match snapshot.schema.has_legacy_names() {
+        // Then files without ids are mapped by other names than those of the table.
+        true => snapshot.schema.to_arrow_with_ids()?,
+        false => Arc::clone(&snapshot.arrow),
+    };
+    let has_floats = snapshot
+        .arrow
+        .fields()
+        .iter()
+        .any(|field| holds_float(field.data_type()));
+    let mut files = Vec::with_capacity(listed.len());
+    let mut last: Option<(&Manifest, Vec<Option<usize>>)> = None;
+    for (manifest, file) in listed {
+        // The files of one manifest follow each other.
+        let positions = match last.take() {
+            Some((of, positions)) if std::ptr::eq(of, *manifest) => positions,
+            _ => statistics::positions(manifest, &snapshot.schema),
+        };
+        let (_, size) = file.known()?;
+        let statistics = statistics::of_file(file, &positions, &snapshot.arrow);
+        // Known, so the one that is embedded in the file need not be decoded; and where it is
+        // that of the scan, the engine need not adapt any column.
+        let is_known = manifest.schema == snapshot.schema.id && file.is_of_atio();
+        files.push(ScanFile {
+            key: table.data_key(&file.path)?,
+            size,
+            statistics: Arc::new(statistics),
+            nan_free: has_floats.then(|| nan_free(snapshot, file, &positions)),
+            schema: is_known.then(|| Arc::clone(&file_schema)),
+        });
+        last = Some((manifest, positions));
+    }
+    Ok(files)
+}
+
+/// The ids of the floating-point columns of a file that are known to hold no NaN.
+fn nan_free(snapshot: &Snapshot, file: &FileEntry, positions: &[Option<usize>]) -> NanFree {
+    if !file.is_of_atio() {
+        return NanFree::default();
+    }
+    let fields = snapshot.schema.fields.iter().zip(snapshot.arrow.fields());
+    let free = fields.zip(positions).filter(|((_, arrow), at)| {
+        arrow.data_type().is_floating()
+            && at
+                .and_then(|at| file.stats.get(at))
+                .is_some_and(|stats| !stats.is_empty() && !stats.nan)
+    });
+    NanFree(free.map(|((field, _), _)| field.id).collect())
+}
+
+impl From<ScanFile> for PartitionedFile {
+    fn from(file: ScanFile) -> Self {
+        // Names are never reused, so any fixed time marks the content for the footer cache.
+        let meta = ObjectMeta {
+            location: file.key,
+            last_modified: DateTime::UNIX_EPOCH,
+            size: file.size,
+            e_tag: None,
+            version: None,
+        };
+        let mut part = Self::new_from_meta(meta).with_statistics(file.statistics);
+        if let Some(nan_free) = file.nan_free {
+            part = part.with_extension(nan_free);
+        }
+        if let Some(schema) = file.schema {
+            part = part.with_arrow_schema(schema);
+        }
+        part
+    }
+}

@@ -1,7 +1,8 @@
-//! What the documents say is so: their SQL, and the names of tests in them.
+//! What the documents say is so: their SQL, their links, and the names of tests in them.
 
 #![cfg(test)]
 
 mod fault_table;
-mod readme;
+mod links;
+mod pages;
 pub(crate) mod test_names;

@@ -77,11 +77,11 @@ impl Remote {
         marker: Option<&Marker>,
         options: &FileOptions,
     ) -> Result<Published> {
-        let Target {
+        let TargetObject {
             objects,
             name,
             shown,
-        } = Target::of(&self.target);
+        } = TargetObject::of(&self.target);
         // Once more: nothing keeps others out of a store.
         self.old = find(&self.target, self.shape).await?;
         if !self.old.is_empty() {
@@ -188,11 +188,11 @@ impl Remote {
 
     /// Puts the marker. An answer that is lost is no failure if the marker is there.
     async fn mark(&self, bytes: Bytes) -> Result<()> {
-        let Target {
+        let TargetObject {
             objects,
             name,
             shown,
-        } = Target::of(&self.target);
+        } = TargetObject::of(&self.target);
         let marker = names::marker(name);
         let key = objects.key(&marker)?;
         let Err(error) = objects.store().put(&key, bytes.clone().into()).await else {
@@ -338,13 +338,13 @@ impl Remote {
 }
 
 /// The parts of a target, by name.
-struct Target<'a> {
+struct TargetObject<'a> {
     objects: &'a atio_core::storage::Objects,
     name: &'a str,
     shown: &'a str,
 }
 
-impl<'a> Target<'a> {
+impl<'a> TargetObject<'a> {
     fn of(target: &'a StoreTarget) -> Self {
         Self {
             objects: &target.objects,

@@ -70,7 +70,7 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
         }
         opened => opened?,
     };
-    check_agrees(&opened, columns)?;
+    check_columns(&opened, columns)?;
     check_options(&opened, &options)?;
     Ok(opened)
 }
@@ -97,7 +97,7 @@ fn check_options(
 }
 
 /// Columns that a statement names must be those of the table, in name, type and order.
-fn check_agrees(table: &AtioTable, columns: &Schema) -> AtioResult<()> {
+fn check_columns(table: &AtioTable, columns: &Schema) -> AtioResult<()> {
     if columns.fields().is_empty() {
         return Ok(());
     }

@@ -157,19 +157,19 @@ impl PublishExec {
             0,
             context,
         )?;
-        let watch = Arc::new(Watch {
+        let check = Arc::new(RowCheck {
             job: Arc::clone(job),
             ended: AtomicU8::new(GOING_ON),
             // Whoever still takes rows when the statement has ended tells nobody.
             reporter: Arc::downgrade(&reporter),
             bytes: write.bytes(),
         });
-        let rows = watched(rows, Arc::clone(&watch));
+        let rows = checked(rows, Arc::clone(&check));
         let span = tracing::info_span!("write", target = target.shown());
         let ended = writer.sink().write_all(rows, &staging).instrument(span);
         let shown = target.shown();
         let ended = without_panic(&shown, ended);
-        let rows = match (ended.await, watch.ended.load(Ordering::Acquire)) {
+        let rows = match (ended.await, check.ended.load(Ordering::Acquire)) {
             (Ok(rows), COMPLETE) => rows,
             (ended, how) => {
                 // What the disk or store said; the engine's writers may say less of it.
@@ -190,7 +190,7 @@ impl PublishExec {
             }
         };
         let writing = begun.elapsed();
-        reporter.written(watch.bytes.load(Ordering::Relaxed));
+        reporter.written(check.bytes.load(Ordering::Relaxed));
         reporter.report(Step::Commit);
         let span = tracing::info_span!("publish", target = target.shown());
         let written = write.finish(rows).instrument(span).await?;
@@ -220,7 +220,7 @@ const COMPLETE: u8 = 1;
 const FAILED: u8 = 2;
 
 /// What is done with rows as they pass.
-struct Watch {
+struct RowCheck {
     job: Arc<Job>,
     /// One of the constants above.
     ended: AtomicU8,
@@ -228,7 +228,7 @@ struct Watch {
     bytes: Arc<AtomicU64>,
 }
 
-impl Watch {
+impl RowCheck {
     fn pass(&self, batch: &RecordBatch) -> Result<()> {
         self.job.values.check(batch)?;
         if let Some(reporter) = self.reporter.upgrade() {
@@ -240,29 +240,29 @@ impl Watch {
 }
 
 /// The rows, checked as they pass, and one empty batch where there is none: a file of no rows
-/// has a header or a schema. `watch` knows when all of them have passed.
-fn watched(rows: SendableRecordBatchStream, watch: Arc<Watch>) -> SendableRecordBatchStream {
+/// has a header or a schema. `check` knows when all of them have passed.
+fn checked(rows: SendableRecordBatchStream, check: Arc<RowCheck>) -> SendableRecordBatchStream {
     let schema = rows.schema();
-    let state = (rows, watch, false);
-    let checked = futures::stream::unfold(state, |(mut rows, watch, any)| async move {
+    let state = (rows, check, false);
+    let passed = futures::stream::unfold(state, |(mut rows, check, any)| async move {
         // Whatever comes after an error is not the end of all rows.
-        if watch.ended.load(Ordering::Relaxed) != GOING_ON {
+        if check.ended.load(Ordering::Relaxed) != GOING_ON {
             return None;
         }
         let next = match rows.next().await {
-            Some(batch) => batch.and_then(|batch| watch.pass(&batch).map(|()| batch)),
+            Some(batch) => batch.and_then(|batch| check.pass(&batch).map(|()| batch)),
             None => {
-                watch.ended.store(COMPLETE, Ordering::Release);
+                check.ended.store(COMPLETE, Ordering::Release);
                 let empty = RecordBatch::new_empty(rows.schema());
-                return (!any).then_some((Ok(empty), (rows, watch, true)));
+                return (!any).then_some((Ok(empty), (rows, check, true)));
             }
         };
         if next.is_err() {
-            watch.ended.store(FAILED, Ordering::Release);
+            check.ended.store(FAILED, Ordering::Release);
         }
-        Some((next, (rows, watch, true)))
+        Some((next, (rows, check, true)))
     });
-    Box::pin(RecordBatchStreamAdapter::new(schema, checked))
+    Box::pin(RecordBatchStreamAdapter::new(schema, passed))
 }
 
 /// The context for the sink: the store of this write is all it finds.
@@ -396,7 +396,7 @@ mod tests {
         let schema = Arc::new(Schema::empty());
         let lost = DataFusionError::Execution("lost".to_owned());
         let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Err(lost)]));
-        let watch = Arc::new(Watch {
+        let check = Arc::new(RowCheck {
             job: Arc::new(Job {
                 format: "csv".to_owned(),
                 target: CopyTarget::Local("a.csv".into()),
@@ -408,9 +408,9 @@ mod tests {
             reporter: Weak::new(),
             bytes: Arc::default(),
         });
-        let mut rows = watched(Box::pin(rows), Arc::clone(&watch));
+        let mut rows = checked(Box::pin(rows), Arc::clone(&check));
         assert!(rows.next().await.is_some_and(|row| row.is_err()));
         assert!(rows.next().await.is_none());
-        assert_eq!(watch.ended.load(Ordering::Acquire), FAILED);
+        assert_eq!(check.ended.load(Ordering::Acquire), FAILED);
     }
 }

@@ -6,17 +6,17 @@ pub use atio_core::docs::format;
 /// definition of a link counts, they go to the other pages.
 macro_rules! page {
     ($name:ident, $document:literal) => {
-        #[doc = "[tables]: super::tables"]
-        #[doc = "[features]: super::tables#cargo-features"]
-        #[doc = "[files]: super::files"]
-        #[doc = "[streams]: super::streams"]
-        #[doc = "[databases]: super::databases"]
-        #[doc = "[stores]: super::stores"]
-        #[doc = "[catalog]: super::catalog"]
-        #[doc = "[shell]: super::shell"]
-        #[doc = "[measured]: super::measured"]
-        #[doc = "[reasons]: super::design"]
-        #[doc = "[format]: super::format"]
+        #[doc = "[tables]: self::tables"]
+        #[doc = "[features]: self::tables#cargo-features"]
+        #[doc = "[files]: self::files"]
+        #[doc = "[streams]: self::streams"]
+        #[doc = "[databases]: self::databases"]
+        #[doc = "[stores]: self::stores"]
+        #[doc = "[catalog]: self::catalog"]
+        #[doc = "[shell]: self::shell"]
+        #[doc = "[measured]: self::measured"]
+        #[doc = "[reasons]: self::design"]
+        #[doc = "[format]: self::format"]
         #[doc = include_str!($document)]
         pub mod $name {}
     };

@@ -8,6 +8,7 @@ mod interrupted;
 mod loads;
 mod row_source;
 pub(crate) mod streams;
+mod undrop;
 
 use datafusion::prelude::SessionContext;
 

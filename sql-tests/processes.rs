@@ -15,5 +15,6 @@ pub(crate) mod leftovers;
 mod many_writers;
 mod memory_use;
 mod paused_writer;
+mod purged_tables;
 mod resource_limits;
 pub(crate) mod statements;

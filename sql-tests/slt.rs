@@ -219,6 +219,7 @@ subjects!(
     chunks,
     copy,
     create,
+    drops,
     errors,
     expire,
     explain,

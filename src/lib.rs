@@ -62,8 +62,9 @@ pub use database::{Connection, IfExists, Server, Tls, register_connection, write
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use sql::{
-    AtioCatalog, AtioPolicy, WriteOptions, clean, connect, on_progress, register, register_with,
-    restore, with_commit, write,
+    AtioCatalog, AtioPolicy, Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions,
+    WriteOptions, clean, connect, on_progress, register, register_with, restore, with_commit,
+    write,
 };
 pub use table::{AtioTable, one_statement};
 pub use write::{StreamOptions, StreamWriter};

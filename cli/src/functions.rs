@@ -69,6 +69,23 @@ const ATIO: &[Function] = &[
         syntax: "atio_clean(directory [, dry_run => boolean])",
         description: "Removes what writers of files that died have left in a directory.",
     },
+    Function {
+        name: "atio_dropped",
+        syntax: "atio_dropped()",
+        description: "Returns the tables that were dropped from the warehouse and can come back.",
+    },
+    Function {
+        name: "atio_undrop",
+        syntax: "atio_undrop(table [, id => text] [, new_name => text])",
+        description: "Brings back a dropped table, the one that was dropped last \
+                      unless id says which.",
+    },
+    Function {
+        name: "atio_purge",
+        syntax: "atio_purge(table [, id => text] [, dry_run => boolean])",
+        description: "Deletes dropped tables of a name for good; \
+                      a dry run, unless dry_run is false, deletes nothing.",
+    },
 ];
 
 /// Names of atio's table functions.

@@ -23,6 +23,7 @@ mod session;
 mod shell;
 mod statements;
 mod stores;
+mod tell;
 mod verbose;
 
 use std::process::ExitCode;

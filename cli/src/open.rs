@@ -45,10 +45,9 @@ pub(crate) async fn open(args: &Args) -> Result<Session> {
     let warehouse = match &args.warehouse {
         Some(location) => {
             stores.register(&ctx, location).await?;
-            let catalog = Arc::new(AtioCatalog::open(&ctx, location)?);
-            ctx.register_catalog(WAREHOUSE_CATALOG, Arc::clone(&catalog) as _);
+            let catalog = AtioCatalog::register(&ctx, WAREHOUSE_CATALOG, location)?;
             register_memory_catalog(&ctx)?;
-            Some(catalog)
+            Some(Arc::new(catalog))
         }
         None => None,
     };

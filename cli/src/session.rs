@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use atio::{AtioCatalog, ErrorKind};
+use atio::{AtioCatalog, Dropped, ErrorKind};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::MemTable;
 use datafusion::common::instant::Instant;
-use datafusion::common::{ResolvedTableReference, plan_datafusion_err, plan_err};
+use datafusion::common::{ResolvedTableReference, TableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
@@ -25,6 +25,7 @@ use crate::functions::literal;
 use crate::output;
 use crate::progress::Bars;
 use crate::stores::Stores;
+use crate::tell::tell;
 
 /// The name of the catalog that `--warehouse` makes.
 pub(crate) const WAREHOUSE_CATALOG: &str = "atio";
@@ -86,11 +87,16 @@ impl Session {
             && let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
         {
             // DataFusion would say "doesn't exist" whatever went wrong, or nothing at all.
-            match warehouse.drop_table(&table.schema, &table.table).await {
-                Err(error) if if_exists && error.kind() == ErrorKind::TableNotFound => {}
-                dropped => dropped.map_err(DataFusionError::from)?,
+            let dropped = warehouse.drop_table(&table.schema, &table.table).await;
+            let dropped = match dropped {
+                Err(error) if if_exists && error.kind() == ErrorKind::TableNotFound => None,
+                dropped => Some(dropped.map_err(DataFusionError::from)?),
+            };
+            output::print_nothing(&self.ctx, &self.print, start)?;
+            if let Some(sentence) = dropped.and_then(|dropped| what_became_of(&dropped)) {
+                tell(&self.print, sentence);
             }
-            return output::print_nothing(&self.ctx, &self.print, start);
+            return Ok(());
         }
 
         check_format(&self.ctx, &statement)?;
@@ -130,6 +136,11 @@ impl Session {
     /// True if `text` is the name of a table in the warehouse, be it there or not.
     pub(crate) fn names_table(&self, text: &str) -> bool {
         self.warehouse.is_some() && !is_place(text)
+    }
+
+    /// True if there is a warehouse.
+    pub(crate) fn has_warehouse(&self) -> bool {
+        self.warehouse.is_some()
     }
 
     /// Connects to the store of files that are to be read; returns their location.
@@ -234,6 +245,23 @@ impl Session {
         let defaults = &state.config_options().catalog;
         let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
         (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
+    }
+}
+
+/// What a person should know of a table that was dropped from the warehouse.
+fn what_became_of(dropped: &Dropped) -> Option<String> {
+    match dropped {
+        Dropped::Kept(table) => {
+            let name = TableReference::partial(&*table.schema, &*table.table);
+            let name = literal(&name.to_quoted_string());
+            Some(format!(
+                "Kept for seven days: SELECT * FROM atio_undrop({name}) brings it back."
+            ))
+        }
+        Dropped::ForGood => {
+            Some("Dropped for good: on an object store a DROP is final.".to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use atio::{AtioCatalog, AtioPolicy, AtioTable, ErrorKind, register, register_with};
+use atio::{
+    AtioCatalog, AtioPolicy, AtioTable, ErrorKind, PurgeOptions, UndropOptions, register,
+    register_with,
+};
 use datafusion::execution::options::CsvReadOptions;
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::memory::InMemory;
@@ -290,6 +293,85 @@ async fn session_that_may_not_drop_keeps_the_tables_of_a_warehouse() {
         assert_same(&before, &host.files(), "a refused DROP");
         assert_eq!(rows(&ctx, "SELECT a FROM w.public.x").await, ["1"]);
     }
+}
+
+#[tokio::test]
+async fn session_that_may_not_create_brings_no_table_back_and_purges_none() {
+    let host = Host::new().await;
+    let all = host.session(AtioPolicy::default());
+    let warehouse = host.path("w");
+    AtioCatalog::register(&all, "w", &warehouse).unwrap();
+    rows(&all, "CREATE TABLE w.public.x AS SELECT 1 AS a").await;
+    rows(&all, "DROP TABLE w.public.x").await;
+    for (policy, words) in [
+        (
+            AtioPolicy::default().with_create(false),
+            "may not create or drop",
+        ),
+        (
+            AtioPolicy::default().with_write(false),
+            "may read and not write",
+        ),
+    ] {
+        let ctx = host.session(policy);
+        let catalog = AtioCatalog::register(&ctx, "w", &warehouse).unwrap();
+        let before = host.files();
+        for sql in [
+            "SELECT * FROM atio_undrop('w.public.x')",
+            "EXPLAIN SELECT * FROM atio_undrop('w.public.x')",
+            "SELECT * FROM atio_purge('w.public.x', dry_run => false)",
+        ] {
+            let failure = attempt(&ctx, sql).await.unwrap_err();
+            failure.assert(8, sql, Some(NotAllowed), &[words]);
+        }
+        let options = UndropOptions::default();
+        let undropped = catalog.undrop_table("public", "x", &options).await;
+        assert_eq!(undropped.unwrap_err().kind(), NotAllowed);
+        let options = PurgeOptions {
+            dry_run: false,
+            ..PurgeOptions::default()
+        };
+        let purged = catalog.purge_table("public", "x", &options).await;
+        assert_eq!(purged.unwrap_err().kind(), NotAllowed);
+        assert_same(&before, &host.files(), "a refused undrop");
+        // To look is allowed.
+        assert_eq!(
+            rows(&ctx, "SELECT table_name FROM atio_dropped()").await,
+            ["x"]
+        );
+        rows(&ctx, "SELECT * FROM atio_purge('w.public.x')").await;
+    }
+    rows(&all, "SELECT * FROM atio_undrop('w.public.x')").await;
+    assert_eq!(rows(&all, "SELECT a FROM w.public.x").await, ["1"]);
+}
+
+#[tokio::test]
+async fn dropped_tables_outside_the_allowed_roots_are_neither_listed_nor_brought_back() {
+    let host = Host::new().await;
+    let all = host.session(AtioPolicy::default());
+    AtioCatalog::register(&all, "evil", &host.path("data/a-evil/w")).unwrap();
+    rows(&all, "CREATE TABLE evil.public.x AS SELECT 1 AS a").await;
+    rows(&all, "DROP TABLE evil.public.x").await;
+    let ctx = host.session(host.policy());
+    AtioCatalog::register(&ctx, "w", &host.path("data/a/w")).unwrap();
+    rows(&ctx, "CREATE TABLE w.public.s AS SELECT 1 AS a").await;
+    symlink(
+        host.path("data/a-evil/w/public"),
+        host.path("data/a/w/evil"),
+    )
+    .unwrap();
+    let before = host.files();
+    assert_eq!(rows(&ctx, "SELECT * FROM atio_dropped()").await, [""; 0]);
+    for sql in [
+        "SELECT * FROM atio_undrop('w.evil.x')",
+        "SELECT * FROM atio_purge('w.evil.x')",
+    ] {
+        let failure = attempt(&ctx, sql).await.unwrap_err();
+        failure.assert(8, sql, Some(NotAllowed), &["outside the allowed roots"]);
+    }
+    rows(&ctx, "DROP TABLE w.public.s").await;
+    rows(&ctx, "SELECT * FROM atio_undrop('w.public.s')").await;
+    assert_same(&before, &host.files(), "refused statements");
 }
 
 #[tokio::test]

@@ -103,6 +103,8 @@ fn argument() -> impl Strategy<Value = String> {
         "retain_last => ",
         "dry_run => ",
         "orphan_age => ",
+        "id => ",
+        "new_name => ",
         "\"Version\" => ",
         "nonsense => ",
     ]);
@@ -115,6 +117,9 @@ fn call() -> impl Strategy<Value = String> {
         "atio_history",
         "atio_files",
         "expire_snapshots",
+        "atio_dropped",
+        "atio_undrop",
+        "atio_purge",
     ]);
     let first = one_of(&["'t'", "'t'", "'t'", "table => 't'", "t", "'missing'"]);
     let rest = prop::collection::vec(argument(), 0..4);

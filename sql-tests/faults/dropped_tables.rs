@@ -1,12 +1,12 @@
-//! Tables that are dropped, dropped and made again, or expired at any request of a statement:
-//! right rows, or an error that says so. Never that anything is damaged, or that the storage
-//! failed.
+//! Tables that are dropped, dropped and made again or brought back, or expired at any request of a
+//! statement: right rows, or an error that says so. Never that anything is damaged, or that the
+//! storage failed.
 
 #![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use atio::{AtioCatalog, ErrorKind};
@@ -25,15 +25,28 @@ use crate::long_form::long;
 use crate::query::{rows, texts};
 use crate::session::{flush, run};
 
-/// What somebody else does meanwhile, and which rows there are after it.
+/// What somebody else does meanwhile, and what there is after it.
 struct Meanwhile {
     statements: &'static [&'static str],
-    rows: Option<&'static [&'static str]>,
+    /// What is done at the next request.
+    later: &'static [&'static str],
+    left: Left,
+}
+
+/// The table that there is in the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Another one, or the rows of another version.
+    Rows(&'static [&'static str]),
+    /// The same.
+    AsBefore,
 }
 
 const DROP: Meanwhile = Meanwhile {
     statements: &["DROP TABLE w.public.t"],
-    rows: None,
+    later: &[],
+    left: Left::Nothing,
 };
 
 const REPLACE: Meanwhile = Meanwhile {
@@ -41,7 +54,29 @@ const REPLACE: Meanwhile = Meanwhile {
         "DROP TABLE w.public.t",
         "CREATE TABLE w.public.t AS SELECT arrow_cast(77, 'Int64') AS a",
     ],
-    rows: Some(&["77"]),
+    later: &[],
+    left: Left::Rows(&["77"]),
+};
+
+const RETURN: Meanwhile = Meanwhile {
+    statements: &[
+        "DROP TABLE w.public.t",
+        "SELECT * FROM atio_undrop('w.public.t')",
+    ],
+    later: &[],
+    left: Left::AsBefore,
+};
+
+/// Another table is in the place for a while. What is back at the next request was missing at this
+/// one, and may be told as damaged.
+const AWAY: Meanwhile = Meanwhile {
+    statements: REPLACE.statements,
+    later: &[
+        "DROP TABLE w.public.t",
+        "SELECT * FROM atio_undrop('w.public.t', new_name => 'other')",
+        "SELECT * FROM atio_undrop('w.public.t')",
+    ],
+    left: Left::AsBefore,
 };
 
 const EXPIRE: Meanwhile = Meanwhile {
@@ -49,7 +84,8 @@ const EXPIRE: Meanwhile = Meanwhile {
         "INSERT OVERWRITE w.public.t VALUES (50)",
         "SELECT count(*) FROM expire_snapshots('w.public.t', keep_for => INTERVAL '0 days', dry_run => false)",
     ],
-    rows: Some(&["50"]),
+    later: &[],
+    left: Left::Rows(&["50"]),
 };
 
 const BEFORE: &[&str] = &["1", "2", "3", "4"];
@@ -114,7 +150,7 @@ fn written(sql: &str, before: &[String], rows: &[&str]) -> Vec<String> {
         numbers.push(9);
     } else if sql.starts_with("INSERT OVERWRITE") && !is_done("11") {
         numbers.iter_mut().for_each(|number| *number += 10);
-    } else if sql.contains("atio_rollback") && before != ["1", "2"] && rows == ["50"] {
+    } else if sql.contains("atio_rollback") && before != ["1", "2"] && rows != ["77"] {
         numbers = vec![1, 2];
     }
     let mut rows: Vec<_> = numbers.iter().map(ToString::to_string).collect();
@@ -246,19 +282,40 @@ async fn check(
     let calls = Arc::clone(&count);
     let met = Arc::new(Mutex::new(Vec::new()));
     let before = Arc::clone(&met);
+    let turn = Arc::new(tokio::sync::Mutex::new(()));
+    let turns = Arc::clone(&turn);
+    let later = Arc::new(AtomicBool::new(false));
+    let later_done = Arc::clone(&later);
     store.direct(move |call| {
         if call.operation == Operation::Item {
             return futures::future::ready(Fault::None).boxed();
         }
         let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let (other, before) = (other.clone(), Arc::clone(&before));
-        async move {
+        let statements = match number.checked_sub(at) {
+            Some(0) => meanwhile.statements,
+            Some(1) => meanwhile.later,
+            _ => return futures::future::ready(Fault::None).boxed(),
+        };
+        let (other, before, turn) = (other.clone(), Arc::clone(&before), Arc::clone(&turns));
+        // Requests are made at once: what is done at the next one waits for this.
+        let first = (number == at).then(|| Arc::clone(&turn).try_lock_owned().unwrap());
+        let later = Arc::clone(&later_done);
+        // To its end, even if the request is given up.
+        let done = tokio::spawn(async move {
+            let _turn = match first {
+                Some(turn) => turn,
+                None => turn.lock_owned().await,
+            };
             if number == at {
-                *before.lock().unwrap() = rows(&other, CONTENT).await;
-                for sql in meanwhile.statements {
-                    rows(&other, sql).await;
-                }
+                let met = rows(&other, CONTENT).await;
+                *before.lock().unwrap() = met;
+                all(&other, statements).await;
+            } else if !later.swap(true, Ordering::SeqCst) {
+                all(&other, statements).await;
             }
+        });
+        async move {
+            done.await.unwrap();
             Fault::None
         }
         .boxed()
@@ -273,6 +330,10 @@ async fn check(
     if count.load(Ordering::SeqCst) < at {
         return Ok(false);
     }
+    let _turn = turn.lock().await;
+    if !later.swap(true, Ordering::SeqCst) {
+        all(&world.session(world.store()), meanwhile.later).await;
+    }
     let done = ended.is_ok();
     match ended {
         Ok(batches) => {
@@ -282,13 +343,15 @@ async fn check(
             {
                 return Err(format!("it gives {found:?}"));
             }
-            if let Some(untrue) = found.iter().find(|row| row.contains("damage")) {
+            let mut untrue = found.iter().filter(|_| meanwhile.later.is_empty());
+            if let Some(untrue) = untrue.find(|row| row.contains("damage")) {
                 return Err(format!("it gives {untrue}"));
             }
         }
         Err(error) => {
             let said = error.strip_backtrace();
-            if let Some(untrue) = UNTRUE.iter().find(|words| said.contains(*words)) {
+            let mut untrue = UNTRUE.iter().filter(|_| meanwhile.later.is_empty());
+            if let Some(untrue) = untrue.find(|words| said.contains(*words)) {
                 return Err(format!("it says '{untrue}' ({:?}): {said}", kind(&error)));
             }
             match kind(&error) {
@@ -299,19 +362,33 @@ async fn check(
                     | ErrorKind::Conflict,
                 ) => {}
                 // A table that was made again has numbers of its own.
-                Some(ErrorKind::VersionNotFound) if meanwhile.rows.is_some() => {}
+                Some(ErrorKind::VersionNotFound) if meanwhile.left != Left::Nothing => {}
+                Some(ErrorKind::Revoked) if meanwhile.left == Left::AsBefore => {}
+                Some(ErrorKind::Damaged | ErrorKind::Storage) if !meanwhile.later.is_empty() => {}
                 None if said.contains("not found") => {}
                 kind => return Err(format!("{kind:?}: {said}")),
             }
         }
     }
     let fresh = world.session(world.store());
-    let left = run(&fresh, CONTENT).await;
-    match (left, meanwhile.rows) {
+    if !meanwhile.later.is_empty() {
+        let other = rows(&fresh, "SELECT a FROM w.public.other").await;
+        if other != ["77"] {
+            return Err(format!("it left {other:?} in the other table"));
+        }
+    }
+    let met = met.lock().unwrap().clone();
+    let same: Vec<_> = met.iter().map(String::as_str).collect();
+    let expected = match meanwhile.left {
+        Left::Nothing => None,
+        Left::Rows(rows) => Some(rows),
+        Left::AsBefore => Some(same.as_slice()),
+    };
+    match (run(&fresh, CONTENT).await, expected) {
         (Err(_), None) => Ok(true),
         (Ok(batches), Some(rows)) => {
             let expected = match done {
-                true => written(sql, &met.lock().unwrap(), rows),
+                true => written(sql, &met, rows),
                 false => rows.iter().map(ToString::to_string).collect(),
             };
             match texts(&batches) {
@@ -321,6 +398,12 @@ async fn check(
         }
         (Ok(batches), None) => Err(format!("it left {:?}", texts(&batches))),
         (Err(error), Some(_)) => Err(format!("it left {error}")),
+    }
+}
+
+async fn all(ctx: &SessionContext, statements: &[&str]) {
+    for sql in statements {
+        rows(ctx, sql).await;
     }
 }
 
@@ -374,6 +457,16 @@ fn table_that_is_made_again_on_a_store_at_any_request_is_told_from_the_old_one()
 #[test]
 fn table_that_is_made_again_on_a_disk_at_any_request_is_told_from_the_old_one() {
     sweep(&REPLACE, true);
+}
+
+#[test]
+fn table_that_is_dropped_and_brought_back_at_any_request_is_the_same() {
+    sweep(&RETURN, true);
+}
+
+#[test]
+fn table_that_is_away_between_two_requests_takes_nothing_that_is_of_another() {
+    sweep(&AWAY, true);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) const SAYS: &str = "child: ";
 const LIFE: Duration = Duration::from_secs(300);
 
 /// The steps at which the local store can be made to fail or stop.
-pub(crate) const STEPS: [&str; 24] = [
+pub(crate) const STEPS: [&str; 26] = [
     "make-folder",
     "begin-file",
     "write-file",
@@ -36,6 +36,8 @@ pub(crate) const STEPS: [&str; 24] = [
     "published",
     "link-new",
     "remove",
+    "rename-folder",
+    "remove-folder",
     "copy-begin",
     "copy-file",
     "copy-write",

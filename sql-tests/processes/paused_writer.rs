@@ -127,3 +127,98 @@ async fn writer_that_is_stopped_while_its_table_is_dropped_and_made_again_writes
         assert_eq!(rows(&session_at(at), "SELECT a FROM w.s.t").await, ["7"]);
     }
 }
+
+/// The other way round: the table comes back, with and without another one in its place meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writer_that_is_stopped_while_its_table_is_dropped_and_comes_back_is_revoked() {
+    for (step, replaced) in [
+        ("begin-file", false),
+        ("publish", false),
+        ("publish:v1.metadata.json", false),
+        ("begin-file", true),
+        ("publish:v1.metadata.json", true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let ctx = session_at(at);
+        for sql in ["CREATE SCHEMA w.s", "CREATE TABLE w.s.t AS SELECT 1 AS a"] {
+            rows(&ctx, sql).await;
+        }
+        let newest = "SELECT max(version) FROM atio_history('w.s.t')";
+        let newest: usize = row(&ctx, newest).await.parse().unwrap();
+        let named = step.replace("v1", &format!("v{}", newest + 1));
+        let insert = "INSERT INTO w.s.t VALUES (10)".to_owned();
+        let mut job = super::job::Job::new(at, vec![insert.clone()]);
+        job.act = Some((When::Named(named), Act::Stop));
+        let child = job.start();
+        child.wait_until_stopped();
+        let before: &[&str] = match replaced {
+            false => &["DROP TABLE w.s.t"],
+            true => &[
+                "DROP TABLE w.s.t",
+                "CREATE TABLE w.s.t AS SELECT 7 AS a",
+                "DROP TABLE w.s.t",
+                "SELECT * FROM atio_undrop('w.s.t', new_name => 'other')",
+            ],
+        };
+        for sql in before {
+            rows(&ctx, sql).await;
+        }
+        rows(&ctx, "SELECT * FROM atio_undrop('w.s.t')").await;
+        let ended = go_on(child).await;
+        let failure = ended.failure(0);
+        let what = format!("{step}, replaced: {replaced}: {failure}");
+        assert!(
+            failure.starts_with("Revoked") && failure.contains("undone DROP"),
+            "{what}"
+        );
+        let ctx = session_at(at);
+        assert_eq!(rows(&ctx, "SELECT a FROM w.s.t").await, ["1"], "{what}");
+        if replaced {
+            assert_eq!(rows(&ctx, "SELECT a FROM w.s.other").await, ["7"], "{what}");
+        }
+        // Run again it works, and nothing of the first attempt stays.
+        rows(&ctx, &insert).await;
+        let location = at.join("warehouse/s/t").canonicalize().unwrap();
+        row(&ctx, &EXPIRE.replace("{t}", location.to_str().unwrap())).await;
+        assert_eq!(super::leftovers::leftovers(&location), [""; 0], "{what}");
+        assert_eq!(
+            rows(&ctx, "SELECT a FROM w.s.t").await,
+            ["1", "10"],
+            "{what}"
+        );
+    }
+}
+
+/// A record has its name, and its directory is not synced yet: DROP comes between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_that_a_drop_follows_at_once_is_acknowledged_and_comes_back_with_the_table() {
+    for replaced in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let ctx = session_at(at);
+        for sql in ["CREATE SCHEMA w.s", "CREATE TABLE w.s.t AS SELECT 1 AS a"] {
+            rows(&ctx, sql).await;
+        }
+        let insert = "INSERT INTO w.s.t VALUES (10)".to_owned();
+        let mut job = super::job::Job::new(at, vec![insert]);
+        let named = When::Named("published:v2.metadata.json".to_owned());
+        job.act = Some((named, Act::Stop));
+        let child = job.start();
+        child.wait_until_stopped();
+        rows(&ctx, "DROP TABLE w.s.t").await;
+        if replaced {
+            rows(&ctx, "CREATE TABLE w.s.t AS SELECT 7 AS a").await;
+        }
+        let began = std::time::Instant::now();
+        let ended = go_on(child).await;
+        assert!(ended.done(0), "replaced: {replaced}: {:?}", ended.said);
+        assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+        if replaced {
+            assert_eq!(rows(&session_at(at), "SELECT a FROM w.s.t").await, ["7"]);
+        }
+        let undrop = "SELECT * FROM atio_undrop('w.s.t', new_name => 'old')";
+        rows(&ctx, undrop).await;
+        assert_eq!(rows(&ctx, "SELECT a FROM w.s.old").await, ["1", "10"]);
+    }
+}

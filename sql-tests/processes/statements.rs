@@ -14,7 +14,9 @@ use crate::session::{run, session_at};
 pub(crate) const EXPIRE: &str = "SELECT count(*) FROM expire_snapshots('{t}', keep_for => INTERVAL '0 days', \
                                  orphan_age => INTERVAL '0 days', dry_run => false)";
 const OPEN: &str = "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{t}'";
-const MANAGED: &str = "CREATE TABLE w.s.t AS SELECT value AS a FROM generate_series(1, 10)";
+const UNDROP: &str = "SELECT table_name FROM atio_undrop('w.s.t')";
+pub(super) const MANAGED: &str =
+    "CREATE TABLE w.s.t AS SELECT value AS a FROM generate_series(1, 10)";
 
 /// A statement; `{t}` is where its table is. A state of the table is told as the number of
 /// its rows and their sum, or is None if there is no table.
@@ -56,7 +58,7 @@ pub(crate) const EXPIRY: Case = Case {
 };
 
 /// Those that are not run at every step unless the long form is asked for.
-pub(crate) const OTHERS: [Case; 5] = [
+pub(crate) const OTHERS: [Case; 6] = [
     Case {
         name: "create",
         before: &[],
@@ -80,6 +82,14 @@ pub(crate) const OTHERS: [Case; 5] = [
         statement: "DROP TABLE w.s.t",
         old: Some("10|55"),
         new: None,
+    },
+    Case {
+        name: "undrop",
+        before: &["CREATE SCHEMA w.s", MANAGED, "DROP TABLE w.s.t"],
+        session: &[],
+        statement: UNDROP,
+        old: None,
+        new: Some("10|55"),
     },
     Case {
         name: "overwrite",
@@ -201,6 +211,8 @@ impl Case {
         }
         if new.is_some() {
             self.check_goes_on(at, what).await;
+        } else {
+            self.check_comes_back(at, what).await;
         }
         self.check_folders(at, what).await;
     }
@@ -251,7 +263,17 @@ impl Case {
         assert_eq!(self.state(at).await, expected, "{what}: after expiry");
     }
 
-    /// A table that was being made or dropped leaves a hidden directory, which goes when it is
+    /// A table that was dropped is whole when it comes back.
+    async fn check_comes_back(&self, at: &Path, what: &str) {
+        let ctx = session_at(at);
+        assert_eq!(rows(&ctx, UNDROP).await, ["t"], "{what}");
+        let old = self.old.map(str::to_owned);
+        assert_eq!(self.state(at).await, Ok(old), "{what}: brought back");
+        self.check_history(at, what).await;
+        assert_eq!(rows(&ctx, "SELECT id FROM atio_dropped()").await, [""; 0]);
+    }
+
+    /// A table that was being made or deleted leaves a hidden directory, which goes when it is
     /// old and another is made.
     async fn check_folders(&self, at: &Path, what: &str) {
         let schema = at.join("warehouse/s");

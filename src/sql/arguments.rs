@@ -43,6 +43,9 @@ impl Arguments {
                 FunctionArg::Unnamed(arg) => (None, arg),
             };
             let list = || names.join(", ");
+            if names.is_empty() {
+                return Err(Error::invalid(format!("{function} takes no arguments")).into());
+            }
             let slot = match &name {
                 Some(name) => values
                     .iter_mut()

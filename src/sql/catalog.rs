@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use datafusion::catalog::{CatalogProvider, SchemaProvider};
 use datafusion::prelude::SessionContext;
 
+use super::dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
+use super::kept::Kept;
 use super::location::Location;
 use super::managed::{Warehouse, check_name};
 use super::namespace::AtioSchema;
@@ -19,8 +21,8 @@ const DEFAULT_SCHEMA: &str = "public";
 /// A warehouse: a directory in which `CREATE TABLE`, `CREATE TABLE .. AS SELECT`,
 /// `DROP TABLE` and `CREATE SCHEMA` make and remove atio tables.
 ///
-/// `<location>/<schema>/<table>` is the table's directory. Register it with
-/// [`SessionContext::register_catalog`]. Views, and tables that are registered with a
+/// `<location>/<schema>/<table>` is the table's directory. [`register`](Self::register) makes one
+/// a catalog of a session. Views, and tables that are registered with a
 /// location of their own, live in the session only and are never deleted.
 ///
 /// `CREATE OR REPLACE TABLE` of a table that exists is refused: DataFusion would remove the
@@ -28,15 +30,55 @@ const DEFAULT_SCHEMA: &str = "public";
 ///
 /// The columns of `CREATE TABLE .. AS SELECT` may all be NULL. `CREATE TABLE t (x INT NOT NULL)`
 /// keeps its NOT NULL in sessions that atio is registered in, or that a catalog was opened with.
+///
+/// # DROP can be undone
+///
+/// On a local disk a dropped table is set aside for seven days, with all its versions.
+/// `SELECT * FROM atio_dropped()` lists such tables, `atio_undrop('sales')` brings one back, and
+/// `atio_purge('sales', dry_run => false)` deletes it at once. What is older goes with the next
+/// DROP in the catalog. Meanwhile the name is free; a table that was dropped several times is kept
+/// several times. On an object store **a DROP is final**.
+///
+/// ```
+/// use atio::{AtioCatalog, Dropped, PurgeOptions, UndropOptions};
+/// use datafusion::prelude::SessionContext;
+///
+/// # #[tokio::main(flavor = "multi_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let location = directory.path().to_str().unwrap_or_default();
+/// let ctx = SessionContext::new();
+/// atio::register(&ctx)?;
+/// let catalog = AtioCatalog::register(&ctx, "w", location)?;
+/// ctx.sql("CREATE TABLE w.public.sales AS SELECT 'tea' AS item").await?.collect().await?;
+///
+/// let dropped = catalog.drop_table("public", "sales").await?;
+/// assert!(matches!(dropped, Dropped::Kept(_)));
+/// assert_eq!(catalog.dropped_tables().await?[0].table, "sales");
+///
+/// catalog.undrop_table("public", "sales", &UndropOptions::default()).await?;
+/// assert_eq!(ctx.sql("SELECT item FROM w.public.sales").await?.count().await?, 1);
+///
+/// catalog.drop_table("public", "sales").await?;
+/// let options = PurgeOptions { dry_run: false, ..PurgeOptions::default() };
+/// let purged = catalog.purge_table("public", "sales", &options).await?;
+/// assert!(purged[0].deleted && catalog.dropped_tables().await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct AtioCatalog {
-    warehouse: Arc<Warehouse>,
-    schemas: Mutex<HashMap<String, Arc<AtioSchema>>>,
+    pub(super) warehouse: Arc<Warehouse>,
+    schemas: Schemas,
 }
+
+/// The schemas that were asked for, by name.
+pub(super) type Schemas = Arc<Mutex<HashMap<String, Arc<AtioSchema>>>>;
 
 impl AtioCatalog {
     /// The catalog over `location`: a local directory, which is made when the first table
     /// is, a `file://` URL, the URL of a store that is registered in `ctx`, or one that
-    /// [`connect`](crate::connect) knows.
+    /// [`connect`](crate::connect) knows. It is not registered yet.
     ///
     /// # Errors
     ///
@@ -46,21 +88,85 @@ impl AtioCatalog {
         let warehouse = Warehouse::new(ctx, Location::parse(location)?)?;
         Ok(Self {
             warehouse: Arc::new(warehouse),
-            schemas: Mutex::default(),
+            schemas: Schemas::default(),
         })
     }
 
-    /// Drops a table as `DROP TABLE` does, but tells what went wrong: DataFusion turns
-    /// every error of a DROP into "doesn't exist".
+    /// Drops a table as `DROP TABLE` does, but tells what went wrong, where DataFusion turns
+    /// every error of a DROP into "doesn't exist", and what became of the table.
     ///
     /// # Errors
     ///
     /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if there is no such table;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if its directory holds files that
-    /// atio did not make, which are never deleted.
-    pub async fn drop_table(&self, schema: &str, table: &str) -> Result<()> {
+    /// atio did not make, which are never deleted;
+    /// [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) if it was dropped, and a power
+    /// failure may bring it back.
+    pub async fn drop_table(&self, schema: &str, table: &str) -> Result<Dropped> {
         check_name("schema", schema)?;
         self.namespace(schema).drop_table(table).await
+    }
+
+    /// The dropped tables that can come back, in order of their schemas and names, those of one
+    /// name from the newest on. None on an object store, where a DROP is final.
+    ///
+    /// # Errors
+    ///
+    /// [`Storage`](crate::ErrorKind::Storage) if the directory cannot be read.
+    pub async fn dropped_tables(&self) -> Result<Vec<DroppedTable>> {
+        let kept = self.warehouse.dropped().await?;
+        Ok(kept.iter().map(Kept::shown).collect())
+    }
+
+    /// Brings a dropped table back, with all its versions. Its schema is made if it was
+    /// dropped, too. A write that was under way when the table was dropped commits nothing any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if no such table is kept, or somebody
+    /// else has just brought it back or purged it;
+    /// [`TableExists`](crate::ErrorKind::TableExists) if its name was given to another table since;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on an object store;
+    /// [`NotAllowed`](crate::ErrorKind::NotAllowed) if the session's policy forbids it;
+    /// [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) if it is back, and a power
+    /// failure may drop it again.
+    pub async fn undrop_table(
+        &self,
+        schema: &str,
+        table: &str,
+        options: &UndropOptions,
+    ) -> Result<DroppedTable> {
+        check_name("schema", schema)?;
+        self.namespace(schema).undrop(table, options).await
+    }
+
+    /// Deletes what was dropped as `table`, for good, or tells what would go. What is not kept any
+    /// longer is deleted without this, by the next DROP.
+    ///
+    /// # Errors
+    ///
+    /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if no such table is kept, or somebody
+    /// else has just brought it back or purged it;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if its directory holds files that atio did
+    /// not make: then nothing is deleted;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on an object store;
+    /// [`NotAllowed`](crate::ErrorKind::NotAllowed) if the session's policy forbids it.
+    pub async fn purge_table(
+        &self,
+        schema: &str,
+        table: &str,
+        options: &PurgeOptions,
+    ) -> Result<Vec<PurgedTable>> {
+        self.warehouse.purge(schema, table, options).await
+    }
+
+    /// What does not keep the catalog alive, and finds it again.
+    pub(super) fn downgrade(&self) -> WeakCatalog {
+        WeakCatalog {
+            warehouse: Arc::downgrade(&self.warehouse),
+            schemas: Arc::downgrade(&self.schemas),
+        }
     }
 
     fn namespace(&self, name: &str) -> Arc<AtioSchema> {
@@ -79,6 +185,21 @@ impl AtioCatalog {
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// A catalog as long as somebody uses it.
+pub(super) struct WeakCatalog {
+    warehouse: Weak<Warehouse>,
+    schemas: Weak<Mutex<HashMap<String, Arc<AtioSchema>>>>,
+}
+
+impl WeakCatalog {
+    pub(super) fn upgrade(&self) -> Option<AtioCatalog> {
+        Some(AtioCatalog {
+            warehouse: self.warehouse.upgrade()?,
+            schemas: self.schemas.upgrade()?,
+        })
     }
 }
 

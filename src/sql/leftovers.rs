@@ -1,16 +1,18 @@
-//! Directories of tables that are being made or dropped, and what a crash leaves of them.
+//! Directories of tables that are being made or deleted, and what a crash leaves of them.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// A table that is being made has this before a random name, one being dropped the next.
+use atio_core::storage::remove_folder;
+
+/// A table that is being made has this before a random name, one that is being deleted the next.
 pub(super) const CREATING: &str = ".atio-create-";
 pub(super) const DROPPING: &str = ".atio-drop-";
-/// What a crash left of a table that was being made or dropped goes after a day.
+/// What a crash left of a table that was being made or deleted goes after a day.
 pub(super) const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Removes what a crash left, at least `age` ago, of tables that were being made or dropped.
+/// Removes what a crash left, at least `age` ago, of tables that were being made or deleted.
 pub(super) fn remove_leftovers(schema: &Path, age: Duration) {
     let entries = fs::read_dir(schema).into_iter().flatten().flatten();
     for entry in entries {
@@ -29,9 +31,12 @@ pub(super) fn remove_leftovers(schema: &Path, age: Duration) {
     }
 }
 
-/// The table is gone already; what stays under the hidden name is in nobody's way.
-pub(super) fn remove_aside(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path) {
+/// The table is gone already; what stays under the hidden name is in nobody's way. True if nothing
+/// does.
+pub(super) fn remove_aside(path: &Path) -> bool {
+    let removed = remove_folder(path);
+    if let Err(error) = &removed {
         log::warn!("{} stays behind: {error}", path.display());
     }
+    removed.is_ok()
 }

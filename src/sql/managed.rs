@@ -1,14 +1,13 @@
-//! Managed tables: those whose directory the catalog makes and removes.
+//! Managed tables: those whose directory the catalog makes and removes. How it makes them.
 
 use std::error::Error as _;
 use std::fmt;
-use std::fs;
 use std::path::Path as LocalPath;
 use std::sync::{Arc, Weak};
 
 use atio_core::format::Operation;
 use atio_core::log::{NewTable, OpenOptions, Table};
-use atio_core::storage::{RemoteStore, explain, sync_rename};
+use atio_core::storage::{RemoteStore, explain, rename_folder, sync_rename};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
@@ -16,7 +15,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::declared::DeclaredColumns;
-use super::leftovers::{CREATING, DROPPING, LEFTOVER_AGE, remove_aside, remove_leftovers};
+use super::leftovers::{CREATING, LEFTOVER_AGE, remove_aside, remove_leftovers};
 use super::location::Location;
 use super::new_rows::NewRows;
 use super::open::OpenTables;
@@ -73,7 +72,7 @@ impl Warehouse {
         Ok(state)
     }
 
-    fn place(&self, schema: &str, table: &str) -> Location {
+    pub(super) fn place(&self, schema: &str, table: &str) -> Location {
         self.location.child(schema).child(table)
     }
 
@@ -88,7 +87,7 @@ impl Warehouse {
         self.policy.check(place, access)
     }
 
-    fn handle(&self, place: &Location) -> Result<Arc<Table>> {
+    pub(super) fn handle(&self, place: &Location) -> Result<Arc<Table>> {
         self.check(place, Access::Read)?;
         let options = OpenOptions::default();
         self.tables
@@ -222,52 +221,6 @@ impl Warehouse {
         Err(error)
     }
 
-    /// Fails if there is no such table, or if it is not only atio's.
-    pub(super) async fn check_droppable(&self, schema: &str, name: &str) -> Result<()> {
-        check_name("table", name)?;
-        let place = self.place(schema, name);
-        if !self.has_table(schema, name).await? {
-            return Err(Error::new(
-                ErrorKind::TableNotFound,
-                format!("there is no table '{name}' in schema '{schema}'"),
-            ));
-        }
-        let link =
-            |path| fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_symlink());
-        if place.local.as_ref().is_some_and(link) {
-            return Err(Error::invalid(format!(
-                "table '{name}' is a symbolic link: remove it by hand"
-            )));
-        }
-        self.handle(&place)?.check_only_ours().await
-    }
-
-    /// Removes a table and its files; refuses if others' files are among them.
-    pub(super) async fn drop_table(&self, schema: &str, name: &str) -> Result<()> {
-        let place = self.place(schema, name);
-        self.check(&place, Access::Create)?;
-        self.check_droppable(schema, name).await?;
-        let table = self.handle(&place)?;
-        let Some(path) = &place.local else {
-            return table.drop_log_at(None).await;
-        };
-        let aside = self
-            .location
-            .child(schema)
-            .child(&format!("{DROPPING}{}", Uuid::new_v4().simple()));
-        let Some(aside) = aside.local else {
-            return table.drop_log_at(None).await;
-        };
-        // One rename: a writer that is under way finds nothing to commit to (A9).
-        fs::rename(path, &aside)
-            .map_err(|error| storage(format!("cannot drop table '{name}'"), error))?;
-        table.forget();
-        // A power failure must not bring it back without its files.
-        sync_rename(path, &aside)?;
-        remove_aside(&aside);
-        Ok(())
-    }
-
     pub(super) async fn folders(&self, place: &Location) -> Result<Vec<String>> {
         self.check(place, Access::Read)?;
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
@@ -298,8 +251,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 fn rename_into(from: &LocalPath, to: &LocalPath, name: &str) -> Result<()> {
-    // rename(2) replaces an empty directory and nothing else.
-    fs::rename(from, to).map_err(|error| match to.exists() {
+    rename_folder(from, to).map_err(|error| match to.exists() {
         true => exists(name),
         false => storage(format!("cannot create table '{name}'"), error),
     })?;

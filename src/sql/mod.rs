@@ -1,12 +1,17 @@
 //! How a person asks: statements, functions and catalogs in any session.
 
 mod arguments;
+mod called;
 mod catalog;
+mod catalogs;
 mod commit;
 mod copy;
 mod copy_checks;
 mod damaged;
 mod declared;
+mod drop;
+mod drop_functions;
+mod dropped;
 mod factory;
 mod file_functions;
 mod formats;
@@ -15,6 +20,7 @@ mod function_table;
 mod functions;
 mod guard;
 mod history;
+mod kept;
 mod left_out;
 mod leftovers;
 mod location;
@@ -38,12 +44,14 @@ mod stream;
 mod tags;
 mod target;
 mod two_phase;
+mod undrop;
 mod wait;
 mod watch;
 mod write;
 
 pub use catalog::AtioCatalog;
 pub use commit::with_commit;
+pub use dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 pub use on_progress::on_progress;
 pub use policy::AtioPolicy;
 pub use register::{register, register_with};

@@ -11,6 +11,7 @@ use datafusion::logical_expr::TableType;
 
 use super::damaged::DamagedTable;
 use super::declared::DeclaredColumns;
+use super::dropped::{Dropped, DroppedTable, UndropOptions};
 use super::managed::{Warehouse, check_name};
 use super::new_rows::NewRows;
 use super::wait::wait;
@@ -50,7 +51,7 @@ impl AtioSchema {
     }
 
     /// Drops a managed table, or takes a registration out of the session.
-    pub(super) async fn drop_table(&self, table: &str) -> AtioResult<()> {
+    pub(super) async fn drop_table(&self, table: &str) -> AtioResult<Dropped> {
         let registered = self
             .session()
             .get(table)
@@ -58,7 +59,7 @@ impl AtioSchema {
         match registered {
             Some(TableType::Base) => {
                 self.session().remove(table);
-                return Ok(());
+                return Ok(Dropped::Forgotten);
             }
             Some(_) => {
                 return Err(Error::new(
@@ -69,6 +70,25 @@ impl AtioSchema {
             None => {}
         }
         self.warehouse.drop_table(&self.name, table).await
+    }
+
+    /// Brings a dropped table back.
+    pub(super) async fn undrop(
+        &self,
+        table: &str,
+        options: &UndropOptions,
+    ) -> AtioResult<DroppedTable> {
+        let name = options.new_name.as_deref().unwrap_or(table);
+        if self.session().contains_key(name) {
+            return Err(Error::new(
+                ErrorKind::TableExists,
+                format!(
+                    "table '{table}' cannot come back as '{name}': this session has a view or table '{name}' in schema '{}', which would hide it; drop that one first, or give the table another name by new_name",
+                    self.name
+                ),
+            ));
+        }
+        self.warehouse.undrop(&self.name, table, options).await
     }
 
     fn session(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn TableProvider>>> {
@@ -162,7 +182,7 @@ impl SchemaProvider for AtioSchema {
         Ok(None)
     }
 
-    /// Deletes a managed table only for DROP TABLE; see [`Watches`].
+    /// Drops a managed table only for DROP TABLE; see [`Watches`].
     fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let registered = self.session().remove(name);
         if registered.is_some() {

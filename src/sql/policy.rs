@@ -42,7 +42,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///   `atio_table`, `atio_history`, `atio_files`, `atio_sources`, `atio_tags`, `atio_tag`,
 ///   `atio_untag`, `atio_rollback` and `expire_snapshots` with a path,
 ///   [`AtioTable::open`](crate::AtioTable::open) and [`AtioCatalog`](crate::AtioCatalog),
-///   the last at every table;
+///   the last at every table, also where one is dropped or brought back: `atio_undrop` and
+///   `atio_purge` need the right to create;
 /// * `CREATE EXTERNAL TABLE` of every other format whose factory is in the session when atio
 ///   is registered: its locations must be inside the roots;
 /// * `COPY TO`, and what the `write_*` methods of a `DataFrame` make of it: the target must

@@ -28,7 +28,8 @@ const STORED_AS: &str = "ATIO";
 /// `SET atio.properties.<name>`, `SET atio.idempotency_key`, `SET atio.commit_every_rows` and
 /// `SET atio.commit_every_bytes`, one version of each table per statement, and files that
 /// `COPY` and `DataFrame::write_*` write completely or not at all, with `atio_restore` and
-/// `atio_clean`.
+/// `atio_clean`; and `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
+/// [`AtioCatalog`](crate::AtioCatalog).
 ///
 /// Also switches `information_schema` on, so that `SHOW TABLES` works. Calling it again
 /// changes nothing. SQL may reach everything, as in DataFusion, unless the session's

@@ -19,8 +19,8 @@ use datafusion::sql::sqlparser::ast::{
 use parking_lot::RwLock;
 
 use super::arguments::{self, Arguments};
+use super::called::{Called, function};
 use super::damaged::DamagedTable;
-use super::file_functions::FileFunction;
 use super::function::Function;
 use super::functions;
 use super::named::named;
@@ -54,11 +54,13 @@ impl AtioRelations {
                 let state = self.state()?;
                 let policy = AtioPolicy::of(&state);
                 let provider = function.provider(&arguments, &policy, state.runtime_env())?;
-                scan(
-                    format!("{name}({arguments})"),
-                    TableReference::bare(name),
-                    provider,
-                )
+                scan_call(name, &arguments, provider)
+            }
+            Called::Drop(function) => {
+                let (name, names) = (function.name(), function.parameters());
+                let arguments = Arguments::evaluate(name, names, arguments, context)?;
+                let provider = function.provider(&arguments, &self.state()?)?;
+                scan_call(name, &arguments, provider)
             }
         }
     }
@@ -231,21 +233,14 @@ fn scan(
     .build()
 }
 
-/// A function of ours.
-enum Called {
-    /// About a table.
-    Table(Function),
-    /// About files that COPY writes.
-    File(FileFunction),
-}
-
-fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Called> {
-    let [part] = name.0.as_slice() else {
-        return None;
-    };
-    let name = context.normalize_ident(part.as_ident()?.clone());
-    let table = Function::of(&name).map(Called::Table);
-    table.or_else(|| FileFunction::of(&name).map(Called::File))
+/// The scan of a function that is about no one table.
+fn scan_call(
+    name: &str,
+    arguments: &Arguments,
+    provider: Arc<dyn TableProvider>,
+) -> Result<LogicalPlan> {
+    let scanned = format!("{name}({arguments})");
+    scan(scanned, TableReference::bare(name), provider)
 }
 
 /// A table of a catalog that cannot be opened says why, not that it has no columns.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use atio_core::storage::{explain, make_folders};
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::kept::KEPT;
 use super::leftovers::{CREATING, DROPPING, remove_leftovers};
 use super::managed::{Warehouse, check_name};
 use super::policy::Access;
@@ -69,7 +70,11 @@ impl Warehouse {
         let listed = self.store.list_with_delimiter(Some(&place.path)).await;
         let listed =
             listed.map_err(|error| explain(format!("cannot look at schema '{schema}'"), error))?;
-        let hidden = |name: &str| name.starts_with(CREATING) || name.starts_with(DROPPING);
+        let hidden = |name: &str| {
+            [CREATING, DROPPING, KEPT]
+                .iter()
+                .any(|ours| name.starts_with(ours))
+        };
         let folders = listed
             .common_prefixes
             .iter()
@@ -91,7 +96,8 @@ impl Warehouse {
         }
     }
 
-    /// Removes the directory of a schema that has no tables.
+    /// Removes the directory of a schema that has no tables. Those that were dropped can still
+    /// come back.
     pub(super) async fn drop_schema(&self, schema: &str) -> Result<()> {
         let place = self.location.child(schema);
         self.check(&place, Access::Create)?;
@@ -102,6 +108,7 @@ impl Warehouse {
         match &place.local {
             Some(path) => {
                 remove_leftovers(path, Duration::ZERO);
+                self.keep_dropped(schema)?;
                 let marker = path.join(SCHEMA_MARKER);
                 if marker.exists() {
                     fs::remove_file(marker).map_err(|error| cannot(error.into()))?;

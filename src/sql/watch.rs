@@ -2,9 +2,11 @@
 //!
 //! DataFusion calls `SchemaProvider::deregister_table` for `DROP TABLE`, but also for
 //! `CREATE OR REPLACE TABLE`, before it computes what is to take the table's place, and for
-//! `SessionContext::deregister_table`. Only DROP may delete. It is known by what it asks
+//! `SessionContext::deregister_table`. Only DROP may drop. It is known by what it asks
 //! the provider that it looked up just before: whether that is a table (and not a view),
-//! and nothing else. The others ask for the columns, or look nothing up.
+//! and nothing else. The others ask for the columns, or look nothing up. Should this ever be
+//! wrong, nothing is lost on a local disk: what was dropped is set aside, and `atio_undrop`
+//! brings it back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -3,13 +3,13 @@
 //! Each action runs the statement, or makes the plan, that SQL has for it; so nothing is
 //! possible here alone, and what a person names is a literal there, never a part of the SQL.
 
+mod dropped;
 mod exact;
 mod format;
 mod ingest;
 mod input;
 mod output;
 mod table;
-mod tell;
 mod wishes;
 mod write;
 
@@ -29,6 +29,9 @@ pub(crate) enum Action {
     Untag(table::Untag),
     Rollback(table::Rollback),
     Expire(table::Expire),
+    Dropped(dropped::Dropped),
+    Undrop(dropped::Undrop),
+    Purge(dropped::Purge),
     Ingest(ingest::Ingest),
 }
 
@@ -43,6 +46,9 @@ impl Action {
             Self::Untag(_) => "untag",
             Self::Rollback(_) => "rollback",
             Self::Expire(_) => "expire",
+            Self::Dropped(_) => "dropped",
+            Self::Undrop(_) => "undrop",
+            Self::Purge(_) => "purge",
             Self::Ingest(_) => "ingest",
         }
     }
@@ -65,6 +71,9 @@ impl Action {
             Self::Untag(untag) => untag.run(session).await,
             Self::Rollback(rollback) => rollback.run(session).await,
             Self::Expire(expire) => expire.run(session).await,
+            Self::Dropped(dropped) => dropped.run(session).await,
+            Self::Undrop(undrop) => undrop.run(session).await,
+            Self::Purge(purge) => purge.run(session).await,
             Self::Ingest(ingest) => Box::pin(ingest.run(session)).await,
         }
     }

@@ -9,10 +9,10 @@ use datafusion_cli::print_format::PrintFormat;
 use humantime::Duration;
 use indicatif::HumanBytes;
 
-use super::tell::tell;
 use crate::failure::Failure;
 use crate::functions::literal;
 use crate::session::Session;
+use crate::tell::tell;
 
 /// What fits on a screen; the lists among the other columns are nothing for CSV.
 const COLUMNS: &str = "version, committed_at, operation, rows_added, rows_removed, rows, \
@@ -278,9 +278,9 @@ impl Found {
 
     fn tell(&self, session: &Session, dry_run: bool) {
         match (dry_run, self.files) {
-            (_, 0) => tell(session, "Nothing has expired."),
+            (_, 0) => tell(&session.print, "Nothing has expired."),
             (true, files) => tell(
-                session,
+                &session.print,
                 format_args!(
                     "A dry run: {}, {}, would go, and nothing was deleted. \
                      The same command with --yes deletes them.",
@@ -289,7 +289,7 @@ impl Found {
                 ),
             ),
             (false, _) => tell(
-                session,
+                &session.print,
                 format_args!(
                     "Deleted {}, {}.",
                     counted(self.deleted),

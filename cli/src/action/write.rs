@@ -6,10 +6,10 @@ use clap::builder::NonEmptyStringValueParser;
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
-use super::tell::tell;
 use super::wishes::{IfExists, Wishes};
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::tell::tell;
 
 /// Writes the rows of a file or table to another file or table.
 ///
@@ -81,13 +81,16 @@ impl Write {
         let output = Output::find(session, &self.output, self.to, &wishes).await?;
         let input = Input::find(session, &self.input, self.from).await?;
         match output.write(session, input, &wishes).await? {
-            Some(1) => tell(session, format_args!("Wrote 1 row to {}.", self.output)),
+            Some(1) => tell(
+                &session.print,
+                format_args!("Wrote 1 row to {}.", self.output),
+            ),
             Some(rows) => tell(
-                session,
+                &session.print,
                 format_args!("Wrote {rows} rows to {}.", self.output),
             ),
             None => tell(
-                session,
+                &session.print,
                 format_args!("{} is there already: nothing was written.", self.output),
             ),
         }

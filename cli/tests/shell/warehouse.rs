@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::{failed, run, succeeded};
+use crate::{failed, run, stderr, stdout, succeeded, wrong};
 
 #[test]
 fn warehouse_keeps_tables_for_the_next_process() {
@@ -193,4 +193,112 @@ fn drop_that_fails_tells_the_true_reason() {
     assert!(foreign.exists());
     fs::remove_file(&foreign).unwrap();
     succeeded(&shell("DROP TABLE t"));
+}
+
+#[test]
+fn dropped_table_comes_back_by_sql_and_the_shell_says_how() {
+    let home = TempDir::new().unwrap();
+    let shell = |sql: &str| {
+        run(
+            home.path(),
+            &["--format", "csv", "--warehouse", "wh", "-c", sql],
+        )
+    };
+    succeeded(&run(
+        home.path(),
+        &[
+            "-q",
+            "--warehouse",
+            "wh",
+            "-c",
+            "CREATE TABLE \"It\" AS SELECT 1 AS a",
+        ],
+    ));
+    let dropped = shell("DROP TABLE \"It\"");
+    assert_eq!(dropped.status.code(), Some(0));
+    let said = stderr(&dropped);
+    let undrop = "SELECT * FROM atio_undrop('public.\"It\"')";
+    assert_eq!(
+        said,
+        format!("Kept for seven days: {undrop} brings it back.\n")
+    );
+    let back = stdout(&shell(undrop));
+    assert!(back.contains("\natio,public,It,"), "{back}");
+    let rows = run(
+        home.path(),
+        &[
+            "-q",
+            "--format",
+            "csv",
+            "--warehouse",
+            "wh",
+            "-c",
+            "SELECT a FROM \"It\"",
+        ],
+    );
+    assert_eq!(succeeded(&rows), "a\n1\n");
+    // What was not there, and what was a name of the session alone, is not kept.
+    for sql in [
+        "DROP TABLE IF EXISTS missing",
+        "CREATE EXTERNAL TABLE e (a INT) STORED AS ATIO LOCATION 'e'; DROP TABLE e",
+    ] {
+        assert!(!stderr(&shell(sql)).contains("Kept"), "{sql}");
+    }
+}
+
+#[test]
+fn dropped_tables_have_commands_of_their_own() {
+    let home = TempDir::new().unwrap();
+    let atio = |arguments: &[&str]| {
+        let warehouse = ["--format", "csv", "--warehouse", "wh"];
+        run(home.path(), &[&warehouse[..], arguments].concat())
+    };
+    let quiet = |sql: &str| atio(&["-q", "-c", sql]);
+    succeeded(&quiet(
+        "CREATE TABLE t AS SELECT 1 AS a; DROP TABLE t; CREATE TABLE t AS SELECT 2 AS a",
+    ));
+    let listed = succeeded(&atio(&["-q", "dropped"]));
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(
+        lines[0],
+        "table_catalog,table_schema,table_name,id,dropped_at,kept_until"
+    );
+    assert!(
+        lines.len() == 2 && lines[1].starts_with("atio,public,t,"),
+        "{listed}"
+    );
+    let id = lines[1].split(',').nth(3).unwrap();
+
+    let taken = failed(&atio(&["undrop", "t"]));
+    assert!(
+        taken.contains("there is a table 't' in schema 'public' already"),
+        "{taken}"
+    );
+    let odd = failed(&atio(&["undrop", "t", "--id", id, "--as", "it's"]));
+    assert!(odd.contains("'it\\'s' cannot name a table"), "{odd}");
+    succeeded(&atio(&["-q", "undrop", "t", "--id", id, "--as", "old"]));
+    assert_eq!(succeeded(&quiet("SELECT a FROM old")), "a\n1\n");
+
+    succeeded(&quiet("DROP TABLE old"));
+    let dry = atio(&["purge", "old"]);
+    assert_eq!(dry.status.code(), Some(0));
+    assert!(stdout(&dry).ends_with(",false\n"), "{}", stdout(&dry));
+    let said = stderr(&dry);
+    assert!(
+        said.starts_with("A dry run: ") && said.contains("with --yes deletes them"),
+        "{said}"
+    );
+    let purged = atio(&["purge", "old", "--yes"]);
+    assert!(stdout(&purged).ends_with(",true\n"), "{}", stdout(&purged));
+    assert!(
+        stderr(&purged).starts_with("Deleted "),
+        "{}",
+        stderr(&purged)
+    );
+    let gone = failed(&atio(&["undrop", "old"]));
+    assert!(gone.contains("no dropped table 'old'"), "{gone}");
+    for command in [&["dropped"][..], &["undrop", "t"], &["purge", "t"]] {
+        let without = wrong(&run(home.path(), command));
+        assert!(without.contains("--warehouse"), "{without}");
+    }
 }

@@ -44,7 +44,8 @@ pub enum ErrorKind {
     Conflict,
     /// The table is not the one the statement was planned on: run it again.
     SchemaChanged,
-    /// Expiry revoked this transaction because it looked abandoned: run it again.
+    /// Expiry revoked this transaction because it looked abandoned, or the table was dropped and
+    /// brought back while it was under way: run it again.
     Revoked,
     /// The commit may or may not have happened, for good, at the version named: read the
     /// history to find out. Nothing was deleted.

@@ -39,6 +39,7 @@
 //! - `history`: what builds on older versions, and several expiries; merged manifests; keys;
 //! - `tickets`: parts that processes prepare, and that others commit, perhaps twice;
 //! - `drops`: DROP and CREATE in the same place, on an object store;
+//! - `undrops`: the same on a local disk, where dropped tables come back;
 //! - `disk`: what is visible but not durable, on a local disk.
 //!
 //! What is not modelled: more actors and rounds than the cases name, more than three tries,
@@ -57,6 +58,7 @@ mod history;
 mod rules;
 mod search;
 mod tickets;
+mod undrops;
 
 use search::{Ending, Model, Violation, explore};
 

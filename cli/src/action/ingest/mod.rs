@@ -20,9 +20,9 @@ use self::decoder::Decoder;
 use self::records::{Endless, Records, Splitter};
 use self::signals::Signal;
 use super::input::find_table;
-use super::tell::tell;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::tell::tell;
 
 /// Adds what comes on standard input to a table, for as long as it comes.
 ///
@@ -313,9 +313,9 @@ fn say(session: &Session, added: u64, done: u64, table: &str) {
         added => format!("{added} rows"),
     };
     match done {
-        0 => tell(session, format_args!("Added {rows} to {table}.")),
+        0 => tell(&session.print, format_args!("Added {rows} to {table}.")),
         done => tell(
-            session,
+            &session.print,
             format_args!("Added {rows} to {table}, after {done} that it had."),
         ),
     }

@@ -17,8 +17,8 @@ mod store_error;
 
 pub use durability::Durability;
 pub use local::{
-    LocalUpload, blocking, cannot_write, make_all, make_folders, rename_new, step, sync_folder,
-    sync_rename,
+    LocalUpload, blocking, cannot_write, make_all, make_folders, remove_folder, rename_folder,
+    rename_new, step, sync_folder, sync_rename,
 };
 pub use objects::{Created, Listed, Objects, Stamp};
 pub(crate) use open_files::with_open_files;

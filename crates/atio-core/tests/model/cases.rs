@@ -6,3 +6,4 @@ mod drops;
 mod history;
 mod older;
 mod tickets;
+mod undrops;

@@ -214,6 +214,31 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        says: "On a local disk DROP sets the table aside: a writer makes its directory before its \
+               last look at the base, a table comes back without such directories, and the \
+               directory of the records is synced as it was opened before the commit. What is \
+               purged cannot come back before its first file is deleted.",
+        code: &[
+            ("log/commit/outcome.rs", &["check_not_dropped"]),
+            ("log/operation/undrop.rs", &["end_transactions"]),
+            (
+                "storage/local/folder.rs",
+                &["end_transactions", "rename_folder"],
+            ),
+            (
+                "storage/local/writer.rs",
+                &["create_record", "open_records"],
+            ),
+        ],
+        cases: &[
+            "tables_that_are_set_aside_and_come_back_take_no_version_of_another",
+            "a_table_that_comes_back_with_its_transactions_takes_a_version_of_another",
+            "a_directory_that_is_made_after_the_last_look_may_be_in_another_table",
+            "syncing_by_path_may_sync_another_table_and_lose_a_row",
+            "a_purge_that_deletes_what_can_come_back_damages_it",
+        ],
+    },
+    Rule {
         says: "On a local disk: files are durable before the record that names them, the record \
                before it is acknowledged, before the pointer moves, and before anything is \
                deleted because of it, whoever made it and however it was found.",

@@ -46,6 +46,8 @@ pub(super) enum Violation {
     FailedButThere,
     /// A tag was acknowledged, and the version that it names has expired.
     TagExpired,
+    /// A version is in a table that it was not written to.
+    InAnotherTable,
     /// The pointer names a version that does not exist.
     PointerAhead,
 }

@@ -202,7 +202,7 @@ impl Transaction {
     }
 
     /// Why nothing more can be written to a table on a local disk, if so it is: it was dropped
-    /// since `base`, or an expiry took the transaction for abandoned.
+    /// since `base`, perhaps for a while alone, or an expiry took the transaction for abandoned.
     pub async fn stopped(&self, table: &Table, base: &Snapshot) -> Option<Error> {
         let gone = self.is_gone();
         if !gone && self.objects.disk().is_none() {
@@ -210,7 +210,7 @@ impl Transaction {
         }
         match table.newest().await {
             Ok(newest) if newest.table == base.table || base.python.is_some() => {
-                gone.then(|| table.revoked("an expiry"))
+                gone.then(|| table.revoked("an expiry or an undone DROP"))
             }
             Err(error) if error.kind() != ErrorKind::TableNotFound => None,
             _ => Some(table.dropped_meanwhile()),

@@ -202,7 +202,7 @@ impl Table {
     }
 
     /// The first thing in the directory that atio did not make; None if there is none.
-    async fn foreign(&self) -> Result<Option<String>> {
+    pub async fn foreign(&self) -> Result<Option<String>> {
         let folders = [layout::DATA, layout::METADATA, layout::STAGING];
         let (objects, found) = self.objects.top().await?;
         let ours = |name: &String| name == layout::POINTER || name == layout::SUCCESS;

@@ -10,3 +10,4 @@ pub(in crate::log) mod source_position;
 pub(in crate::log) mod tags;
 mod tombstones;
 pub(in crate::log) mod two_phase;
+mod undrop;

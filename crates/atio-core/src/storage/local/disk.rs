@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::rename::{rename_new, rename_new_in};
+use super::step::step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout;
 use crate::storage::durability::Durability;
@@ -30,10 +32,12 @@ pub(crate) struct Found {
 }
 
 /// How a file is put under its final name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
     /// Fails if the name is taken.
     New,
+    /// The same in the directory that is open here, whatever is at its path by now.
+    NewIn(&'a File),
     /// Replaces what is there.
     Over,
 }
@@ -124,10 +128,11 @@ impl Disk {
     }
 
     /// Renames the file `from` to `to`, both on one file system.
-    pub(super) fn publish(&self, from: &Path, to: &Path, place: Place) -> io::Result<()> {
+    pub(super) fn publish(&self, from: &Path, to: &Path, place: Place<'_>) -> io::Result<()> {
         step("publish", to)?;
         match place {
             Place::New => rename_new(from, to),
+            Place::NewIn(folder) => rename_new_in(from, folder, to),
             Place::Over => fs::rename(from, to),
         }?;
         step("published", to)
@@ -264,24 +269,9 @@ fn cannot_make(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), what)
 }
 
-fn folder_of_transaction(name: &str) -> bool {
+/// True for the name of a directory that one transaction stages in.
+pub(super) fn folder_of_transaction(name: &str) -> bool {
     layout::parse(name).is_some_and(|object| object.kind == layout::Kind::Staging)
-}
-
-/// Makes durable that the directory `from` is called `to`.
-///
-/// # Errors
-///
-/// [`ErrorKind::CommitNotDurable`]: the name is the new one until the power fails.
-pub fn sync_rename(from: &Path, to: &Path) -> Result<()> {
-    let above = from.parent().into_iter().chain(to.parent());
-    above.into_iter().try_for_each(sync_folder).map_err(|error| {
-        let what = format!(
-            "{} was renamed, but the disk failed to make that durable: a power failure may undo it; look after the disk",
-            from.display()
-        );
-        Error::new(ErrorKind::CommitNotDurable, what).with_source(error)
-    })
 }
 
 /// Makes the directory `path`, and all above it that is missing, for good.
@@ -329,70 +319,6 @@ pub(super) fn open_folder(folder: &Path) -> io::Result<Option<File>> {
         return Ok(None);
     }
     blocking_with_open_files(|| File::open(folder)).map(Some)
-}
-
-/// Renames unless `to` exists; where the file system cannot, links and unlinks.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-
-    let renamed = step("rename-new", to)
-        .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?));
-    match renamed.as_ref().map_err(Errno::from_io_error) {
-        Err(Some(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP)) => link_new(from, to),
-        _ => renamed,
-    }
-}
-
-/// Renames unless `to` exists: links and unlinks.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    link_new(from, to)
-}
-
-fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    // Linux says EPERM where there are no hard links, EACCES where one must not write.
-    const EPERM: i32 = 1;
-    let linked = step("link-new", to).and_then(|()| fs::hard_link(from, to));
-    linked.map_err(|error| match error.kind() {
-        io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => no_create(),
-        _ if error.raw_os_error() == Some(EPERM) => no_create(),
-        _ => error,
-    })?;
-    // A second name of the same file is harmless, and goes with its directory.
-    fs::remove_file(from).ok();
-    Ok(())
-}
-
-fn no_create() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the file system can neither rename without replacing nor make hard links, so two writers could overwrite each other's commits",
-    )
-}
-
-/// A point at which a test can make the disk fail, or the process stop.
-///
-/// Configured by the name of the step, or by step, colon and file name, with the number of an
-/// error of the operating system as argument.
-#[cfg_attr(
-    not(feature = "failpoints"),
-    expect(unused_variables, reason = "for tests")
-)]
-pub fn step(name: &str, path: &Path) -> io::Result<()> {
-    #[cfg(feature = "failpoints")]
-    {
-        let fail = |errno: Option<String>| {
-            let errno = errno.and_then(|errno| errno.parse().ok());
-            Err(io::Error::from_raw_os_error(errno.unwrap_or(5)))
-        };
-        // At every such step, and at the one for this file.
-        fail::fail_point!(name, fail);
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        fail::fail_point!(&format!("{name}:{file}"), fail);
-    }
-    Ok(())
 }
 
 /// Runs `work`, which waits for the disk, where that holds up nobody else.

@@ -15,17 +15,25 @@
 //! 7. The pointer and the marker are replaced, which are hints.
 //!
 //! From step 3 on no directory is made, so a writer whose table was dropped and made again
-//! under the same path finds its own directory gone and fails (A9).
+//! under the same path finds its own directory gone and fails (A9). `metadata/` is opened before
+//! step 5: the names that step 6 syncs are those of the table that has the record, also if a DROP
+//! sets it aside in between.
 
 mod disk;
 mod error;
+mod folder;
+mod rename;
+mod step;
 mod unsynced;
 mod upload;
 mod writer;
 
 pub(crate) use disk::Disk;
-pub use disk::{blocking, make_all, make_folders, rename_new, step, sync_folder, sync_rename};
+pub use disk::{blocking, make_all, make_folders, sync_folder};
 pub use error::cannot_write;
+pub use folder::{remove_folder, rename_folder, sync_rename};
+pub use rename::rename_new;
+pub use step::step;
 pub use upload::LocalUpload;
 pub(crate) use writer::LocalWriter;
 

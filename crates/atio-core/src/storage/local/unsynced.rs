@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::disk::{Disk, open_folder, step};
+use super::disk::{Disk, open_folder};
+use super::step::step;
 use crate::lock::lock;
 
 /// Files of up to so many bytes are synced together; a larger one by itself, as soon as it is
@@ -113,6 +114,24 @@ impl Unsynced {
         self.check()?;
         disk.sync_folder(folder)
             .inspect_err(|error| self.fail(error))
+    }
+
+    /// The same of a directory that is `open`, wherever it is called by now.
+    pub(super) fn sync_open(
+        &self,
+        disk: &Disk,
+        open: Option<&File>,
+        folder: &Path,
+    ) -> io::Result<()> {
+        self.check()?;
+        if !disk.syncs() {
+            return Ok(());
+        }
+        let synced = step("sync-folder", folder).and_then(|()| match open {
+            Some(open) => tracing::info_span!("fsync").in_scope(|| open.sync_all()),
+            None => Ok(()),
+        });
+        synced.inspect_err(|error| self.fail(error))
     }
 
     fn check(&self) -> io::Result<()> {

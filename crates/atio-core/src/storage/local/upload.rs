@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
-use super::disk::{blocking, step};
+use super::disk::blocking;
 use super::error::{cannot_write, generic};
+use super::step::step;
 use crate::lock::lock;
 
 type Publish = dyn Fn(File, &LocalPath) -> io::Result<()> + Send + Sync;

@@ -16,8 +16,9 @@ use object_store::{
     ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
-use super::disk::{Disk, Place, blocking, step};
+use super::disk::{Disk, Place, blocking, open_folder};
 use super::error::{cannot_write, generic};
+use super::step::step;
 use super::unsynced::Unsynced;
 use super::upload::LocalUpload;
 use crate::error::{Error, ErrorKind};
@@ -222,7 +223,7 @@ impl Writer {
     }
 
     /// Puts a staged file under its name; if that fails it is removed.
-    fn publish(&self, staged: &LocalPath, to: &LocalPath, place: Place) -> io::Result<()> {
+    fn publish(&self, staged: &LocalPath, to: &LocalPath, place: Place<'_>) -> io::Result<()> {
         let published = self.disk.publish(staged, to, place);
         match (&published, to.parent()) {
             (Ok(()), Some(folder)) => {
@@ -267,22 +268,36 @@ impl Writer {
             let (file, staged) = self.stage(bytes)?;
             // An attempt that was given up may still be at it: the record waits for that.
             let synced = self.unsynced.sync(&self.disk, Some((&file, &staged)));
-            synced.inspect_err(|_| {
+            let records = synced.and_then(|()| self.open_records());
+            let records = records.inspect_err(|_| {
                 std::fs::remove_file(&staged).ok();
             })?;
-            Ok((staged, to))
+            Ok((staged, to, records))
         });
-        let (staged, to) = match staged {
+        let (staged, to, records) = match staged {
             Ok(staged) => staged,
             Err(error) => return Created::Refused(refused(name, error)),
         };
-        match self.publish(&staged, &to, Place::New) {
-            Ok(()) => match self.sync_records() {
+        // A DROP may set the table aside at any moment. The record is then in that table, and its
+        // name durable there, or nowhere.
+        let place = records.as_ref().map_or(Place::New, Place::NewIn);
+        match self.publish(&staged, &to, place) {
+            Ok(()) => match self.sync_open_records(records.as_ref()) {
                 Ok(()) => Created::Yes(None),
                 Err(error) => Created::Unclear(generic(error)),
             },
             Err(error) => unpublished(name, &to, error),
         }
+    }
+
+    /// The directory of the records; None where a directory cannot be opened.
+    fn open_records(&self) -> io::Result<Option<File>> {
+        open_folder(&self.disk.path(layout::METADATA))
+    }
+
+    fn sync_open_records(&self, records: Option<&File>) -> io::Result<()> {
+        let folder = self.disk.path(layout::METADATA);
+        self.unsynced.sync_open(&self.disk, records, &folder)
     }
 
     fn sync_records(&self) -> io::Result<()> {

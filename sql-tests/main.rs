@@ -10,6 +10,7 @@ mod random;
 mod session;
 
 // What holds on every machine.
+mod api;
 mod bad_inputs;
 mod commit;
 mod damage;

@@ -53,20 +53,27 @@ mod table;
 mod write;
 
 pub use atio_core::format::ticket::Ticket;
-pub use atio_core::format::{Txn, Version};
-pub use atio_core::log::{CommitOptions, Committed, flush, set_metadata_cache_limit};
+pub use atio_core::format::{Totals, Txn, Version};
+pub use atio_core::log::{
+    CommitOptions, Committed, ExpiryRow, HistoryEntry, OpenOptions, RefUpdated, flush,
+    set_metadata_cache_limit,
+};
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;
+pub use atio_core::storage::Durability;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 pub use database::{Connection, IfExists, Server, Tls, register_connection, write_database};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use sql::{
-    AtioCatalog, AtioPolicy, Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions,
-    WriteOptions, clean, connect, on_progress, register, register_with, restore, with_commit,
-    write,
+    AtioCatalog, AtioPolicy, CreateOptions, Dropped, DroppedTable, PurgeOptions, PurgedTable,
+    UndropOptions, WriteOptions, clean, connect, execute_logical_plan, on_progress, parse_sql,
+    register, register_with, restore, sql, sql_with_options, with_commit, write,
 };
-pub use table::{AtioTable, one_statement};
+pub use table::{
+    AtioTable, DataFile, ExpireOptions, Expired, HistoryOptions, OverwriteOptions, Tag, TagOptions,
+    VersionRef, Written, batches, one_statement,
+};
 pub use write::{StreamOptions, StreamWriter};
 
 #[cfg(doctest)]

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
+use datafusion::common::instant::Instant;
 use datafusion_cli::command::{Command, OutputFormat};
 use datafusion_cli::print_options::MaxRows;
 
@@ -62,14 +63,14 @@ pub(crate) async fn run(session: &mut Session, line: &str) -> Result<Next, Failu
         }
         // Those of datafusion-cli know few functions, and none of atio's.
         Command::ListFunctions => {
-            Script::typed(&functions::list())
-                .run(&every_row(session))
-                .await?;
+            let start = Instant::now();
+            let functions = functions::list(&session.ctx).await?;
+            every_row(session).show(functions, start).await?;
         }
         Command::SearchFunctions(name) => {
-            Script::typed(&functions::describe(&name))
-                .run(session)
-                .await?;
+            let start = Instant::now();
+            let functions = functions::describe(&session.ctx, &name).await?;
+            session.show(functions, start).await?;
         }
         // SHOW COLUMNS would open every table there is, and fail if one of them is damaged.
         Command::DescribeTableStmt(name) => {

@@ -3,6 +3,13 @@
 //! atio's table functions take named arguments, which DataFusion plans by another way than
 //! functions in its catalog; so its catalog does not list them.
 
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::prelude::{SessionContext, col, lit};
+
 /// A table function of atio.
 struct Function {
     name: &'static str,
@@ -93,46 +100,41 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ATIO.iter().map(|function| function.name)
 }
 
-/// The statement that lists all functions.
-pub(crate) fn list() -> String {
-    format!(
-        "SELECT function, type, syntax FROM ({}) ORDER BY 1, 2",
-        all()
-    )
+/// All functions, with how they are called.
+pub(crate) async fn list(ctx: &SessionContext) -> Result<DataFrame> {
+    let all = all(ctx).await?;
+    all.select_columns(&["function", "type", "syntax"])?
+        .sort_by(vec![col("function"), col("type")])
 }
 
-/// The statement that describes the function called `name`.
-pub(crate) fn describe(name: &str) -> String {
-    let name = literal(&name.to_lowercase());
-    format!(
-        "SELECT syntax, type, description FROM ({}) WHERE function = {name}",
-        all()
-    )
+/// The functions called `name`, with what they do.
+pub(crate) async fn describe(ctx: &SessionContext, name: &str) -> Result<DataFrame> {
+    let named = col("function").eq(lit(name.to_lowercase()));
+    let all = all(ctx).await?;
+    all.filter(named)?
+        .select_columns(&["syntax", "type", "description"])
 }
 
-fn all() -> String {
-    let ours = ATIO.iter().map(|function| {
-        let Function {
-            name,
-            syntax,
-            description,
-        } = function;
-        format!(
-            "({}, 'TABLE', {}, {})",
-            literal(name),
-            literal(syntax),
-            literal(description)
+async fn all(ctx: &SessionContext) -> Result<DataFrame> {
+    let routines = ctx.table("information_schema.routines").await?;
+    let known = routines.select(vec![
+        col("routine_name").alias("function"),
+        col("function_type").alias("type"),
+        col("syntax_example").alias("syntax"),
+        col("description"),
+    ])?;
+    let text = |of: fn(&Function) -> &'static str| -> ArrayRef {
+        Arc::new(
+            ATIO.iter()
+                .map(|function| Some(of(function)))
+                .collect::<StringArray>(),
         )
-    });
-    format!(
-        "SELECT DISTINCT routine_name AS function, function_type AS type, \
-         syntax_example AS syntax, description FROM information_schema.routines \
-         UNION ALL VALUES {}",
-        ours.collect::<Vec<_>>().join(", ")
-    )
-}
-
-/// The text as a string of SQL, in every dialect in which a backslash is only a backslash.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    };
+    let ours = RecordBatch::try_from_iter_with_nullable([
+        ("function", text(|function| function.name), true),
+        ("type", text(|_| "TABLE"), true),
+        ("syntax", text(|function| function.syntax), true),
+        ("description", text(|function| function.description), true),
+    ])?;
+    known.distinct()?.union(ctx.read_batch(ours)?)
 }

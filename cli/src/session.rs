@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use atio::{AtioCatalog, Dropped, ErrorKind};
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::MemTable;
+use atio::{AtioCatalog, AtioTable, Dropped, ErrorKind};
 use datafusion::common::instant::Instant;
 use datafusion::common::{ResolvedTableReference, TableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
@@ -13,15 +10,14 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{ObjectType, Statement as SqlStatement};
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
+use datafusion::sql::sqlparser::dialect::{Dialect, dialect_from_str};
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
 
 use crate::failure::Failure;
-use crate::functions::literal;
 use crate::output;
 use crate::progress::Bars;
 use crate::stores::Stores;
@@ -82,7 +78,7 @@ impl Session {
 
     async fn execute_one(&self, mut statement: Statement) -> Result<(), Failure> {
         let start = Instant::now();
-        self.bars.show(!self.print.quiet);
+        self.show_bars();
         if let Some(warehouse) = &self.warehouse
             && let Some((table, if_exists)) = self.drops_from_warehouse(&statement)
         {
@@ -115,7 +111,7 @@ impl Session {
             print.maxrows = MaxRows::Unlimited;
         }
         check_explained_copy(&self.ctx, &plan)?;
-        let frame = self.ctx.execute_logical_plan(plan).await?;
+        let frame = atio::execute_logical_plan(&self.ctx, plan).await?;
         output::print(&self.ctx, frame, print, start).await
     }
 
@@ -138,9 +134,20 @@ impl Session {
         self.warehouse.is_some() && !is_place(text)
     }
 
-    /// True if there is a warehouse.
-    pub(crate) fn has_warehouse(&self) -> bool {
-        self.warehouse.is_some()
+    /// The catalog of the warehouse.
+    pub(crate) fn warehouse(&self) -> Option<&AtioCatalog> {
+        self.warehouse.as_deref()
+    }
+
+    /// The table of the warehouse that a person names `text`: its schema and its name.
+    pub(crate) fn in_warehouse(&self, text: &str) -> ResolvedTableReference {
+        self.resolved(TableReference::parse_str(text))
+    }
+
+    fn resolved(&self, table: TableReference) -> ResolvedTableReference {
+        let state = self.ctx.state();
+        let defaults = &state.config_options().catalog;
+        table.resolve(&defaults.default_catalog, &defaults.default_schema)
     }
 
     /// Connects to the store of files that are to be read; returns their location.
@@ -156,60 +163,21 @@ impl Session {
         self.stores.register(&self.ctx, location).await
     }
 
-    /// Plans a statement of the shell's own.
-    ///
-    /// It is read in the generic dialect, whatever is configured: a backslash in a literal
-    /// must not escape anything.
-    pub(crate) async fn plan(&self, sql: &str) -> Result<DataFrame> {
-        let mut parsed = DFParser::parse_sql_with_dialect(sql, &GenericDialect {})?;
-        let (Some(statement), true) = (parsed.pop_front(), parsed.is_empty()) else {
-            return plan_err!("one statement was expected");
-        };
-        let plan = self.ctx.state().statement_to_plan(statement).await?;
+    /// The table that a person names `text`, as [`table`](Self::table) takes it.
+    pub(crate) async fn open(&self, text: &str) -> Result<AtioTable> {
+        let name = self.table(text).await?;
+        self.show_bars();
+        Ok(AtioTable::named(&self.ctx, &name).await?)
+    }
+
+    /// Shows how far the writes are that come next.
+    pub(crate) fn show_bars(&self) {
         self.bars.show(!self.print.quiet);
-        self.ctx.execute_logical_plan(plan).await
     }
 
-    /// Runs a statement of the shell's own and prints its rows.
-    pub(crate) async fn show(&self, sql: &str) -> Result<(), Failure> {
-        let start = Instant::now();
-        atio::one_statement(async {
-            let frame = self.plan(sql).await?;
-            output::print(&self.ctx, frame, self.print_rows(), start).await
-        })
-        .await
-    }
-
-    /// Runs a statement of the shell's own and keeps its rows.
-    pub(crate) async fn rows(&self, sql: &str) -> Result<Rows> {
-        let start = Instant::now();
-        atio::one_statement(async {
-            let frame = self.plan(sql).await?;
-            let schema = Arc::clone(frame.schema().inner());
-            let batches = frame.collect().await?;
-            Ok(Rows {
-                schema,
-                batches,
-                start,
-            })
-        })
-        .await
-    }
-
-    /// Prints the rows of a statement.
-    pub(crate) async fn show_rows(&self, rows: Rows) -> Result<(), Failure> {
-        let table = MemTable::try_new(rows.schema, vec![rows.batches])?;
-        let frame = self.ctx.read_table(Arc::new(table))?;
-        output::print(&self.ctx, frame, self.print_rows(), rows.start).await
-    }
-
-    /// Says what the history will tell of the next commit.
-    pub(crate) async fn describe(&self, message: Option<&str>) -> Result<()> {
-        if let Some(message) = message {
-            let set = format!("SET atio.message = {}", literal(message));
-            self.plan(&set).await?;
-        }
-        Ok(())
+    /// Prints rows that are the result of what began at `start`.
+    pub(crate) async fn show(&self, rows: DataFrame, start: Instant) -> Result<(), Failure> {
+        output::print(&self.ctx, rows, self.print_rows(), start).await
     }
 
     /// Only a person reads how long it took: a program that reads a format reads nothing else.
@@ -241,9 +209,7 @@ impl Session {
         };
         let normalize = self.ctx.enable_ident_normalization();
         let table = object_name_to_table_reference(name.clone(), normalize).ok()?;
-        let state = self.ctx.state();
-        let defaults = &state.config_options().catalog;
-        let table = table.resolve(&defaults.default_catalog, &defaults.default_schema);
+        let table = self.resolved(table);
         (*table.catalog == *WAREHOUSE_CATALOG).then_some((table, *if_exists))
     }
 }
@@ -253,9 +219,9 @@ fn what_became_of(dropped: &Dropped) -> Option<String> {
     match dropped {
         Dropped::Kept(table) => {
             let name = TableReference::partial(&*table.schema, &*table.table);
-            let name = literal(&name.to_quoted_string());
+            let name = name.to_quoted_string().replace('\'', "''");
             Some(format!(
-                "Kept for seven days: SELECT * FROM atio_undrop({name}) brings it back."
+                "Kept for seven days: SELECT * FROM atio_undrop('{name}') brings it back."
             ))
         }
         Dropped::ForGood => {
@@ -263,13 +229,6 @@ fn what_became_of(dropped: &Dropped) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// What a statement gave.
-pub(crate) struct Rows {
-    schema: SchemaRef,
-    pub(crate) batches: Vec<RecordBatch>,
-    start: Instant,
 }
 
 /// As atio's functions tell a path or URL from a name.

@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use datafusion::config::Dialect as DialectName;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -150,14 +150,14 @@ impl StatementText {
     /// Positions in the error are those of the source. Values of OPTIONS, which may be
     /// credentials, are not in the error.
     pub(crate) fn parse(&self, dialect: &dyn Dialect) -> Result<VecDeque<Statement>> {
-        DFParser::parse_sql_with_dialect(&self.sql, dialect).map_err(|_| {
+        atio::parse_sql(&self.sql, dialect).map_err(|_| {
             let padded = format!(
                 "{}{}{}",
                 "\n".repeat(self.line - 1),
                 " ".repeat(self.column - 1),
                 self.sql
             );
-            match DFParser::parse_sql_with_dialect(&padded, dialect) {
+            match atio::parse_sql(&padded, dialect) {
                 Err(error) => self.without_option_values(error, dialect),
                 Ok(_) => DataFusionError::Internal("a parse error did not repeat".to_owned()),
             }

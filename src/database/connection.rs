@@ -51,17 +51,34 @@ pub(crate) enum Engine {
 
 impl Connection {
     /// A PostgreSQL server.
+    ///
+    /// ```
+    /// let server = atio::Server { database: "shop".to_owned(), ..atio::Server::default() };
+    /// let shop = atio::Connection::postgres(server);
+    /// assert_eq!(shop.to_string(), "PostgreSQL at localhost:5432/shop");
+    /// ```
     pub fn postgres(server: Server) -> Self {
         Self(Database::Postgres(server))
     }
 
     /// A MySQL or MariaDB server.
+    ///
+    /// ```
+    /// let server = atio::Server { database: "shop".to_owned(), ..atio::Server::default() };
+    /// let shop = atio::Connection::mysql(server);
+    /// assert_eq!(shop.to_string(), "MySQL at localhost:3306/shop");
+    /// ```
     pub fn mysql(server: Server) -> Self {
         Self(Database::MySql(server))
     }
 
     /// An SQLite database in a file. The first write makes the file; its directory must be
     /// there.
+    ///
+    /// ```
+    /// let shop = atio::Connection::sqlite("data/shop.db");
+    /// assert!(shop.to_string().contains("data/shop.db"));
+    /// ```
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self(Database::Sqlite(path.into()))
     }
@@ -74,6 +91,13 @@ impl Connection {
     /// certificate for the name of the host, which is what happens if nothing is said of
     /// another machine); `&sslrootcert=` a file with the authority; `&commit_timeout=` the
     /// seconds that a commit may take ([`Server::commit_timeout`]).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// atio::Connection::url("sqlite:data/shop.db")?;
+    /// assert!(atio::Connection::url("ftp://example.org").is_err());
+    /// # Ok::<(), atio::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -100,6 +124,11 @@ impl Connection {
     }
 
     /// The database whose URL is in an environment variable, as [`Connection::url`] takes it.
+    ///
+    /// ```
+    /// let missing = atio::Connection::env("NO_VARIABLE_HAS_THIS_NAME");
+    /// assert!(missing.is_err());
+    /// ```
     ///
     /// # Errors
     ///

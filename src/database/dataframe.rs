@@ -23,6 +23,25 @@ use crate::estimate::expected_rows;
 /// `varchar(n)`, as the standard says. SQLite keeps what is written in memory until the commit if the database has no
 /// write-ahead log.
 ///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("shop.db");
+/// use atio::{Connection, IfExists};
+///
+/// # let ctx = datafusion::prelude::SessionContext::new();
+/// let rows = ctx.sql("SELECT 'tea' AS item, 2.5 AS price").await?;
+/// let shop = Connection::sqlite(file);
+/// assert_eq!(atio::write_database(rows.clone(), &shop, "sales", IfExists::Fail).await?, 1);
+/// assert_eq!(atio::write_database(rows, &shop, "sales", IfExists::Append).await?, 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
+///
 /// # Errors
 ///
 /// [`TableExists`](crate::ErrorKind::TableExists) for [`IfExists::Fail`];

@@ -11,6 +11,17 @@ use crate::error::{Error, Result};
 /// A database server, a database on it, and who signs in.
 ///
 /// Its password is shown by nothing: not by `Debug`, not in a message, not in a plan.
+///
+/// ```
+/// let server = atio::Server {
+///     host: "db.example.org".to_owned(),
+///     user: "loader".to_owned(),
+///     password: std::env::var("SHOP_PASSWORD").ok(),
+///     database: "shop".to_owned(),
+///     ..atio::Server::default()
+/// };
+/// assert_eq!(server.port, None);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its name or address.
@@ -36,6 +47,11 @@ pub struct Server {
 ///
 /// The system's authorities are those of its store, or, as for other programs, those in the file that
 /// the environment variable `SSL_CERT_FILE` names and the directories in `SSL_CERT_DIR`.
+///
+/// ```
+/// let server = atio::Server { tls: atio::Tls::Verified(None), ..atio::Server::default() };
+/// assert_ne!(server.tls, atio::Tls::default());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tls {

@@ -5,6 +5,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 use super::name::TableName;
 
 /// What to do with a table that exists.
+///
+/// ```
+/// assert_eq!(atio::IfExists::default(), atio::IfExists::Fail);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {
     /// Write nothing and fail.

@@ -8,6 +8,11 @@ use object_store::PutPayload;
 use sha2::{Digest as _, Sha256};
 
 /// How the content of what was written is known again.
+///
+/// ```
+/// let options = atio::WriteOptions { hash: atio::Hash::Sha256, ..Default::default() };
+/// assert_ne!(options.hash, atio::Hash::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Hash {
     /// CRC-32C, as in atio's tables: it finds damage, but not forgery, and costs next to nothing.

@@ -15,6 +15,22 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// It appears after its target is complete and durable, and is removed before a replacement
 /// becomes visible: whoever waits for it never reads half a result.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("users.csv");
+/// # let target = path.to_str().unwrap_or_default();
+/// # let ctx = datafusion::prelude::SessionContext::new();
+/// let users = ctx.sql("SELECT 1 AS id").await?;
+/// atio::write(users, target, atio::WriteOptions::default()).await?;
+/// if let Some(marker) = atio::Marker::read(&path)? {
+///     assert_eq!((marker.target.as_str(), marker.rows), ("users.csv", 1));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Marker {
@@ -39,6 +55,12 @@ pub struct Marker {
 }
 
 /// A file of a directory.
+///
+/// ```
+/// fn show(file: &atio::MarkedFile) -> String {
+///     format!("{} {}", file.hash, file.path)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MarkedFile {
@@ -53,6 +75,12 @@ pub struct MarkedFile {
 impl Marker {
     /// The marker of the file or directory `path` on the local disk; None if it has none,
     /// which means that nobody says it is complete.
+    ///
+    /// ```
+    /// let nowhere = std::env::temp_dir().join("nobody-wrote-this.csv");
+    /// assert_eq!(atio::Marker::read(nowhere)?, None);
+    /// # Ok::<(), atio::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

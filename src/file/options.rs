@@ -14,6 +14,13 @@ const PREFIX: &str = "atio.";
 const NAMES: [&str; 5] = ["if_exists", "backup", "marker", "hash", "durability"];
 
 /// What to do if the target is there already.
+///
+/// ```
+/// use atio::{Existing, WriteOptions};
+///
+/// let options = WriteOptions { if_exists: Some(Existing::Fail), ..WriteOptions::default() };
+/// # assert_ne!(options.if_exists, Some(Existing::default()));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Existing {
     /// Replace it, in one step.

@@ -25,8 +25,9 @@ const DEFAULT_SCHEMA: &str = "public";
 /// a catalog of a session. Views, and tables that are registered with a
 /// location of their own, live in the session only and are never deleted.
 ///
-/// `CREATE OR REPLACE TABLE` of a table that exists is refused: DataFusion would remove the
-/// old one before the new rows are known. `INSERT OVERWRITE` replaces rows safely.
+/// [`atio::sql`](crate::sql()) runs all of its statements as they should be run. DataFusion itself
+/// holds the rows of `CREATE TABLE .. AS SELECT` in memory, and its `CREATE OR REPLACE TABLE` of a
+/// table that exists is refused: it would remove the old one before the new rows are known.
 ///
 /// The columns of `CREATE TABLE .. AS SELECT` may all be NULL. `CREATE TABLE t (x INT NOT NULL)`
 /// keeps its NOT NULL in sessions that atio is registered in, or that a catalog was opened with.
@@ -80,6 +81,20 @@ impl AtioCatalog {
     /// is, a `file://` URL, the URL of a store that is registered in `ctx`, or one that
     /// [`connect`](crate::connect) knows. It is not registered yet.
     ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let warehouse = directory.path().to_str().unwrap_or_default();
+    /// let ctx = SessionContext::new();
+    /// let lake = atio::AtioCatalog::open(&ctx, warehouse)?;
+    /// ctx.register_catalog("lake", Arc::new(lake));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used;
@@ -94,6 +109,25 @@ impl AtioCatalog {
 
     /// Drops a table as `DROP TABLE` does, but tells what went wrong, where DataFusion turns
     /// every error of a DROP into "doesn't exist", and what became of the table.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let warehouse = directory.path().to_str().unwrap_or_default();
+    /// let ctx = SessionContext::new();
+    /// atio::register(&ctx)?;
+    /// let lake = Arc::new(atio::AtioCatalog::open(&ctx, warehouse)?);
+    /// ctx.register_catalog("lake", Arc::clone(&lake) as _);
+    /// ctx.sql("CREATE TABLE lake.public.sales (item TEXT)").await?;
+    /// lake.drop_table("public", "sales").await?;
+    /// let gone = lake.drop_table("public", "sales").await.unwrap_err();
+    /// assert_eq!(gone.kind(), atio::ErrorKind::TableNotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

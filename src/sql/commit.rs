@@ -10,8 +10,8 @@ use crate::settings::CommitSettings;
 ///
 /// It is for one statement: the first that writes to an atio table uses the options up, however
 /// it ends; one that cannot be planned uses nothing up. Nothing that others do with `ctx` at
-/// the same time can take them, and they take nothing that was `SET` in `ctx`. Only `CREATE TABLE .. AS` goes by the `SET` of the session
-/// that the catalog was opened in.
+/// the same time can take them, and they take nothing that was `SET` in `ctx`. Only a `CREATE TABLE .. AS` that [`SessionContext::sql`]
+/// runs goes by the `SET` of the session that the catalog was opened in; [`atio::sql`](crate::sql()) carries them.
 ///
 /// ```
 /// use datafusion::prelude::SessionContext;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
@@ -16,7 +16,7 @@ use super::arguments::Arguments;
 use super::catalog::AtioCatalog;
 use super::catalogs;
 use super::dropped::{DroppedTable, PurgeOptions, UndropOptions};
-use super::function_table::{self, batch, utc};
+use super::function_table;
 use super::policy::{Access, AtioPolicy};
 use super::undrop::purge_access;
 use crate::error::{Error, Result as AtioResult};
@@ -240,4 +240,13 @@ fn times(micros: impl Iterator<Item = Option<i64>>) -> TimestampMicrosecondArray
     micros
         .collect::<TimestampMicrosecondArray>()
         .with_timezone("UTC")
+}
+
+fn utc() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
+    RecordBatch::try_new(schema, columns)
+        .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }

@@ -2,8 +2,7 @@
 
 use super::arguments::Arguments;
 use super::policy::Access;
-use crate::error::{Error, Result};
-use crate::table::AtioTable;
+use crate::error::Result;
 
 /// The functions that `register` adds to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,17 +78,5 @@ impl Function {
             Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
             _ => Ok(Access::Read),
         }
-    }
-}
-
-/// Fails where the table is one version of it for ever.
-pub(super) fn check_whole(function: Function, table: &AtioTable) -> Result<()> {
-    match table.fixed() {
-        None => Ok(()),
-        Some(snapshot) => Err(Error::invalid(format!(
-            "{}: version {} is not a whole table",
-            function.name(),
-            snapshot.version
-        ))),
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -54,21 +53,6 @@ pub(super) fn provider(
         schema,
         vec![Arc::new(rows)],
     )?))
-}
-
-/// The type of a time in a result.
-pub(super) fn utc() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// The rows of a result.
-pub(super) fn batch(
-    schema: SchemaRef,
-    columns: Vec<ArrayRef>,
-) -> crate::error::Result<RecordBatch> {
-    RecordBatch::try_new(schema, columns).map_err(|error| {
-        crate::error::Error::invalid("a result cannot be shown").with_source(error)
-    })
 }
 
 impl PartitionStream for FunctionRows {

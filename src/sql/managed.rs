@@ -15,14 +15,13 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::declared::DeclaredColumns;
-use super::leftovers::{CREATING, LEFTOVER_AGE, remove_aside, remove_leftovers};
+use super::leftovers::{Building, CREATING, LEFTOVER_AGE, remove_leftovers};
 use super::location::Location;
-use super::new_rows::NewRows;
+use super::new_rows::{NewRows, Rows, append_query, commit_options};
 use super::open::OpenTables;
 use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::{self, Error, ErrorKind, Result};
-use crate::settings::CommitSettings;
 use crate::table::AtioTable;
 use crate::write::append_rows;
 
@@ -141,39 +140,34 @@ impl Warehouse {
 
     /// Makes a table with these rows; nothing is there until all is.
     ///
-    /// On the local disk the table is built beside its place and renamed into it. Elsewhere
-    /// it is there empty, as version 0, before its rows are, as version 1.
+    /// On the local disk the table is built in a hidden directory beside its place, and renamed
+    /// into it; a crash leaves that directory, which goes after a day. Elsewhere the table is there
+    /// empty, as version 0, before its rows are, as version 1. If the rows fail it is dropped again;
+    /// a crash leaves it empty.
     pub(super) async fn create_table(&self, schema: &str, name: &str, rows: NewRows) -> Result<()> {
         let place = self.place(schema, name);
         self.check(&place, Access::Create)?;
         if self.has_table(schema, name).await? {
             return Err(exists(name));
         }
-        let Some(path) = &place.local else {
+        let building = self
+            .location
+            .child(schema)
+            .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
+        let (Some(path), Some(from)) = (&place.local, &building.local) else {
             return self.build(&place, self.handle(&place)?, name, rows).await;
         };
         if let Some(schema) = path.parent() {
             remove_leftovers(schema, LEFTOVER_AGE);
         }
-        let building = self
-            .location
-            .child(schema)
-            .child(&format!("{CREATING}{}", Uuid::new_v4().simple()));
+        let _hidden = Building::begin(from)?;
         let table = self.unopened(&building).called(name);
-        let built = self.build(&building, Arc::new(table), name, rows).await;
-        let Some(from) = &building.local else {
-            return built;
-        };
-        let placed = match built {
+        match self.build(&building, Arc::new(table), name, rows).await {
             Ok(()) => rename_into(from, path, name),
             // Nobody has seen it under its name, and nobody will.
             Err(error) if error.kind() == ErrorKind::CommitNotDurable => Err(unmade(name, &error)),
             Err(error) => Err(error),
-        };
-        if placed.is_err() && from.exists() {
-            remove_aside(from);
         }
-        placed
     }
 
     async fn build(
@@ -184,10 +178,9 @@ impl Warehouse {
         rows: NewRows,
     ) -> Result<()> {
         let state = self.state()?;
-        let options = CommitSettings::take(state.config());
-        options.check_one_version("CREATE TABLE")?;
+        let options = commit_options(&rows.rows, &state)?;
         // The version of the rows carries them if there are any.
-        let (commit, of_rows) = match rows.batches.is_empty() {
+        let (commit, of_rows) = match rows.rows.is_empty() {
             true => (options, Default::default()),
             false => (Default::default(), options),
         };
@@ -203,12 +196,16 @@ impl Warehouse {
                 ErrorKind::TableExists => exists(name),
                 _ => error,
             })?;
-        if rows.batches.is_empty() {
-            return Ok(());
-        }
-        let written = append_rows(&table, rows.batches, of_rows, state.task_ctx()).await;
+        let what = "cannot write the rows of the new table";
+        let written = match rows.rows {
+            Rows::Batches(batches) if batches.is_empty() => Ok(()),
+            Rows::Batches(batches) => append_rows(&table, batches, of_rows, state.task_ctx())
+                .await
+                .map_err(|error| error::from_datafusion(what, error)),
+            Rows::Query(query) => append_query(place, &table, *query, of_rows).await,
+            Rows::None(_) => Ok(()),
+        };
         let Err(error) = written else { return Ok(()) };
-        let error = error::from_datafusion("cannot write the rows of the new table", error);
         // Elsewhere than on the local disk others may see the empty table, and use it.
         let untouched = place.local.is_none() && error.kind() != ErrorKind::CommitUnknown;
         if untouched

@@ -1,6 +1,7 @@
 //! A schema of the catalog: managed tables on storage, and what only the session knows.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,21 +20,41 @@ use super::watch::Watches;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::table::AtioTable;
 
+#[derive(Clone)]
 pub(super) struct AtioSchema {
     warehouse: Arc<Warehouse>,
-    name: String,
+    name: Arc<str>,
     /// Views and tables with locations of their own: never on storage, never deleted.
-    session: Mutex<HashMap<String, Arc<dyn TableProvider>>>,
-    watches: Watches,
+    session: Arc<Mutex<HashMap<String, Arc<dyn TableProvider>>>>,
+    watches: Arc<Watches>,
+}
+
+tokio::task_local! {
+    /// Filled by the schema of atio that is asked for a table meanwhile.
+    static WHO_HAS: RefCell<Option<AtioSchema>>;
+}
+
+/// The schema of atio that `schema` is, or wraps, where it is asked for `table`.
+///
+/// Hosts wrap catalogs, as DataFusion does for tables that are files, and no wrapper tells what is
+/// in it; but all pass on what they are asked.
+pub(super) async fn who_has(schema: &dyn SchemaProvider, table: &str) -> Option<AtioSchema> {
+    WHO_HAS
+        .scope(RefCell::default(), async {
+            // What it says of the table is said again by the statement.
+            schema.table_type(table).await.ok();
+            WHO_HAS.with(RefCell::take)
+        })
+        .await
 }
 
 impl AtioSchema {
     pub(super) fn new(warehouse: Arc<Warehouse>, name: &str) -> Self {
         Self {
             warehouse,
-            name: name.to_owned(),
-            session: Mutex::default(),
-            watches: Watches::default(),
+            name: name.into(),
+            session: Arc::default(),
+            watches: Arc::default(),
         }
     }
 
@@ -91,12 +112,46 @@ impl AtioSchema {
         self.warehouse.undrop(&self.name, table, options).await
     }
 
+    /// Makes a managed table, which nobody sees before all of its rows are there: on the local
+    /// disk. Elsewhere see [`Warehouse::create_table`].
+    pub(super) async fn create_table(&self, table: &str, rows: NewRows) -> AtioResult<()> {
+        check_name("table", table)?;
+        if self.session().contains_key(table) {
+            return Err(exists(table));
+        }
+        self.warehouse.create_table(&self.name, table, rows).await
+    }
+
+    /// Puts columns and rows in the place of those of a managed table, in one version, or makes
+    /// the table. If that fails all is as it was.
+    pub(super) async fn replace_table(&self, table: &str, rows: NewRows) -> AtioResult<()> {
+        check_name("table", table)?;
+        match self.warehouse.has_table(&self.name, table).await? {
+            true => {
+                self.warehouse
+                    .replace_table(&self.name, table, rows)
+                    .await?
+            }
+            false => self.warehouse.create_table(&self.name, table, rows).await?,
+        }
+        // What only the session knew by this name.
+        self.session().remove(table);
+        Ok(())
+    }
+
+    /// Tells who asks which schema it has come to.
+    fn tell_asker(&self) {
+        let told = WHO_HAS.try_with(|asker| asker.replace(Some(self.clone())));
+        // Mostly nobody asks.
+        drop(told);
+    }
+
     fn session(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn TableProvider>>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list(&self) -> AtioResult<Vec<String>> {
-        let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+        let (warehouse, schema) = (Arc::clone(&self.warehouse), Arc::clone(&self.name));
         wait(async move { warehouse.tables(&schema).await })
     }
 }
@@ -120,6 +175,7 @@ impl SchemaProvider for AtioSchema {
     /// The table; one that cannot be opened is given as a placeholder, so that listing all
     /// tables works, and DROP too.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        self.tell_asker();
         let registered = self.session().get(name).cloned();
         if registered.is_some() {
             return Ok(registered);
@@ -143,6 +199,7 @@ impl SchemaProvider for AtioSchema {
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        self.tell_asker();
         let registered = self.session().get(name).cloned();
         if let Some(registered) = registered {
             return Ok(Some(registered.table_type()));
@@ -177,7 +234,7 @@ impl SchemaProvider for AtioSchema {
         }
         let declared = DeclaredColumns::has(&rows.schema());
         let rows = NewRows::of(&name, rows, declared)?;
-        let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+        let (warehouse, schema) = (Arc::clone(&self.warehouse), Arc::clone(&self.name));
         wait(async move { warehouse.create_table(&schema, &name, rows).await })?;
         Ok(None)
     }
@@ -199,7 +256,7 @@ impl SchemaProvider for AtioSchema {
         }
         let (warehouse, schema, table) = (
             Arc::clone(&self.warehouse),
-            self.name.clone(),
+            Arc::clone(&self.name),
             name.to_owned(),
         );
         let dropped = wait(async move { warehouse.drop_table(&schema, &table).await });
@@ -217,7 +274,7 @@ impl SchemaProvider for AtioSchema {
         }
         let table = name.to_owned();
         let exists = check_name("table", name).is_ok().then(|| {
-            let (warehouse, schema) = (Arc::clone(&self.warehouse), self.name.clone());
+            let (warehouse, schema) = (Arc::clone(&self.warehouse), Arc::clone(&self.name));
             wait(async move { warehouse.has_table(&schema, &table).await })
         });
         // What cannot be looked up may be there: nothing may be made in its place.

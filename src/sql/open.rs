@@ -7,11 +7,9 @@ use atio_core::log::{OpenOptions, Snapshot, Table};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::prelude::SessionContext;
 use object_store::ObjectStore;
 
 use super::location::Location;
-use super::policy::{Access, AtioPolicy};
 use super::stores::store;
 use crate::error::Result;
 use crate::table::{AtioTable, Statement};
@@ -101,27 +99,13 @@ impl OpenTables {
         Ok(Self::opened(table, location, newest))
     }
 
-    fn opened(table: Arc<Table>, location: &Location, newest: Arc<Snapshot>) -> AtioTable {
+    /// The table, of which `newest` was just found.
+    pub(super) fn opened(
+        table: Arc<Table>,
+        location: &Location,
+        newest: Arc<Snapshot>,
+    ) -> AtioTable {
         let schema = Arc::clone(&newest.arrow);
         AtioTable::newest(table, location.store.clone(), schema).looked(newest)
-    }
-}
-
-impl AtioTable {
-    /// Opens the table at `location`: a local path, a `file://` URL, the URL of a store that
-    /// is registered in `ctx`, or one that [`connect`](crate::connect) knows.
-    ///
-    /// # Errors
-    ///
-    /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if there is none;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location cannot be used;
-    /// [`NotAllowed`](crate::ErrorKind::NotAllowed) if the session's policy forbids it.
-    pub async fn open(ctx: &SessionContext, location: &str) -> Result<Self> {
-        let location = Location::parse(location)?;
-        let state = ctx.state();
-        AtioPolicy::of(&state).check(&location, Access::Read)?;
-        OpenTables::of(&state)
-            .open(&ctx.runtime_env(), &location, OpenOptions::default())
-            .await
     }
 }

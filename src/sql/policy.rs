@@ -102,6 +102,12 @@ impl AtioPolicy {
     /// Links and `..` are resolved, in roots as in the paths that are checked against them,
     /// and names are compared as wholes: `/data/a-evil` is not inside `/data/a`.
     ///
+    /// ```
+    /// let policy = atio::AtioPolicy::default().with_allowed_roots(["/data", "s3://reports/daily"])?;
+    /// # assert_ne!(policy, atio::AtioPolicy::default());
+    /// # Ok::<(), atio::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) if a root is not a usable location.
@@ -117,6 +123,11 @@ impl AtioPolicy {
     }
 
     /// Whether tables and schemas of atio may be made and dropped; true by default.
+    ///
+    /// ```
+    /// let policy = atio::AtioPolicy::default().with_create(false);
+    /// # assert_ne!(policy, atio::AtioPolicy::default());
+    /// ```
     #[must_use]
     pub fn with_create(mut self, allowed: bool) -> Self {
         self.create = allowed;
@@ -125,6 +136,11 @@ impl AtioPolicy {
 
     /// Whether anything may be written: rows, tags, rollbacks, files by `COPY`, new tables, and
     /// expiry that deletes; true by default.
+    ///
+    /// ```
+    /// let policy = atio::AtioPolicy::default().with_write(false);
+    /// # assert_ne!(policy, atio::AtioPolicy::default());
+    /// ```
     #[must_use]
     pub fn with_write(mut self, allowed: bool) -> Self {
         self.write = allowed;

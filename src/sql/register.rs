@@ -35,6 +35,12 @@ const STORED_AS: &str = "ATIO";
 /// changes nothing. SQL may reach everything, as in DataFusion, unless the session's
 /// configuration carries an [`AtioPolicy`].
 ///
+/// ```
+/// let ctx = datafusion::prelude::SessionContext::new();
+/// atio::register(&ctx)?;
+/// # Ok::<(), datafusion::error::DataFusionError>(())
+/// ```
+///
 /// # Errors
 ///
 /// Fails if the session takes no relation planners.
@@ -46,6 +52,12 @@ pub fn register(ctx: &SessionContext) -> Result<()> {
 }
 
 /// Does what [`register`] does, and limits what the session's SQL may reach.
+///
+/// ```
+/// let ctx = datafusion::prelude::SessionContext::new();
+/// atio::register_with(&ctx, atio::AtioPolicy::default().with_write(false))?;
+/// # Ok::<(), datafusion::error::DataFusionError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -67,6 +79,17 @@ pub fn register_with(ctx: &SessionContext, policy: AtioPolicy) -> Result<()> {
 /// Not told by the configuration, which another context may have copied.
 fn is_registered(ctx: &SessionContext) -> bool {
     ctx.state().table_factories().contains_key(STORED_AS)
+}
+
+/// Fails in a session without atio, where AS OF would read the newest version without a word.
+pub(super) fn check_registered(ctx: &SessionContext) -> Result<()> {
+    match is_registered(ctx) {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "atio is not registered in this session: call atio::register first",
+        )
+        .into()),
+    }
 }
 
 fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {

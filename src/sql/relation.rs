@@ -295,14 +295,12 @@ fn plan_as_of(
     let selected = match at(name, version)? {
         At::Version(expr) => {
             let value = constant(name, expr, context)?;
-            functions::at_version(table, arguments::version(&format!("'{name}'"), &value)?)?
+            functions::at(table, arguments::version(&format!("'{name}'"), &value)?)?
         }
         At::Time(expr) => {
             let value = constant(name, expr, context)?;
-            functions::at_time(
-                table,
-                arguments::timestamp(&format!("'{name}'"), "AS OF", &value)?,
-            )?
+            let at_us = arguments::timestamp(&format!("'{name}'"), "AS OF", &value)?;
+            functions::at(table, functions::time(at_us)?)?
         }
     };
     let version = selected

@@ -29,6 +29,15 @@ static CONNECTING: Mutex<()> = Mutex::new(());
 /// `CREATE TABLE .. AS`, block that thread, and a connection that runs on it stands still until
 /// the request times out.
 ///
+/// ```
+/// let ctx = datafusion::prelude::SessionContext::new();
+/// // The local disk is there anyway.
+/// atio::connect(&ctx, "/tmp/sales")?;
+/// // Without the feature or the credentials it says what is missing.
+/// atio::connect(&ctx, "s3://reports/daily").ok();
+/// # Ok::<(), atio::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the location or the environment does

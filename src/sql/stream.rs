@@ -14,6 +14,27 @@ impl StreamWriter {
     /// Opens `table` for rows that arrive one batch after another: a name that is registered in
     /// the session, a path or a URL, as `atio_table` takes it.
     ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// let writer = StreamWriter::open(&ctx, location, options).await?;
+    /// assert_eq!(writer.position(), None);
+    /// writer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is no table of this name, or an

@@ -3,67 +3,53 @@
 
 use std::sync::Arc;
 
-use atio_core::log::{RefUpdate, Target};
-use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray, UInt64Array};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use atio_core::log::{CommitOptions, RefUpdated};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::arguments::Arguments;
-use super::function::{Function, check_whole};
-use super::function_table::{self, batch, utc};
+use super::function::Function;
+use super::function_table::provider;
 use crate::error::{Error, Result as AtioResult};
 use crate::settings::CommitSettings;
-use crate::table::AtioTable;
+use crate::table::{AtioTable, TagOptions, VersionRef, batches};
 
 /// The tags of a table.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
-    let table = Arc::clone(table.table());
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("tag", DataType::Utf8, false),
-        Field::new("version", DataType::UInt64, false),
-        Field::new("tagged_at", utc(), true),
-        Field::new("message", DataType::Utf8, true),
-    ]));
-    let rows_schema = Arc::clone(&schema);
-    function_table::provider(Function::Tags.name(), schema, move |_| {
-        let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
-        Box::pin(async move {
-            let tags = table.tags().await?;
-            let versions = tags.values().map(|tag| Some(tag.version.get()));
-            let times = tags.values().map(|tag| tag.at_us);
-            let times = times.collect::<TimestampMicrosecondArray>();
-            let messages = tags.values().map(|tag| tag.message.as_deref());
-            batch(
-                schema,
-                vec![
-                    Arc::new(tags.keys().map(Some).collect::<StringArray>()),
-                    Arc::new(versions.collect::<UInt64Array>()),
-                    Arc::new(times.with_timezone("UTC")),
-                    Arc::new(messages.collect::<StringArray>()),
-                ],
-            )
-        })
+    let (table, schema) = (table.clone(), batches::tags(&[])?.schema());
+    provider(Function::Tags.name(), schema, move |_| {
+        let table = table.clone();
+        Box::pin(async move { batches::tags(&table.tags().await?) })
     })
 }
 
 /// Gives a version a name.
 pub(super) fn tag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
     let name = needed(Function::Tag, arguments, "tag")?;
-    let update = RefUpdate::Tag {
-        name: name.clone(),
-        version: arguments.version()?,
+    let options = TagOptions {
+        version: arguments.version()?.map_or(VersionRef::Newest, Into::into),
         message: arguments.text("message")?.map(str::to_owned),
         replace: arguments.flag("replace", false)?,
+        ..TagOptions::default()
     };
-    update_refs(Function::Tag, table, update, Some(name))
+    let tag = Some(name.clone());
+    update_refs(Function::Tag, table, tag, move |table, commit| {
+        let (name, mut options) = (name.clone(), options.clone());
+        options.commit = commit;
+        async move { table.tag(&name, options).await }.boxed()
+    })
 }
 
 /// Takes a name back.
 pub(super) fn untag(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvider>> {
     let name = needed(Function::Untag, arguments, "tag")?;
-    let update = RefUpdate::Untag { name: name.clone() };
-    update_refs(Function::Untag, table, update, Some(name))
+    let tag = Some(name.clone());
+    update_refs(Function::Untag, table, tag, move |table, commit| {
+        let name = name.clone();
+        async move { table.untag(&name, commit).await }.boxed()
+    })
 }
 
 /// Makes the state of an older version the newest.
@@ -72,8 +58,8 @@ pub(super) fn roll_back(
     arguments: &Arguments,
 ) -> Result<Arc<dyn TableProvider>> {
     let to = match (arguments.version()?, arguments.text("tag")?) {
-        (Some(version), None) => Target::Version(version),
-        (None, Some(tag)) => Target::Tag(tag.to_owned()),
+        (Some(version), None) => VersionRef::Version(version),
+        (None, Some(tag)) => VersionRef::from(tag),
         (Some(_), Some(_)) => {
             return Err(Error::invalid(
                 "atio_rollback takes a version or a tag, not both: leave one of them out",
@@ -87,7 +73,10 @@ pub(super) fn roll_back(
             .into());
         }
     };
-    update_refs(Function::Rollback, table, RefUpdate::Rollback { to }, None)
+    update_refs(Function::Rollback, table, None, move |table, commit| {
+        let to = to.clone();
+        async move { table.rollback(to, commit).await }.boxed()
+    })
 }
 
 fn needed(function: Function, arguments: &Arguments, name: &str) -> AtioResult<String> {
@@ -105,35 +94,21 @@ fn needed(function: Function, arguments: &Arguments, name: &str) -> AtioResult<S
 fn update_refs(
     function: Function,
     table: &AtioTable,
-    update: RefUpdate,
     tag: Option<String>,
+    update: impl Fn(AtioTable, CommitOptions) -> BoxFuture<'static, AtioResult<RefUpdated>>
+    + Send
+    + Sync
+    + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
-    check_whole(function, table)?;
-    let mut fields = vec![
-        Field::new("version", DataType::UInt64, false),
-        Field::new("committed_as", DataType::UInt64, true),
-    ];
-    if tag.is_some() {
-        fields.insert(0, Field::new("tag", DataType::Utf8, false));
-    }
-    let schema = Arc::new(Schema::new(fields));
-    let rows_schema = Arc::clone(&schema);
-    let table = Arc::clone(table.table());
-    function_table::provider(function.name(), schema, move |context| {
-        let (table, schema) = (Arc::clone(&table), Arc::clone(&rows_schema));
-        let (update, tag) = (update.clone(), tag.clone());
+    table.check_whole(function.name())?;
+    let schema = batches::updated(tag.as_deref(), None)?.schema();
+    let (table, update) = (table.clone(), Arc::new(update));
+    provider(function.name(), schema, move |context| {
+        let (table, update, tag) = (table.clone(), Arc::clone(&update), tag.clone());
         Box::pin(async move {
-            let options = CommitSettings::take(context.session_config());
-            let updated = table.update_refs(update, options).await?;
-            let committed = updated.committed.map(|version| version.get());
-            let mut columns: Vec<ArrayRef> = vec![
-                Arc::new(UInt64Array::from(vec![updated.version.get()])),
-                Arc::new(UInt64Array::from(vec![committed])),
-            ];
-            if let Some(tag) = tag {
-                columns.insert(0, Arc::new(StringArray::from(vec![tag])));
-            }
-            batch(schema, columns)
+            let commit = CommitSettings::take(context.session_config());
+            let updated = update(table, commit).await?;
+            batches::updated(tag.as_deref(), Some(updated))
         })
     })
 }

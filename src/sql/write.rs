@@ -23,6 +23,11 @@ use crate::features;
 use crate::file::{self, Existing, FileOptions, Hash, Marking};
 
 /// How [`write`](write()) writes.
+///
+/// ```
+/// let options = atio::WriteOptions { backup: true, marker: false, ..Default::default() };
+/// # assert!(options.durable);
+/// ```
 #[derive(Debug, Clone)]
 pub struct WriteOptions {
     /// `csv`, `json`, `parquet`, `arrow` ..; by default the ending of the target says it.
@@ -185,6 +190,24 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
 /// Puts back what a write with [`backup`](WriteOptions::backup) replaced; true if what was
 /// there is the backup now, so that doing it again undoes it: on a local disk.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("users.csv");
+/// # let target = path.to_str().unwrap_or_default();
+/// # let ctx = datafusion::prelude::SessionContext::new();
+/// let options = atio::WriteOptions { backup: true, ..Default::default() };
+/// for id in ["1 AS id", "2 AS id"] {
+///     let users = ctx.sql(&format!("SELECT {id}")).await?;
+///     atio::write(users, target, options.clone()).await?;
+/// }
+/// assert!(atio::restore(&ctx, target).await?);
+/// assert_eq!(std::fs::read_to_string(&path)?, "id\n1\n");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is no backup;
@@ -200,6 +223,17 @@ pub async fn restore(ctx: &SessionContext, target: &str) -> AtioResult<bool> {
 ///
 /// What a living writer is at is never touched, and the next write of the same target does
 /// this by itself.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().to_str().unwrap_or_default();
+/// let removed = atio::clean(path).await?;
+/// assert!(removed.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

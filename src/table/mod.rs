@@ -1,13 +1,27 @@
-//! What DataFusion asks: a provider that scans one version and writes the next.
+//! What DataFusion asks: a provider that scans one version and writes the next; and what a program
+//! asks: the same without SQL.
 
+pub mod batches;
+mod expire;
+mod history;
 mod pin;
 mod pin_versions;
 mod provider;
+mod refs;
+mod rows;
 mod statement;
+mod version_ref;
 mod watch;
 
+pub use expire::{ExpireOptions, Expired};
+pub use history::{DataFile, HistoryOptions};
 pub(crate) use pin_versions::PinVersions;
 pub use provider::AtioTable;
+pub(crate) use provider::OfSession;
+pub use refs::{Tag, TagOptions};
+pub(crate) use rows::nullable;
+pub use rows::{OverwriteOptions, Written};
 pub(crate) use statement::Statement;
 pub use statement::one_statement;
+pub use version_ref::VersionRef;
 pub(crate) use watch::Watch;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use atio_core::log::{Snapshot, Table};
+use atio_core::progress::Listener;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DFSchemaRef, SchemaExt};
@@ -33,6 +34,26 @@ use crate::write::{TableOptions, Target, plan_insert};
 ///
 /// [`AtioCatalog`]: crate::AtioCatalog
 /// [`register`]: crate::register
+///
+/// ```
+/// # use datafusion::prelude::SessionContext;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let sales = directory.path().join("sales");
+/// # let location = sales.to_str().unwrap_or_default();
+/// # let ctx = SessionContext::new();
+/// # atio::register(&ctx)?;
+/// use atio::{AtioTable, CommitOptions, CreateOptions};
+///
+/// let rows = ctx.sql("SELECT 'tea' AS item, 2.5 AS price").await?;
+/// let table = AtioTable::create(&ctx, location, rows.schema().as_arrow(), CreateOptions::default()).await?;
+/// table.append(rows, CommitOptions::default()).await?;
+/// assert_eq!(table.read(&ctx)?.count().await?, 1);
+/// assert_eq!(table.at(0).await?.read(&ctx)?.count().await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct AtioTable {
     table: Arc<Table>,
@@ -44,6 +65,18 @@ pub struct AtioTable {
     watch: Option<Arc<Watch>>,
     /// What its statement does above it.
     above: Above,
+    /// Those that an overwrite gives it.
+    columns: Option<SchemaRef>,
+    session: OfSession,
+}
+
+/// What a table has of the session that opened it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OfSession {
+    /// The host does not let the session write.
+    pub(crate) read_only: bool,
+    /// Who is told how far an expiry is.
+    pub(crate) listener: Option<Arc<Listener>>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +103,8 @@ impl AtioTable {
             looked: None,
             watch: None,
             above: Above::UNKNOWN,
+            columns: None,
+            session: OfSession::default(),
         }
     }
 
@@ -101,7 +136,36 @@ impl AtioTable {
             looked,
             watch: None,
             above: Above::UNKNOWN,
+            columns: None,
+            session: OfSession::default(),
         }
+    }
+
+    /// The same table, held to one version.
+    pub(super) fn held_to(&self, snapshot: Arc<Snapshot>) -> Self {
+        let (table, store_url) = (Arc::clone(&self.table), self.store_url.clone());
+        Self::version(table, store_url, snapshot).of_session(self.session.clone())
+    }
+
+    /// The same table, as this session opened it.
+    pub(crate) fn of_session(self, session: OfSession) -> Self {
+        Self { session, ..self }
+    }
+
+    pub(super) fn session(&self) -> &OfSession {
+        &self.session
+    }
+
+    /// Plans of later statements are made with these columns.
+    pub(super) fn has_now(&self, schema: &SchemaRef) {
+        if let At::Newest(known) = &self.at {
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(schema);
+        }
+    }
+
+    /// The same table, which an overwrite gives these columns.
+    pub(super) fn with_columns(self, columns: Option<SchemaRef>) -> Self {
+        Self { columns, ..self }
     }
 
     /// The same table, telling `watch` what it is asked for.
@@ -121,11 +185,23 @@ impl AtioTable {
         &self.table
     }
 
-    pub(crate) fn store_url(&self) -> &ObjectStoreUrl {
-        &self.store_url
-    }
-
     /// Where the table is, as a URL or a path without credentials.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sales = directory.path().join("sales");
+    /// # let location = sales.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// # let columns = ctx.sql("SELECT 1 AS id").await?.schema().as_arrow().clone();
+    /// let table = atio::AtioTable::create(&ctx, location, &columns, Default::default()).await?;
+    /// assert_eq!(table.location(), location);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn location(&self) -> &str {
         self.table.location()
     }
@@ -138,8 +214,26 @@ impl AtioTable {
         }
     }
 
-    /// Fails if it reads one version for ever, on which nothing can be written.
+    /// Fails where `what` is to be done to one version of the table.
+    pub(crate) fn check_whole(&self, what: &str) -> AtioResult<()> {
+        match self.fixed() {
+            None => Ok(()),
+            Some(snapshot) => Err(Error::invalid(format!(
+                "{what}: version {} is not a whole table",
+                snapshot.version
+            ))),
+        }
+    }
+
+    /// Fails if it reads one version for ever, on which nothing can be written, or if the session
+    /// that opened it may not write.
     pub(crate) fn check_writable(&self) -> AtioResult<()> {
+        if self.session.read_only {
+            return Err(Error::new(
+                ErrorKind::NotAllowed,
+                "this session may read and not write: its host does not allow it",
+            ));
+        }
         match self.fixed() {
             None => Ok(()),
             Some(snapshot) => Err(Error::invalid(format!(
@@ -334,7 +428,10 @@ impl TableProvider for AtioTable {
         if op == InsertOp::Replace {
             return Err(self.refuse("REPLACE INTO").into());
         }
-        let base = self.snapshot().await?;
+        let mut base = self.snapshot().await?;
+        if let Some(columns) = &self.columns {
+            base = Arc::new(base.with_columns(columns)?);
+        }
         base.arrow
             .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;

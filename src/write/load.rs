@@ -175,6 +175,7 @@ impl Load {
         let Committed::As(version) = committed else {
             return Ok(None);
         };
+        writing.committed(version);
         self.position = to;
         self.rows += rows;
         let first = self.versions.map_or(version, |(first, _)| first);

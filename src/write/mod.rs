@@ -25,3 +25,4 @@ pub(crate) use part::prepare_part;
 pub(crate) use sink::append_rows;
 pub use stream::{StreamOptions, StreamWriter};
 pub(crate) use target::Target;
+pub(crate) use writing::WrittenVersion;

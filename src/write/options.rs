@@ -50,6 +50,18 @@ impl TableOptions {
         Ok(parsed)
     }
 
+    /// Fails if there is one that is not known, or has a value that cannot be.
+    pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<()> {
+        let mut parsed = Self::default();
+        for (name, value) in options {
+            match NAMES.contains(&name.as_str()) {
+                true => parsed.set(name, value)?,
+                false => return Err(unknown(name)),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the options of a CREATE statement, checked: those that a snapshot keeps, as it
     /// keeps them, and those of opening the table.
     pub(crate) fn of_statement(

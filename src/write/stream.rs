@@ -186,6 +186,28 @@ impl StreamWriter {
 
     /// The position behind the rows of the source that are committed; None if none are, or if
     /// the source has no name.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
+    /// writer.push(batch, 12).await?;
+    /// writer.commit().await?;
+    /// assert_eq!(writer.position(), Some(12));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn position(&self) -> Option<u64> {
         self.shared.lock().committed
     }
@@ -194,6 +216,29 @@ impl StreamWriter {
     ///
     /// Waits while a commit is under way and another batch waits already. A batch without rows
     /// moves the position alone.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
+    /// writer.push(batch.clone(), 1).await?;
+    /// writer.push(batch.clone(), 2).await?;
+    /// assert!(writer.push(batch, 2).await.is_err(), "positions must grow");
+    /// writer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -229,6 +274,28 @@ impl StreamWriter {
 
     /// Commits what was pushed, and waits until that is done.
     ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
+    /// writer.push(batch, 1).await?;
+    /// writer.commit().await?;
+    /// assert_eq!(AtioTable::open(&ctx, location).await?.current_version().await?.get(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the commit failed with, or one before; the writer has stopped then.
@@ -244,11 +311,56 @@ impl StreamWriter {
 
     /// Waits until it has stopped because a commit failed, which the next call tells of. It may
     /// be given up at any time.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
+    /// use std::time::Duration;
+    ///
+    /// // Beside waiting for rows; here none come, and nothing fails.
+    /// let waited = tokio::time::timeout(Duration::from_millis(1), writer.until_stopped()).await;
+    /// assert!(waited.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn until_stopped(&self) {
         self.commands.closed().await;
     }
 
     /// Commits what was pushed, and ends.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # use atio::{AtioTable, CreateOptions, StreamOptions, StreamWriter};
+    /// # use arrow::array::{Int64Array, RecordBatch};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sensors = directory.path().join("sensors");
+    /// # let location = sensors.to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # let values = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("value", values as _)])?;
+    /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
+    /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
+    /// writer.push(batch, 1).await?;
+    /// writer.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -207,7 +207,9 @@ impl VersionWriter {
         } = staged;
         let (ids, _) = stats_columns(&base.schema, &base.arrow);
         let change = match overwrite {
-            true => RowChange::overwrite(base.schema.id, ids, files),
+            true => {
+                RowChange::overwrite(base.schema.id, ids, files).with_columns(base.new_columns())
+            }
             false => RowChange::append(base.schema.id, ids, files).advancing(advance),
         };
         writing.commits();

@@ -1,15 +1,21 @@
 //! Tables that were dropped from the warehouse: which there are, and bringing them back.
 
+use std::sync::Arc;
+
+use atio::{AtioCatalog, DroppedTable, PurgeOptions, UndropOptions};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::ResolvedTableReference;
+use datafusion::common::instant::Instant;
+use datafusion::error::DataFusionError;
 use indicatif::HumanBytes;
 
 use crate::failure::Failure;
-use crate::functions::literal;
-use crate::session::Session;
+use crate::session::{Session, WAREHOUSE_CATALOG};
 use crate::tell::tell;
 
 /// The dropped table that a command is about.
@@ -25,22 +31,61 @@ struct Named {
 }
 
 impl Named {
-    /// The first arguments of a function of SQL.
-    fn arguments(&self, session: &Session) -> Result<String, Failure> {
-        check_warehouse(session)?;
-        let id = self.id.as_ref();
-        let id = id.map_or(String::new(), |id| format!(", id => {}", literal(id)));
-        Ok(literal(&self.table) + &id)
+    /// The catalog, and the schema and the name that the table had.
+    fn resolve<'a>(
+        &self,
+        session: &'a Session,
+    ) -> Result<(&'a AtioCatalog, ResolvedTableReference), Failure> {
+        let named = session.in_warehouse(&self.table);
+        match *named.catalog == *WAREHOUSE_CATALOG {
+            true => Ok((warehouse(session)?, named)),
+            false => Err(Failure::usage(format!(
+                "'{named}' is no table of the warehouse"
+            ))),
+        }
     }
 }
 
-fn check_warehouse(session: &Session) -> Result<(), Failure> {
-    match session.has_warehouse() {
-        true => Ok(()),
-        false => Err(Failure::usage(
+fn warehouse(session: &Session) -> Result<&AtioCatalog, Failure> {
+    session.warehouse().ok_or_else(|| {
+        Failure::usage(
             "dropped tables are kept in a warehouse alone: say which with --warehouse DIR",
-        )),
-    }
+        )
+    })
+}
+
+/// An error of atio's, as the shell prints those of statements.
+fn failed(error: atio::Error) -> Failure {
+    DataFusionError::from(error).into()
+}
+
+/// Prints which tables these are, and `more` of each.
+async fn show(
+    session: &Session,
+    tables: &[DroppedTable],
+    more: Vec<(&str, ArrayRef)>,
+    start: Instant,
+) -> Result<(), Failure> {
+    let texts = |of: fn(&DroppedTable) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(tables.iter().map(of)))
+    };
+    let mut columns = vec![
+        ("table_schema", texts(|table| &table.schema)),
+        ("table_name", texts(|table| &table.table)),
+        ("id", texts(|table| &table.id)),
+        (
+            "dropped_at",
+            times(tables.iter().map(|table| table.dropped_at_us)),
+        ),
+    ];
+    columns.extend(more);
+    let rows = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
+    session.show(session.ctx.read_batch(rows)?, start).await
+}
+
+fn times(micros: impl Iterator<Item = i64>) -> ArrayRef {
+    let micros = TimestampMicrosecondArray::from_iter_values(micros);
+    Arc::new(micros.with_timezone("UTC"))
 }
 
 /// Shows the tables that were dropped from a warehouse and can come back.
@@ -52,10 +97,15 @@ pub(crate) struct Dropped {}
 
 impl Dropped {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        check_warehouse(session)?;
-        let all = "SELECT * FROM atio_dropped() \
-                   ORDER BY table_catalog, table_schema, table_name, dropped_at DESC";
-        session.show(all).await
+        let start = Instant::now();
+        let mut tables = warehouse(session)?.dropped_tables().await.map_err(failed)?;
+        tables.sort_by(|one, two| {
+            let name = |table: &DroppedTable| (table.schema.clone(), table.table.clone());
+            let newest_first = two.dropped_at_us.cmp(&one.dropped_at_us);
+            name(one).cmp(&name(two)).then(newest_first)
+        });
+        let until = times(tables.iter().map(|table| table.kept_until_us));
+        show(session, &tables, vec![("kept_until", until)], start).await
     }
 }
 
@@ -74,13 +124,17 @@ pub(crate) struct Undrop {
 
 impl Undrop {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut arguments = self.table.arguments(session)?;
-        if let Some(name) = &self.new_name {
-            arguments += &format!(", new_name => {}", literal(name));
-        }
-        session
-            .show(&format!("SELECT * FROM atio_undrop({arguments})"))
-            .await
+        let start = Instant::now();
+        let (catalog, named) = self.table.resolve(session)?;
+        let options = UndropOptions {
+            id: self.table.id,
+            new_name: self.new_name,
+        };
+        let back = catalog.undrop_table(&named.schema, &named.table, &options);
+        let mut back = back.await.map_err(failed)?;
+        // As it is called by now.
+        back.table = options.new_name.unwrap_or(back.table);
+        show(session, &[back], Vec::new(), start).await
     }
 }
 
@@ -103,18 +157,24 @@ pub(crate) struct Purge {
 
 impl Purge {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let arguments = self.table.arguments(session)?;
-        let tables = session
-            .rows(&format!(
-                "SELECT * FROM atio_purge({arguments}, dry_run => {})",
-                !self.yes
-            ))
-            .await?;
-        let found = found(&tables.batches);
-        session.show_rows(tables).await?;
-        let (bytes, stay) = found.ok_or_else(|| {
-            Failure::new("what a purge found cannot be counted: the rows above are all of it")
-        })?;
+        let start = Instant::now();
+        let (catalog, named) = self.table.resolve(session)?;
+        let options = PurgeOptions {
+            id: self.table.id,
+            dry_run: !self.yes,
+        };
+        let purged = catalog.purge_table(&named.schema, &named.table, &options);
+        let purged = purged.await.map_err(failed)?;
+        let bytes: u64 = purged.iter().map(|purged| purged.bytes).sum();
+        let stay = purged.iter().any(|purged| !purged.deleted);
+        let tables: Vec<_> = purged.iter().map(|purged| purged.table.clone()).collect();
+        let of_each = UInt64Array::from_iter_values(purged.iter().map(|purged| purged.bytes));
+        let deleted = purged.iter().map(|purged| Some(purged.deleted));
+        let more: Vec<(&str, ArrayRef)> = vec![
+            ("bytes", Arc::new(of_each)),
+            ("deleted", Arc::new(deleted.collect::<BooleanArray>())),
+        ];
+        show(session, &tables, more, start).await?;
         let bytes = HumanBytes(bytes);
         match (self.yes, stay) {
             (true, false) => tell(&session.print, format_args!("Deleted {bytes}.")),
@@ -134,17 +194,4 @@ impl Purge {
         }
         Ok(())
     }
-}
-
-/// The bytes of all tables that a purge is about, and whether some of them are still there.
-fn found(batches: &[RecordBatch]) -> Option<(u64, bool)> {
-    let (mut bytes, mut stay) = (0, false);
-    for batch in batches {
-        let of_batch = batch.column_by_name("bytes")?;
-        let of_batch = of_batch.as_primitive_opt::<UInt64Type>()?;
-        bytes += of_batch.iter().flatten().sum::<u64>();
-        let deleted = batch.column_by_name("deleted")?.as_boolean_opt()?;
-        stay |= deleted.false_count() > 0;
-    }
-    Some((bytes, stay))
 }

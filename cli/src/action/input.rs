@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use atio::ErrorKind;
+use atio::{AtioTable, ErrorKind};
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, TableReference, plan_datafusion_err, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::listing::{ListingTable, ListingTableConfig};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::CreateExternalTable;
 use datafusion::prelude::SessionContext;
 
@@ -19,7 +19,6 @@ use super::exact::{self, Text};
 use super::format::Format;
 use crate::catalogs::is_atio_table;
 use crate::failure::Failure;
-use crate::functions::literal;
 use crate::session::Session;
 
 /// How standard input is named.
@@ -90,13 +89,10 @@ impl Input {
     ) -> Result<DataFrame> {
         let ctx = &session.ctx;
         if self.format == Format::Table {
-            let table = literal(&self.location);
-            return session
-                .plan(&format!("SELECT * FROM atio_table({table})"))
-                .await;
+            return AtioTable::named(ctx, &self.location).await?.read(ctx);
         }
         let options = self.format.options_to_read(&self.location);
-        let found = open(ctx, self.format, &self.location, Schema::empty(), options).await?;
+        let found = open(ctx, self.format, &self.location, options).await?;
         if found.schema().fields().is_empty() {
             return plan_err!("there is nothing to read at '{}'", self.location);
         }
@@ -184,39 +180,17 @@ fn is_in_sqlite(text: &str) -> bool {
     ends && is_local(text) && !table.is_empty() && !Path::new(file).is_dir()
 }
 
-/// The atio table at a location, as [`Session::table`] gives it; None if it is missing. One
-/// that is no table of the warehouse is made then if there are columns.
-pub(super) async fn find_table(
-    session: &Session,
-    location: &str,
-    columns: Schema,
-) -> Result<Option<Arc<dyn TableProvider>>> {
-    if session.names_table(location) {
-        let name = TableReference::parse_str(location);
-        let schema = session.ctx.state().schema_for_ref(name.clone())?;
-        return schema.table(name.table()).await;
+/// The atio table at a location, as [`Session::table`] gives it; None if it is missing.
+pub(super) async fn find_table(session: &Session, location: &str) -> Result<Option<AtioTable>> {
+    let ctx = &session.ctx;
+    if session.names_table(location) && !ctx.table_exist(TableReference::parse_str(location))? {
+        return Ok(None);
     }
-    let opened = open(
-        &session.ctx,
-        Format::Table,
-        location,
-        columns,
-        HashMap::new(),
-    );
-    match opened.await {
+    match AtioTable::named(ctx, location).await {
         Ok(table) => Ok(Some(table)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::TableNotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
-}
-
-fn is_missing(error: &DataFusionError) -> bool {
-    let DataFusionError::External(error) = error.find_root() else {
-        return false;
-    };
-    error
-        .downcast_ref::<atio::Error>()
-        .is_some_and(|error| error.kind() == ErrorKind::TableNotFound)
 }
 
 /// Does what `CREATE EXTERNAL TABLE` does, and gives the table no name.
@@ -224,7 +198,6 @@ async fn open(
     ctx: &SessionContext,
     format: Format,
     location: &str,
-    columns: Schema,
     options: HashMap<String, String>,
 ) -> Result<Arc<dyn TableProvider>> {
     let state = ctx.state();
@@ -232,7 +205,7 @@ async fn open(
     let factory = state.table_factories().get(stored_as).cloned();
     let factory = factory
         .ok_or_else(|| plan_datafusion_err!("{stored_as} cannot be read in this session"))?;
-    let columns = Arc::new(DFSchema::try_from(columns)?);
+    let columns = Arc::new(DFSchema::empty());
     let name = TableReference::bare(location.to_owned());
     let statement = CreateExternalTable::builder(name, location, stored_as, columns)
         .with_options(options)

@@ -1,7 +1,7 @@
 //! What can be done without SQL.
 //!
-//! Each action runs the statement, or makes the plan, that SQL has for it; so nothing is
-//! possible here alone, and what a person names is a literal there, never a part of the SQL.
+//! Each action calls the function of `atio` that SQL has for it, too; so nothing is possible here
+//! alone, and what a person names is never a part of any SQL.
 
 mod dropped;
 mod exact;

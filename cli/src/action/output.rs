@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use atio::{Existing, WriteOptions};
+use atio::{AtioTable, CommitOptions, CreateOptions, Existing, OverwriteOptions, WriteOptions};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Field, Schema, UInt64Type};
 use datafusion::catalog::{MemTable, TableProvider};
@@ -11,10 +11,9 @@ use datafusion::common::{Column, ScalarValue, TableReference, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::provider_as_source;
-use datafusion::error::Result;
-use datafusion::logical_expr::dml::{CopyTo, InsertOp};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::dml::CopyTo;
+use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use datafusion::object_store::ObjectStoreExt;
 use futures::StreamExt;
 
@@ -214,7 +213,8 @@ impl Output {
         input: &Input,
         wishes: &Wishes<'_>,
     ) -> std::result::Result<Option<u64>, Failure> {
-        let found = find_table(session, &self.location, Schema::empty()).await?;
+        session.show_bars();
+        let found = find_table(session, &self.location).await?;
         let (table, made) = match (found, wishes.if_exists) {
             (Some(_), Some(IfExists::Skip)) => return Ok(None),
             (Some(_), Some(IfExists::Fail)) => {
@@ -254,36 +254,44 @@ impl Output {
         session: &Session,
         input: &Input,
         wishes: &Wishes<'_>,
-        table: Arc<dyn TableProvider>,
+        table: AtioTable,
     ) -> std::result::Result<u64, Failure> {
         let rows = input.rows(session, Some(&table.schema())).await?;
         let rows = by_name(rows, &table.schema())?;
-        let operation = match wishes.if_exists {
-            Some(IfExists::Replace) => InsertOp::Overwrite,
-            _ => InsertOp::Append,
+        let commit = CommitOptions {
+            message: wishes.message.map(str::to_owned),
+            ..CommitOptions::default()
         };
-        session.describe(wishes.message).await?;
-        let (state, plan) = rows.into_parts();
-        let name = TableReference::bare(self.location.clone());
-        let plan =
-            LogicalPlanBuilder::insert_into(plan, name, provider_as_source(table), operation)?;
-        Ok(count(DataFrame::new(state, plan.build()?)).await?)
+        let written = match wishes.if_exists {
+            Some(IfExists::Replace) => {
+                let options = OverwriteOptions {
+                    commit,
+                    ..OverwriteOptions::default()
+                };
+                table.overwrite(rows, options).await
+            }
+            _ => table.append(rows, commit).await,
+        };
+        Ok(written.map_err(DataFusionError::from)?.rows)
     }
 
     /// Makes the table, which has no rows then.
-    async fn make(&self, session: &Session, columns: &Schema) -> Result<Arc<dyn TableProvider>> {
+    async fn make(&self, session: &Session, columns: &Schema) -> Result<AtioTable> {
         // What is read may be without gaps by chance, and the next file not.
         let fields = columns
             .fields()
             .iter()
             .map(|field| Field::clone(field).with_nullable(true));
         let columns = Schema::new(fields.collect::<Vec<_>>());
-        if session.names_table(&self.location) {
-            let name = TableReference::parse_str(&self.location);
-            let empty = MemTable::try_new(Arc::new(columns.clone()), vec![vec![]])?;
-            session.ctx.register_table(name, Arc::new(empty))?;
+        if !session.names_table(&self.location) {
+            let options = CreateOptions::default();
+            let made = AtioTable::create(&session.ctx, &self.location, &columns, options);
+            return Ok(made.await?);
         }
-        match find_table(session, &self.location, columns).await? {
+        let name = TableReference::parse_str(&self.location);
+        let empty = MemTable::try_new(Arc::new(columns), vec![vec![]])?;
+        session.ctx.register_table(name, Arc::new(empty))?;
+        match find_table(session, &self.location).await? {
             Some(table) => Ok(table),
             None => plan_err!("there is no table {}, and it cannot be made", self.location),
         }

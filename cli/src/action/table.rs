@@ -1,22 +1,34 @@
 //! Versions of a table: which there are, what they are called, going back, and clearing up.
 
+use atio::{
+    AtioTable, CommitOptions, ExpireOptions, Expired, HistoryOptions, TagOptions, VersionRef,
+    batches,
+};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::instant::Instant;
+use datafusion::error::DataFusionError;
 use datafusion_cli::print_format::PrintFormat;
 use humantime::Duration;
 use indicatif::HumanBytes;
 
 use crate::failure::Failure;
-use crate::functions::literal;
 use crate::session::Session;
 use crate::tell::tell;
 
 /// What fits on a screen; the lists among the other columns are nothing for CSV.
-const COLUMNS: &str = "version, committed_at, operation, rows_added, rows_removed, rows, \
-                       array_to_string(tags, ', ') AS tags, message, readable";
+const COLUMNS: [&str; 9] = [
+    "version",
+    "committed_at",
+    "operation",
+    "rows_added",
+    "rows_removed",
+    "rows",
+    "array_to_string(tags, ', ') AS tags",
+    "message",
+    "readable",
+];
 
 /// The table that a command is about.
 #[derive(Debug, Args)]
@@ -27,9 +39,26 @@ struct Named {
 }
 
 impl Named {
-    /// Connects to its store; returns it as a literal of SQL.
-    async fn literal(&self, session: &Session) -> Result<String, Failure> {
-        Ok(literal(&session.table(&self.table).await?))
+    /// Opens it, having connected to its store.
+    async fn open(&self, session: &Session) -> Result<AtioTable, Failure> {
+        Ok(session.open(&self.table).await?)
+    }
+}
+
+/// Prints rows that are the result of what began at `start`.
+async fn show(session: &Session, rows: RecordBatch, start: Instant) -> Result<(), Failure> {
+    session.show(session.ctx.read_batch(rows)?, start).await
+}
+
+/// An error of atio's, as the shell prints those of statements.
+fn failed(error: atio::Error) -> Failure {
+    DataFusionError::from(error).into()
+}
+
+fn message(text: Option<String>) -> CommitOptions {
+    CommitOptions {
+        message: text,
+        ..CommitOptions::default()
     }
 }
 
@@ -51,14 +80,17 @@ pub(crate) struct History {
 
 impl History {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let columns = match session.print.format {
-            PrintFormat::Json | PrintFormat::NdJson => "*",
-            _ => COLUMNS,
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
+        let options = HistoryOptions { limit: self.limit };
+        let history = table.history(options).await.map_err(failed)?;
+        let rows = batches::history(&history).map_err(failed)?;
+        let rows = session.ctx.read_batch(rows)?;
+        let rows = match session.print.format {
+            PrintFormat::Json | PrintFormat::NdJson => rows,
+            _ => rows.select_exprs(&COLUMNS)?,
         };
-        let table = self.table.literal(session).await?;
-        let limit = self.limit.map_or(String::new(), |n| format!(" LIMIT {n}"));
-        let history = format!("FROM atio_history({table}) ORDER BY version DESC{limit}");
-        session.show(&format!("SELECT {columns} {history}")).await
+        session.show(rows, start).await
     }
 }
 
@@ -89,20 +121,17 @@ pub(crate) struct Tag {
 
 impl Tag {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut arguments = self.table.literal(session).await?;
-        arguments += &format!(", tag => {}", literal(&self.tag));
-        if let Some(version) = self.version {
-            arguments += &format!(", version => {version}");
-        }
-        if let Some(message) = &self.message {
-            arguments += &format!(", message => {}", literal(message));
-        }
-        if self.replace {
-            arguments += ", replace => true";
-        }
-        session
-            .show(&format!("SELECT * FROM atio_tag({arguments})"))
-            .await
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
+        let options = TagOptions {
+            version: self.version.map_or(VersionRef::Newest, Into::into),
+            message: self.message,
+            replace: self.replace,
+            ..TagOptions::default()
+        };
+        let tagged = table.tag(&self.tag, options).await.map_err(failed)?;
+        let rows = batches::updated(Some(&self.tag), Some(tagged)).map_err(failed)?;
+        show(session, rows, start).await
     }
 }
 
@@ -116,9 +145,10 @@ pub(crate) struct Tags {
 
 impl Tags {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let table = self.table.literal(session).await?;
-        let tags = format!("SELECT * FROM atio_tags({table}) ORDER BY tag");
-        session.show(&tags).await
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
+        let tags = table.tags().await.map_err(failed)?;
+        show(session, batches::tags(&tags).map_err(failed)?, start).await
     }
 }
 
@@ -135,11 +165,12 @@ pub(crate) struct Untag {
 
 impl Untag {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let table = self.table.literal(session).await?;
-        let tag = literal(&self.tag);
-        session
-            .show(&format!("SELECT * FROM atio_untag({table}, tag => {tag})"))
-            .await
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
+        let untagged = table.untag(&self.tag, CommitOptions::default()).await;
+        let untagged = untagged.map_err(failed)?;
+        let rows = batches::updated(Some(&self.tag), Some(untagged)).map_err(failed)?;
+        show(session, rows, start).await
     }
 }
 
@@ -162,16 +193,16 @@ pub(crate) struct Rollback {
 
 impl Rollback {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let table = self.table.literal(session).await?;
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
         // No tag consists of digits only.
         let to = match self.to.parse::<u64>() {
-            Ok(version) => format!("version => {version}"),
-            Err(_) => format!("tag => {}", literal(&self.to)),
+            Ok(version) => VersionRef::from(version),
+            Err(_) => VersionRef::Tag(self.to),
         };
-        session.describe(self.message.as_deref()).await?;
-        session
-            .show(&format!("SELECT * FROM atio_rollback({table}, {to})"))
-            .await
+        let back = table.rollback(to, message(self.message)).await;
+        let rows = batches::updated(None, Some(back.map_err(failed)?)).map_err(failed)?;
+        show(session, rows, start).await
     }
 }
 
@@ -207,34 +238,19 @@ pub(crate) struct Expire {
 
 impl Expire {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let table = self.table.literal(session).await?;
-        let interval = |time: &Duration| {
-            format!(
-                "INTERVAL {}",
-                literal(&format!(
-                    "{} seconds {} microseconds",
-                    time.as_secs(),
-                    time.subsec_micros()
-                ))
-            )
+        let start = Instant::now();
+        let table = self.table.open(session).await?;
+        let options = ExpireOptions {
+            keep_for: *self.keep_for,
+            retain_last: self.retain_last,
+            orphan_age: *self.orphan_age,
+            dry_run: !self.yes,
         };
-        let files = session
-            .rows(&format!(
-                "SELECT * FROM expire_snapshots({table}, keep_for => {}, retain_last => {}, \
-                 orphan_age => {}, dry_run => {})",
-                interval(&self.keep_for),
-                self.retain_last,
-                interval(&self.orphan_age),
-                !self.yes
-            ))
-            .await?;
-        let found = Found::of(&files.batches);
-        session.show_rows(files).await?;
-        let found = found.ok_or_else(|| {
-            Failure::new("what an expiry found cannot be counted: the rows above are all of it")
-        })?;
-        found.tell(session, !self.yes);
-        match found.files - found.deleted {
+        let expired = table.expire(options).await.map_err(failed)?;
+        let rows = batches::expired(&expired).map_err(failed)?;
+        show(session, rows, start).await?;
+        said(session, &expired, !self.yes);
+        match expired.files() - expired.deleted() {
             left if self.yes && left > 0 => Err(Failure::new(format!(
                 "{} could not be deleted, as the rows tell; the next expiry tries again",
                 counted(left)
@@ -244,59 +260,26 @@ impl Expire {
     }
 }
 
-/// What an expiry found. A version that only its tags keep has a row, too, and is no file.
-#[derive(Default)]
-struct Found {
-    files: u64,
-    bytes: u64,
-    deleted: u64,
-    deleted_bytes: u64,
-}
-
-impl Found {
-    fn of(batches: &[RecordBatch]) -> Option<Self> {
-        let mut found = Self::default();
-        for batch in batches {
-            let kinds = batch.column_by_name("kind")?.as_string_opt::<i32>()?;
-            let bytes = batch.column_by_name("bytes")?;
-            let bytes = bytes.as_primitive_opt::<UInt64Type>()?;
-            let deleted = batch.column_by_name("deleted")?.as_boolean_opt()?;
-            for ((kind, bytes), deleted) in kinds.iter().zip(bytes).zip(deleted) {
-                if kind == Some("tagged version") {
-                    continue;
-                }
-                found.files += 1;
-                found.bytes += bytes.unwrap_or(0);
-                if deleted == Some(true) {
-                    found.deleted += 1;
-                    found.deleted_bytes += bytes.unwrap_or(0);
-                }
-            }
-        }
-        Some(found)
-    }
-
-    fn tell(&self, session: &Session, dry_run: bool) {
-        match (dry_run, self.files) {
-            (_, 0) => tell(&session.print, "Nothing has expired."),
-            (true, files) => tell(
-                &session.print,
-                format_args!(
-                    "A dry run: {}, {}, would go, and nothing was deleted. \
-                     The same command with --yes deletes them.",
-                    counted(files),
-                    HumanBytes(self.bytes)
-                ),
+fn said(session: &Session, expired: &Expired, dry_run: bool) {
+    match (dry_run, expired.files()) {
+        (_, 0) => tell(&session.print, "Nothing has expired."),
+        (true, files) => tell(
+            &session.print,
+            format_args!(
+                "A dry run: {}, {}, would go, and nothing was deleted. \
+                 The same command with --yes deletes them.",
+                counted(files),
+                HumanBytes(expired.bytes())
             ),
-            (false, _) => tell(
-                &session.print,
-                format_args!(
-                    "Deleted {}, {}.",
-                    counted(self.deleted),
-                    HumanBytes(self.deleted_bytes)
-                ),
+        ),
+        (false, _) => tell(
+            &session.print,
+            format_args!(
+                "Deleted {}, {}.",
+                counted(expired.deleted()),
+                HumanBytes(expired.deleted_bytes())
             ),
-        }
+        ),
     }
 }
 

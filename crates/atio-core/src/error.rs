@@ -13,6 +13,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// The message names the table, the version and the object concerned. It never holds a
 /// credential: locations are stripped of user information before they get here.
+///
+/// ```
+/// use atio_core::{Error, ErrorKind};
+///
+/// fn should_run_again(error: &Error) -> bool {
+///     matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Revoked)
+/// }
+/// assert!(should_run_again(&Error::new(ErrorKind::Conflict, "version 8 came first")));
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -21,6 +30,12 @@ pub struct Error {
 }
 
 /// What a caller can do about an [`Error`].
+///
+/// ```
+/// use atio_core::{Error, ErrorKind};
+///
+/// assert_eq!(Error::invalid("no such option").kind(), ErrorKind::InvalidInput);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -66,6 +81,13 @@ pub enum ErrorKind {
 
 impl Error {
     /// Makes an error of `kind` that says `message`.
+    ///
+    /// ```
+    /// use atio_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::TableNotFound, "there is no table 'sales'");
+    /// assert_eq!(error.to_string(), "there is no table 'sales'");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -75,6 +97,13 @@ impl Error {
     }
 
     /// Adds the error that caused this one, without the secrets that [`redact`] finds in it.
+    ///
+    /// ```
+    /// use atio_core::Error;
+    ///
+    /// let error = Error::invalid("the time is wrong").with_source("no such month");
+    /// assert_eq!(error.to_string(), "the time is wrong: no such month");
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
@@ -108,6 +137,13 @@ impl Error {
     }
 
     /// Puts `context` and a colon before the message; kind and source stay.
+    ///
+    /// ```
+    /// use atio_core::Error;
+    ///
+    /// let error = Error::invalid("no such month").context("the time is wrong");
+    /// assert_eq!(error.to_string(), "the time is wrong: no such month");
+    /// ```
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
@@ -115,26 +151,57 @@ impl Error {
     }
 
     /// What a caller can do about it.
+    ///
+    /// ```
+    /// use atio_core::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::damaged("no JSON").kind(), ErrorKind::Damaged);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The message without its sources.
+    ///
+    /// ```
+    /// use atio_core::Error;
+    ///
+    /// let error = Error::invalid("the time is wrong").with_source("no such month");
+    /// assert_eq!(error.message(), "the time is wrong");
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// An error of the kind [`ErrorKind::Damaged`].
+    ///
+    /// ```
+    /// use atio_core::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::damaged("no JSON").kind(), ErrorKind::Damaged);
+    /// ```
     pub fn damaged(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Damaged, message)
     }
 
     /// An error of the kind [`ErrorKind::InvalidInput`].
+    ///
+    /// ```
+    /// use atio_core::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::invalid("no such option").kind(), ErrorKind::InvalidInput);
+    /// ```
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
     /// An error of the kind [`ErrorKind::Unsupported`].
+    ///
+    /// ```
+    /// use atio_core::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::unsupported("not yet").kind(), ErrorKind::Unsupported);
+    /// ```
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }

@@ -5,6 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How far one write is.
+///
+/// ```
+/// fn show(progress: &atio_core::progress::Progress<'_>) -> String {
+///     format!("{}: {} of {:?}", progress.target, progress.done, progress.total)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
@@ -22,6 +28,14 @@ pub struct Progress<'a> {
 }
 
 /// What a write does at a time, in this order.
+///
+/// ```
+/// use atio_core::progress::{Progress, Step};
+///
+/// fn is_over(progress: &Progress<'_>) -> bool {
+///     progress.step == Step::End
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {

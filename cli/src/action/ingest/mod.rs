@@ -11,8 +11,9 @@ use std::time::Duration;
 use atio::{StreamOptions, StreamWriter};
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion_cli::print_format::PrintFormat;
 
@@ -92,7 +93,7 @@ impl Ingest {
         // Before anything is waited for: a signal that comes early must not be lost.
         let signal = Signal::catch()?;
         let table = session.table(&self.table).await?;
-        let Some(found) = find_table(session, &table, Schema::empty()).await? else {
+        let Some(found) = find_table(session, &table).await? else {
             return Err(Failure::new(format!(
                 "there is no table {table}: make it first, by CREATE TABLE in SQL, or from a \
                  file that has its columns by atio write FILE {} --create",

@@ -12,6 +12,14 @@ use crate::error::{Error, Result};
 ///
 /// Version 0 is the empty table that CREATE makes. Numbers count up by one and are never
 /// used twice, not even after the version expired.
+///
+/// ```
+/// use atio_core::format::Version;
+///
+/// let version = Version::ZERO.next()?;
+/// assert_eq!((version.get(), version.to_string()), (1, "1".to_owned()));
+/// # Ok::<(), atio_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Version(u64);
 
@@ -22,27 +30,58 @@ impl Version {
     pub const MAX: Version = Version((1 << 53) - 1);
 
     /// Returns the version with this number, or None above 2^53 - 1.
+    ///
+    /// ```
+    /// use atio_core::format::Version;
+    ///
+    /// assert_eq!(Version::new(3).map(Version::get), Some(3));
+    /// assert_eq!(Version::new(1 << 53), None);
+    /// ```
     pub fn new(number: u64) -> Option<Self> {
         (number <= Self::MAX.0).then_some(Self(number))
     }
 
     /// The number.
+    ///
+    /// ```
+    /// assert_eq!(atio_core::format::Version::ZERO.get(), 0);
+    /// ```
     pub fn get(self) -> u64 {
         self.0
     }
 
     /// The version above; fails at the largest.
+    ///
+    /// ```
+    /// use atio_core::format::Version;
+    ///
+    /// assert_eq!(Version::ZERO.next()?.get(), 1);
+    /// assert!(Version::MAX.next().is_err());
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn next(self) -> Result<Self> {
         Self::new(self.0 + 1)
             .ok_or_else(|| Error::unsupported("the table has used up its version numbers"))
     }
 
     /// The version below; None below the first.
+    ///
+    /// ```
+    /// assert_eq!(atio_core::format::Version::ZERO.previous(), None);
+    /// ```
     pub fn previous(self) -> Option<Self> {
         self.0.checked_sub(1).map(Self)
     }
 
     /// Every version from `self` to `last`, both included.
+    ///
+    /// ```
+    /// use atio_core::format::Version;
+    ///
+    /// let two = Version::ZERO.next()?.next()?;
+    /// assert_eq!(Version::ZERO.through(two).count(), 3);
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn through(self, last: Version) -> impl DoubleEndedIterator<Item = Version> {
         (self.0..=last.0).map(Version)
     }
@@ -66,11 +105,25 @@ impl<'de> Deserialize<'de> for Version {
 ///
 /// Written as 32 lower-case hexadecimal digits, also in the name of every object that the
 /// transaction stages, so that expiry can revoke it.
+///
+/// ```
+/// use atio_core::format::Txn;
+///
+/// let txn: Txn = "01a202312d3c70aabc47d1e6b3f82950".parse()?;
+/// assert_eq!(txn.to_string(), "01a202312d3c70aabc47d1e6b3f82950");
+/// # Ok::<(), atio_core::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Txn(Uuid);
 
 impl Txn {
     /// Wraps an id; [`Uuid::now_v7`] gives fresh ones.
+    ///
+    /// ```
+    /// use atio_core::format::Txn;
+    ///
+    /// assert_eq!(Txn::new(uuid::Uuid::now_v7()).to_string().len(), 32);
+    /// ```
     pub fn new(id: Uuid) -> Self {
         Self(id)
     }

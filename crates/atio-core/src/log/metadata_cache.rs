@@ -18,8 +18,9 @@ use crate::lock::lock;
 /// How many bytes are kept where nobody says otherwise.
 const DEFAULT_LIMIT: usize = 64 * 1024 * 1024;
 
-/// What the list and the table of the entries take for each, beside the entry itself.
-const LINKS: usize = 8 * size_of::<usize>();
+/// What finding an entry takes beside it: two pointers in the list, and two in a table that may be half
+/// empty.
+const LINKS: usize = 6 * size_of::<usize>();
 
 /// That of all tables of this process.
 static OF_PROCESS: LazyLock<Arc<MetadataCache>> =

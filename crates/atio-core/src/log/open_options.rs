@@ -7,6 +7,14 @@ const SINGLE_WRITER: &str = "single_writer";
 const DURABILITY: &str = "durability";
 
 /// How a handle uses its table.
+///
+/// ```
+/// use atio_core::log::OpenOptions;
+/// use atio_core::storage::Durability;
+///
+/// let scratch = OpenOptions { durability: Durability::None, ..OpenOptions::default() };
+/// assert!(!scratch.single_writer);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct OpenOptions {
     /// There is never more than one writer, so the store need not keep two apart.
@@ -20,6 +28,13 @@ impl OpenOptions {
     pub const NAMES: [&str; 2] = [SINGLE_WRITER, DURABILITY];
 
     /// Sets the option called `name`, which is one of [`NAMES`](Self::NAMES).
+    ///
+    /// ```
+    /// let mut options = atio_core::log::OpenOptions::default();
+    /// options.set("single_writer", "true")?;
+    /// assert!(options.single_writer);
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match (name, value.to_ascii_lowercase().as_str()) {
             (SINGLE_WRITER, "true") => self.single_writer = true,

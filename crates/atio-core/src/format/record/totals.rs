@@ -6,10 +6,20 @@ use crate::error::{Error, Result};
 use crate::format::limits;
 
 /// Sums over data files.
+///
+/// ```
+/// use atio_core::format::Totals;
+///
+/// let none = Totals::default();
+/// assert_eq!((none.files, none.rows, none.bytes), (0, 0, 0));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
+    /// How many there are.
     pub files: u64,
+    /// Rows in all of them.
     pub rows: u64,
+    /// Their sizes on the storage.
     pub bytes: u64,
 }
 

@@ -37,6 +37,14 @@ const BEFORE_THE_ANSWER: u64 = 16;
 /// On object stores they follow the answer of a commit, where the runtime has threads of its own.
 /// Whoever ends the process before that loses no row: others need some requests more to find the
 /// newest version. Waits for each table at most 15 seconds, and as long as its store takes to answer.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // At the end of a program.
+/// atio_core::log::flush().await;
+/// # }
+/// ```
 pub async fn flush() {
     let announcers: Vec<_> = lock(&ANNOUNCERS)
         .iter()

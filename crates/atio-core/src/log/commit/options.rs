@@ -54,6 +54,14 @@ pub struct CommitOptions {
 
 impl CommitOptions {
     /// Fails where no reader would take it.
+    ///
+    /// ```
+    /// let mut options = atio_core::log::CommitOptions::default();
+    /// options.check()?;
+    /// options.commit_every_rows = Some(0);
+    /// assert!(options.check().is_err());
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn check(&self) -> Result<()> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         TEXT_BYTES
@@ -97,11 +105,18 @@ impl CommitOptions {
     }
 
     /// True if a load is to become several versions.
+    ///
+    /// ```
+    /// let mut options = atio_core::log::CommitOptions::default();
+    /// options.commit_every_rows = Some(1_000_000);
+    /// assert!(options.has_chunks());
+    /// ```
     pub fn has_chunks(&self) -> bool {
         self.commit_every_rows.is_some() || self.commit_every_bytes.is_some()
     }
 
     /// Fails if any is set: `target` has no versions that they could describe.
+    #[doc(hidden)]
     pub fn check_no_version(&self, target: &str) -> Result<()> {
         match self.set() {
             None => Ok(()),
@@ -112,6 +127,7 @@ impl CommitOptions {
     }
 
     /// Fails if anything is set, which stays set: `target` makes no version.
+    #[doc(hidden)]
     pub fn check_unset(&self, target: &str) -> Result<()> {
         match self.set() {
             None => Ok(()),
@@ -136,6 +152,7 @@ impl CommitOptions {
     }
 
     /// Fails if they ask for several versions of `statement`, which is one.
+    #[doc(hidden)]
     pub fn check_one_version(&self, statement: &str) -> Result<()> {
         match self.has_chunks() {
             false => Ok(()),

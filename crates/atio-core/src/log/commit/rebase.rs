@@ -29,7 +29,7 @@ impl Below {
         Self {
             table: base.table,
             record: base.record.clone(),
-            schema: base.schema.id,
+            schema: base.state.schema.id,
             is_python: base.python.is_some(),
         }
     }

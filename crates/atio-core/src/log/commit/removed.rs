@@ -44,7 +44,7 @@ impl Table {
         if files.is_empty() {
             return Ok(None);
         }
-        let bytes = match Manifest::new(base.schema.id, Vec::new(), files).to_bytes() {
+        let bytes = match Manifest::new(base.state.schema.id, Vec::new(), files).to_bytes() {
             Ok(bytes) => bytes,
             Err(error) => {
                 ::log::warn!(

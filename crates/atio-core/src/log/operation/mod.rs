@@ -1,5 +1,6 @@
 //! What can be done to a table.
 
+pub(in crate::log) mod columns;
 pub(in crate::log) mod create;
 pub(in crate::log) mod drop;
 pub(in crate::log) mod expire;

@@ -62,6 +62,12 @@ impl RefUpdate {
 }
 
 /// What an update came to.
+///
+/// ```
+/// fn changed(updated: &atio_core::log::RefUpdated) -> bool {
+///     updated.committed.is_some()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct RefUpdated {
     /// The version that it is about.

@@ -6,15 +6,17 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::change::Intent;
-use crate::format::snapshot::State;
+use crate::format::snapshot::{SchemaRef, State};
 use crate::format::{
     Changes, CommitRecord, FileEntry, Manifest, ManifestRef, ObjectRef, Operation, Totals, Version,
+    layout,
 };
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
+use crate::log::operation::columns::NewColumns;
 use crate::log::operation::source_position::{self, Advance};
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
@@ -25,8 +27,9 @@ use crate::log::table::Table;
 pub enum RowChange {
     /// Adds files; commutes with every other append, unless both take over the same source.
     Append(Manifest, Option<Advance>),
-    /// Replaces all files; valid only on the very state that the statement started from.
-    Overwrite(Manifest),
+    /// Replaces all files, and the columns where there are new ones; valid only on the very state
+    /// that the statement started from.
+    Overwrite(Manifest, Option<NewColumns>),
 }
 
 impl RowChange {
@@ -42,25 +45,40 @@ impl RowChange {
     pub fn advancing(self, advance: Option<Advance>) -> Self {
         match self {
             Self::Append(manifest, _) => Self::Append(manifest, advance),
-            overwrite @ Self::Overwrite(_) => overwrite,
+            overwrite @ Self::Overwrite(..) => overwrite,
         }
     }
 
     /// Like [`append`](Self::append), in place of everything that was there.
     pub fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self::Overwrite(Manifest::new(schema, stats_ids, files))
+        Self::Overwrite(Manifest::new(schema, stats_ids, files), None)
+    }
+
+    /// The same overwrite, whose files have these columns. An append brings none.
+    pub fn with_columns(self, columns: Option<NewColumns>) -> Self {
+        match self {
+            Self::Overwrite(manifest, _) => Self::Overwrite(manifest, columns),
+            append @ Self::Append(..) => append,
+        }
     }
 
     fn manifest(&self) -> &Manifest {
         match self {
-            RowChange::Append(manifest, _) | RowChange::Overwrite(manifest) => manifest,
+            RowChange::Append(manifest, _) | RowChange::Overwrite(manifest, _) => manifest,
         }
     }
 
     fn advance(&self) -> Option<&Advance> {
         match self {
             RowChange::Append(_, advance) => advance.as_ref(),
-            RowChange::Overwrite(_) => None,
+            RowChange::Overwrite(..) => None,
+        }
+    }
+
+    fn columns(&self) -> Option<&NewColumns> {
+        match self {
+            RowChange::Append(..) => None,
+            RowChange::Overwrite(_, columns) => columns.as_ref(),
         }
     }
 
@@ -74,7 +92,7 @@ impl RowChange {
     fn operation(&self) -> Operation {
         match self {
             RowChange::Append(..) => Operation::Append,
-            RowChange::Overwrite(_) => Operation::Overwrite,
+            RowChange::Overwrite(..) => Operation::Overwrite,
         }
     }
 }
@@ -212,9 +230,24 @@ impl Table {
                 Some(named)
             }
         };
+        let columns = match change.columns() {
+            None => None,
+            Some(columns) => {
+                let path = layout::schema(txn.id(), txn.seq());
+                let bytes = columns.schema.to_bytes()?;
+                let named = SchemaRef {
+                    id: columns.schema.id,
+                    object: ObjectRef::of(path.clone(), &bytes),
+                };
+                self.cache
+                    .keep_schema(&named.object, Arc::clone(&columns.schema));
+                unwritten.push((path, bytes.into()));
+                Some(named)
+            }
+        };
         let removed = match change {
             RowChange::Append(..) => None,
-            RowChange::Overwrite(_) => match self.files_to_remove(base).await? {
+            RowChange::Overwrite(..) => match self.files_to_remove(base).await? {
                 Some(files) => self.stage_removed(txn, base, files).await?,
                 None => None,
             },
@@ -228,6 +261,7 @@ impl Table {
         Ok(Staged {
             unwritten,
             added,
+            columns,
             removed,
             totals: manifest.totals()?,
             merges,
@@ -255,7 +289,7 @@ impl Table {
             _ => base.state.clone(),
         };
         let mut removed_totals = Totals::default();
-        if let RowChange::Overwrite(_) = change {
+        if let RowChange::Overwrite(..) = change {
             state.manifests.clear();
             source_position::end_loads(&mut state.apps, base.version.next()?);
             removed_totals = std::mem::take(&mut state.totals);
@@ -263,6 +297,12 @@ impl Table {
         let unused = merge::apply(&staged.merges, &mut state.manifests);
         state.manifests.extend(staged.added.clone());
         state.totals = state.totals.plus(staged.totals)?;
+        let mut schema = &base.schema;
+        if let (Some(columns), Some(named)) = (change.columns(), &staged.columns) {
+            schema = &columns.schema;
+            state.schema = named.clone();
+            state.next_field_id = columns.next_field_id;
+        }
         if let Some(advance) = change.advance() {
             self.advance(&mut state, base.version, advance)?;
         }
@@ -288,7 +328,7 @@ impl Table {
             options: options.clone(),
         };
         let record = self
-            .record_of_state(txn, base, (&state, &base.schema), draft, attempt)
+            .record_of_state(txn, base, (&state, schema), draft, attempt)
             .await?;
         Ok((record, unused))
     }
@@ -334,6 +374,7 @@ struct Staged {
     /// Names and bytes of what the first attempt is to stage beside its snapshot.
     unwritten: Vec<(String, Bytes)>,
     added: Option<ManifestRef>,
+    columns: Option<SchemaRef>,
     removed: Option<ObjectRef>,
     totals: Totals,
     merges: Vec<StagedMerge>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 
 use crate::error::{ErrorKind, Result};
@@ -17,6 +18,13 @@ use crate::log::table::Table;
 pub(in crate::log) const PARALLEL: usize = 64;
 
 /// One version, as its record tells it.
+///
+/// ```
+/// fn show(entry: &atio_core::log::HistoryEntry) -> String {
+///     let message = entry.message.as_deref().unwrap_or_default();
+///     format!("{} {} {message}", entry.version, entry.operation)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct HistoryEntry {
     /// Its number.
@@ -47,19 +55,43 @@ pub struct HistoryEntry {
     pub readable: bool,
 }
 
+impl HistoryEntry {
+    /// When it was committed, as its record says.
+    ///
+    /// ```
+    /// fn year(entry: &atio_core::log::HistoryEntry) -> Option<String> {
+    ///     entry.committed_at().map(|time| time.format("%Y").to_string())
+    /// }
+    /// ```
+    pub fn committed_at(&self) -> Option<DateTime<Utc>> {
+        self.committed_at_us
+            .and_then(DateTime::from_timestamp_micros)
+    }
+}
+
 impl Table {
     /// All versions of the table, oldest first, expired ones included.
     pub async fn history(&self) -> Result<Vec<HistoryEntry>> {
+        self.last_versions(u64::MAX).await
+    }
+
+    /// The newest `limit` versions of the table, oldest first, expired ones included. The records
+    /// of those below are not read.
+    pub async fn last_versions(&self, limit: u64) -> Result<Vec<HistoryEntry>> {
         let newest = self.newest().await?;
-        match self.history_up_to(&newest).await {
+        match self.history_up_to(&newest, limit).await {
             Err(error) => Err(self.or_gone(&newest, error).await),
             entries => entries,
         }
     }
 
-    async fn history_up_to(&self, newest: &Snapshot) -> Result<Vec<HistoryEntry>> {
+    async fn history_up_to(&self, newest: &Snapshot, limit: u64) -> Result<Vec<HistoryEntry>> {
         let python = python::python_times(self, newest.version).await?;
         let versions = self.versions(newest.version).await?;
+        let versions = versions.filter(|version| {
+            let above = newest.version.get() - version.get();
+            above < limit
+        });
         let read = futures::stream::iter(versions)
             .map(|version| async move { (version, self.record(version).await) });
         let records: Vec<_> = read.buffered(PARALLEL).collect().await;

@@ -13,6 +13,12 @@ use crate::log::read::snapshot::{in_ranges, words};
 use crate::storage::Listed;
 
 /// One file that goes, or one version that does not because of its tags.
+///
+/// ```
+/// fn show(row: &atio_core::log::ExpiryRow) -> String {
+///     format!("{} ({}): {}", row.path, row.kind, row.reason)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiryRow {
     /// Relative to the root of the table.

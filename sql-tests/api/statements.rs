@@ -1,0 +1,183 @@
+//! `atio::sql` in place of the session's own: AS OF in the default dialect, and the rest as it is.
+
+use std::sync::Arc;
+
+use atio::ErrorKind;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+
+use super::{refused, sql};
+use crate::query::{open, row, rows};
+use crate::session::{Place, on_every_place, run};
+
+on_every_place!(
+    every_form_of_as_of_is_honoured_in_the_default_dialect,
+    as_of_is_refused_where_there_are_no_versions,
+    view_and_prepared_statement_keep_the_version_that_they_name,
+    statement_that_the_options_forbid_is_not_run,
+    statements_of_the_engine_are_left_to_it,
+);
+
+async fn every_form_of_as_of_is_honoured_in_the_default_dialect(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    rows(&ctx, "INSERT INTO t VALUES (1)").await;
+    rows(&ctx, "INSERT INTO t VALUES (2)").await;
+    let at = "SELECT CAST(committed_at AS VARCHAR) FROM atio_history('t') WHERE version = 1";
+    let at = row(&ctx, at).await.replace('Z', "");
+    for dialect in ["generic", "postgresql", "mysql", "databricks", "ansi"] {
+        let set = format!("SET datafusion.sql_parser.dialect = '{dialect}'");
+        sql(&ctx, &set).await;
+        for version in [
+            "VERSION AS OF 1".to_owned(),
+            "FOR VERSION AS OF 1".to_owned(),
+            format!("TIMESTAMP AS OF '{at}'"),
+            format!("FOR TIMESTAMP AS OF TIMESTAMP '{at}'"),
+            format!("FOR SYSTEM_TIME AS OF '{at}'"),
+            "AT (VERSION => 1)".to_owned(),
+            format!("AT (TIMESTAMP => TIMESTAMP '{at}')"),
+        ] {
+            let text = format!("SELECT s.a FROM t {version} AS s WHERE s.a > 0");
+            assert_eq!(sql(&ctx, &text).await, ["1"], "{dialect}: {text}");
+        }
+    }
+    sql(&ctx, "SET datafusion.sql_parser.dialect = 'generic'").await;
+    let both = "SELECT o.a, n.a FROM t VERSION AS OF 1 o JOIN t n ON o.a = n.a - 1";
+    assert_eq!(sql(&ctx, both).await, ["1|2"]);
+    let copied = "INSERT INTO t SELECT a + 10 FROM t VERSION AS OF 1";
+    assert_eq!(sql(&ctx, copied).await, ["1"]);
+    let explained = sql(&ctx, "EXPLAIN SELECT * FROM t VERSION AS OF 1").await;
+    assert!(explained.join(" ").contains(", 1)"), "{explained:?}");
+
+    for (text, words) in [
+        ("SELECT * FROM t VERSION AS OF 99", "has no version 99"),
+        (
+            "SELECT * FROM t VERSION AS OF 'x'",
+            "version must be a whole number",
+        ),
+        (
+            "SELECT * FROM t VERSION AS OF -1",
+            "version must be a whole number",
+        ),
+        ("SELECT * FROM t VERSION AS OF a", "AS OF needs a constant"),
+        ("SELECT * FROM t TIMESTAMP AS OF '2200-01-01'", "future"),
+        ("SELECT * FROM t VERSION AS OF", "ParserError"),
+        (
+            "SELECT * FROM t VERSION AS OF 1; SELECT 1",
+            "one SQL statement",
+        ),
+        ("", "one SQL statement"),
+    ] {
+        let said = refused(&ctx, text).await;
+        assert!(said.contains(words), "{text}: {said}");
+    }
+}
+
+async fn as_of_is_refused_where_there_are_no_versions(place: Place) {
+    let ctx = place.session();
+    sql(&ctx, "CREATE TABLE plain AS VALUES (1)").await;
+    for text in [
+        "SELECT * FROM plain VERSION AS OF 1",
+        "SELECT * FROM missing VERSION AS OF 1",
+        "WITH c AS (SELECT 1) SELECT * FROM c VERSION AS OF 1",
+    ] {
+        let said = refused(&ctx, text).await;
+        assert!(
+            said.contains("only atio tables can be read AS OF"),
+            "{said}"
+        );
+    }
+    // Where nobody would look at AS OF, no text is run at all.
+    let without = SessionContext::new();
+    let said = atio::sql(&without, "SELECT 1").await.unwrap_err();
+    let said = atio::Error::find(&said).unwrap();
+    assert_eq!(said.kind(), ErrorKind::InvalidInput);
+    assert!(
+        said.message().contains("call atio::register first"),
+        "{said}"
+    );
+}
+
+async fn view_and_prepared_statement_keep_the_version_that_they_name(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    rows(&ctx, "INSERT INTO t VALUES (1)").await;
+    sql(&ctx, "CREATE VIEW old AS SELECT a FROM t VERSION AS OF 1").await;
+    sql(&ctx, "PREPARE p AS SELECT a FROM t AT (VERSION => 1)").await;
+    rows(&ctx, "INSERT INTO t VALUES (2)").await;
+    assert_eq!(sql(&ctx, "SELECT * FROM old").await, ["1"]);
+    assert_eq!(sql(&ctx, "EXECUTE p").await, ["1"]);
+    assert_eq!(sql(&ctx, "SELECT count(*) FROM t").await, ["2"]);
+}
+
+async fn statement_that_the_options_forbid_is_not_run(place: Place) {
+    let ctx = place.session();
+    sql(&ctx, "CREATE TABLE w.public.t AS SELECT 1 AS a").await;
+    let queries = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    for text in [
+        "DROP TABLE w.public.t",
+        "CREATE OR REPLACE TABLE w.public.t AS SELECT 2 AS a",
+        "CREATE TABLE w.public.u AS SELECT 2 AS a",
+        "INSERT INTO w.public.t VALUES (2)",
+        "SET datafusion.sql_parser.dialect = 'mysql'",
+    ] {
+        let refused = atio::sql_with_options(&ctx, text, queries).await;
+        assert!(refused.is_err(), "{text}");
+    }
+    let old = "SELECT a FROM w.public.t VERSION AS OF 1";
+    let old = atio::sql_with_options(&ctx, old, queries).await.unwrap();
+    assert_eq!(old.count().await.unwrap(), 1);
+    assert_eq!(sql(&ctx, "SELECT a FROM w.public.t").await, ["1"]);
+    assert!(run(&ctx, "SELECT * FROM w.public.u").await.is_err());
+}
+
+async fn statements_of_the_engine_are_left_to_it(place: Place) {
+    let ctx = place.session();
+    for (text, expected) in [
+        ("CREATE TABLE memo AS SELECT 1 AS a", vec![]),
+        ("CREATE OR REPLACE TABLE memo AS SELECT 2 AS a", vec![]),
+        ("SELECT a FROM memo", vec!["2"]),
+        ("DROP TABLE memo", vec![]),
+        ("CREATE VIEW one AS SELECT 1", vec![]),
+        ("DROP VIEW one", vec![]),
+        ("DROP TABLE IF EXISTS memo", vec![]),
+        ("CREATE SCHEMA w.raw", vec![]),
+        ("DROP SCHEMA w.raw", vec![]),
+    ] {
+        assert_eq!(sql(&ctx, text).await, expected, "{text}");
+    }
+    assert!(
+        refused(&ctx, "DROP TABLE memo")
+            .await
+            .contains("doesn't exist")
+    );
+    let nowhere = refused(&ctx, "CREATE TABLE w.nowhere.t AS SELECT 1 AS a").await;
+    assert!(nowhere.contains("nowhere"), "{nowhere}");
+
+    // A host that lets paths stand for tables wraps every catalog.
+    let runtime = place.session().runtime_env();
+    let wrapped = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+    let wrapped = wrapped.enable_url_table();
+    atio::register(&wrapped).unwrap();
+    let catalog = atio::AtioCatalog::open(&wrapped, &format!("{}/other", place.root()));
+    wrapped.register_catalog("o", Arc::new(catalog.unwrap()));
+    sql(&wrapped, "CREATE TABLE o.public.t AS SELECT 1 AS a").await;
+    sql(
+        &wrapped,
+        "CREATE OR REPLACE TABLE o.public.t AS SELECT 'x' AS b",
+    )
+    .await;
+    assert_eq!(sql(&wrapped, "SELECT * FROM o.public.t").await, ["x"]);
+    assert_eq!(
+        sql(&wrapped, "SELECT * FROM o.public.t VERSION AS OF 1").await,
+        ["1"]
+    );
+    sql(&wrapped, "DROP TABLE o.public.t").await;
+    assert!(
+        refused(&wrapped, "DROP TABLE o.public.t")
+            .await
+            .contains("there is no table 't'")
+    );
+}

@@ -1,0 +1,374 @@
+//! Reading and writing the rows of a table from Rust.
+
+use std::sync::Arc;
+
+use atio_core::format::Version;
+use atio_core::log::CommitOptions;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef, UInt64Type};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
+use datafusion::prelude::SessionContext;
+
+use super::provider::AtioTable;
+use crate::error::{self, Error, Result as AtioResult};
+use crate::settings::CommitSettings;
+use crate::write::WrittenVersion;
+
+/// What a write came to.
+///
+/// ```
+/// fn show(written: &atio::Written) -> String {
+///     match written.version {
+///         Some(version) => format!("{} rows in version {version}", written.rows),
+///         None => "nothing to write".to_owned(),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// The rows that were written this time.
+    pub rows: u64,
+    /// The version that has them, the last one of a load in chunks. None if none was made: there
+    /// were no rows to append, or the work was done before under the same key.
+    pub version: Option<Version>,
+}
+
+/// How [`AtioTable::overwrite`] writes.
+///
+/// ```
+/// let options = atio::OverwriteOptions { replace_columns: true, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OverwriteOptions {
+    /// Gives the table the columns of the new rows, in place of its own: one version has both. Each
+    /// may be NULL. Older versions keep theirs. False by default.
+    pub replace_columns: bool,
+    /// What the commit carries.
+    pub commit: CommitOptions,
+}
+
+impl AtioTable {
+    /// The rows of the table, to query them: those of the newest version when the query runs, or
+    /// of the version that the table was held to by [`at`](Self::at).
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sales = directory.path().join("sales");
+    /// # let location = sales.to_str().unwrap_or_default();
+    /// use atio::{AtioTable, CommitOptions, CreateOptions};
+    /// use datafusion::prelude::{col, lit};
+    ///
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// # let rows = ctx.sql("SELECT 'tea' AS item, 2.5 AS price").await?;
+    /// # let table = AtioTable::create(&ctx, location, rows.schema().as_arrow(), CreateOptions::default()).await?;
+    /// # table.append(rows, CommitOptions::default()).await?;
+    /// let cheap = table.read(&ctx)?.filter(col("price").lt(lit(3.0)))?;
+    /// assert_eq!(cheap.count().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if DataFusion cannot make a plan of it. Nothing is read before the query runs.
+    pub fn read(&self, ctx: &SessionContext) -> Result<DataFrame> {
+        let version = self.fixed().map(|snapshot| snapshot.version.to_string());
+        let version = version.unwrap_or_else(|| "newest".to_owned());
+        // DataFusion takes two scans of one name for the same.
+        let scanned = format!("{} at {version}", self.location());
+        let source = provider_as_source(Arc::new(self.clone()));
+        let plan = LogicalPlanBuilder::scan(TableReference::bare(scanned), source, None)?
+            .alias(TableReference::bare(self.table().name()))?
+            .build()?;
+        Ok(DataFrame::new(ctx.state(), plan))
+    }
+
+    /// Adds rows to the table, as one version, or as one for each chunk where the options ask for
+    /// chunks. Appends of others at the same time all succeed. Rows in memory become a `DataFrame`
+    /// by [`SessionContext::read_batches`].
+    ///
+    /// Columns are found by name, in any order. One that is left out is NULL. Types are those of
+    /// the table; a whole number of another size fits, and fails where its value does not.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sales = directory.path().join("sales");
+    /// # let location = sales.to_str().unwrap_or_default();
+    /// use std::sync::Arc;
+    ///
+    /// use arrow::array::{Float64Array, RecordBatch, StringArray};
+    /// use atio::{AtioTable, CommitOptions, CreateOptions};
+    ///
+    /// # let ctx = SessionContext::new();
+    /// let batch = RecordBatch::try_from_iter([
+    ///     ("item", Arc::new(StringArray::from(vec!["tea", "cake"])) as _),
+    ///     ("price", Arc::new(Float64Array::from(vec![2.5, 3.75])) as _),
+    /// ])?;
+    /// let table = AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
+    /// let commit = CommitOptions { idempotency_key: Some("2026-05".into()), ..CommitOptions::default() };
+    ///
+    /// let written = table.append(ctx.read_batch(batch.clone())?, commit.clone()).await?;
+    /// assert_eq!((written.rows, written.version.map(|version| version.get())), (2, Some(1)));
+    /// // The same work again is done already.
+    /// let again = table.append(ctx.read_batch(batch)?, commit).await?;
+    /// assert_eq!((again.rows, again.version), (0, None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Whatever the query fails with, and then nothing is written;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the rows have other columns than the
+    /// table, or an option cannot be used; [`NotAllowed`](crate::ErrorKind::NotAllowed) if the
+    /// session's policy forbids it; [`SchemaChanged`](crate::ErrorKind::SchemaChanged) or
+    /// [`Conflict`](crate::ErrorKind::Conflict) if the columns change meanwhile;
+    /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if the table was dropped;
+    /// [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if nobody can tell whether the version
+    /// was made, and [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) if the disk cannot
+    /// promise to keep it.
+    pub async fn append(&self, rows: DataFrame, commit: CommitOptions) -> AtioResult<Written> {
+        let columns = self.columns_to_write().await?;
+        let rows = fitting(rows, &columns, self.location())?;
+        self.clone().write(rows, InsertOp::Append, commit).await
+    }
+
+    /// Puts rows in the place of those of the table, as one version: no rows at all, too. Rows are
+    /// taken as by [`append`](Self::append), or with columns of their own, if
+    /// [`replace_columns`](OverwriteOptions::replace_columns) is set.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let sales = directory.path().join("sales");
+    /// # let location = sales.to_str().unwrap_or_default();
+    /// use atio::{AtioTable, CommitOptions, CreateOptions, OverwriteOptions};
+    ///
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// # let rows = ctx.sql("SELECT 'tea' AS item, 2.5 AS price").await?;
+    /// # let table = AtioTable::create(&ctx, location, rows.schema().as_arrow(), CreateOptions::default()).await?;
+    /// # table.append(rows, CommitOptions::default()).await?;
+    /// let doubled = table.read(&ctx)?.select_exprs(&["item", "price * 2 AS price"])?;
+    /// table.overwrite(doubled, OverwriteOptions::default()).await?;
+    ///
+    /// let named = table.read(&ctx)?.select_exprs(&["item", "price", "'May' AS month"])?;
+    /// let options = OverwriteOptions { replace_columns: true, ..OverwriteOptions::default() };
+    /// table.overwrite(named, options).await?;
+    /// assert_eq!(table.read(&ctx)?.schema().fields().len(), 3);
+    /// assert_eq!(table.at(1).await?.read(&ctx)?.schema().fields().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append); [`Conflict`](crate::ErrorKind::Conflict) if anybody
+    /// changes the rows meanwhile, for the new ones may depend on those that it read.
+    pub async fn overwrite(
+        &self,
+        rows: DataFrame,
+        options: OverwriteOptions,
+    ) -> AtioResult<Written> {
+        let columns = match options.replace_columns {
+            true => Some(nullable(rows.schema().as_arrow())),
+            false => None,
+        };
+        self.overwrite_with(rows, columns, options.commit).await
+    }
+
+    /// The same; `columns` are those that the table gets, where they are not its own.
+    pub(crate) async fn overwrite_with(
+        &self,
+        rows: DataFrame,
+        columns: Option<SchemaRef>,
+        commit: CommitOptions,
+    ) -> AtioResult<Written> {
+        let own = self.columns_to_write().await?;
+        let columns = columns.filter(|columns| columns.fields() != own.fields());
+        let rows = match &columns {
+            Some(columns) => fitting(rows, columns, self.location())?,
+            None => fitting(rows, &own, self.location())?,
+        };
+        let replaces = columns.is_some();
+        let table = self.clone().with_columns(columns);
+        let written = table.write(rows, InsertOp::Overwrite, commit).await?;
+        if replaces && let Ok(newest) = self.table().newest().await {
+            self.has_now(&newest.arrow);
+        }
+        Ok(written)
+    }
+
+    /// Its columns; fails if nothing can be written to it.
+    async fn columns_to_write(&self) -> AtioResult<SchemaRef> {
+        self.check_writable()?;
+        let columns = TableProvider::schema(self);
+        if columns.fields().is_empty() {
+            // Its newest version could not be read: this says why.
+            self.current_version().await?;
+        }
+        Ok(columns)
+    }
+
+    async fn write(
+        self,
+        rows: DataFrame,
+        operation: InsertOp,
+        commit: CommitOptions,
+    ) -> AtioResult<Written> {
+        let what = format!("cannot write to '{}'", self.table().name());
+        let name = TableReference::bare(self.location());
+        let (mut state, plan) = rows.into_parts();
+        CommitSettings::new(commit)?.install(state.config_mut());
+        let version = Arc::new(WrittenVersion::default());
+        state.config_mut().set_extension(Arc::clone(&version));
+        let target = provider_as_source(Arc::new(self));
+        let written = async {
+            let plan = LogicalPlanBuilder::insert_into(plan, name, target, operation)?;
+            DataFrame::new(state, plan.build()?).collect().await
+        };
+        let counts = written
+            .await
+            .map_err(|error| error::from_datafusion(&what, error))?;
+        let counts = counts.iter().filter_map(|batch| {
+            let counts = batch.columns().first()?;
+            let counts = counts.as_primitive_opt::<UInt64Type>()?;
+            Some(counts.iter().flatten().sum::<u64>())
+        });
+        Ok(Written {
+            rows: counts.sum(),
+            version: version.get(),
+        })
+    }
+}
+
+/// The columns of rows, none of which promises anything of later ones.
+pub(crate) fn nullable(columns: &Schema) -> SchemaRef {
+    let fields = columns.fields().iter();
+    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The rows with the columns of a table at `location`, each found by its name.
+fn fitting(rows: DataFrame, table: &Schema, location: &str) -> AtioResult<DataFrame> {
+    let found = rows.schema().as_arrow();
+    let wrong = |what: String| Error::invalid(format!("cannot write to {location}: {what}"));
+    for (at, field) in found.fields().iter().enumerate() {
+        let name = field.name().escape_debug();
+        if table.index_of(field.name()).is_err() {
+            let columns = table.fields().iter().map(|field| field.name().as_str());
+            return Err(wrong(format!(
+                "the table has no column '{name}'; its columns are {}",
+                columns.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        if found
+            .fields()
+            .iter()
+            .take(at)
+            .any(|f| f.name() == field.name())
+        {
+            return Err(wrong(format!("the rows have two columns '{name}'")));
+        }
+    }
+    let columns = table.fields().iter().map(|field| {
+        let (name, wanted) = (field.name().escape_debug(), field.data_type());
+        let Ok(index) = found.index_of(field.name()) else {
+            return match field.is_nullable() {
+                true => Ok(cast(lit(ScalarValue::Null), wanted.clone()).alias(field.name())),
+                false => Err(wrong(format!(
+                    "column '{name}' is NOT NULL, and missing in the rows"
+                ))),
+            };
+        };
+        let column = Expr::Column(Column::from(rows.schema().qualified_field(index)));
+        let has = found.field(index).data_type();
+        match takes(wanted, has) {
+            true if wanted == has => Ok(column.alias(field.name())),
+            true => Ok(cast(column, wanted.clone()).alias(field.name())),
+            false => Err(wrong(format!(
+                "column '{name}' is of type {wanted}, and in the rows of type {has}: cast it first"
+            ))),
+        }
+    });
+    let columns = columns.collect::<AtioResult<Vec<_>>>()?;
+    rows.select(columns)
+        .map_err(|error| wrong("its columns cannot be taken".to_owned()).with_source(error))
+}
+
+/// True if a column of type `wanted` takes every value of type `has` as it is, or fails.
+fn takes(wanted: &DataType, has: &DataType) -> bool {
+    use DataType::{
+        Binary, BinaryView, Dictionary, FixedSizeList, Float32, Float64, LargeBinary, LargeList,
+        LargeListView, LargeUtf8, List, ListView, Map, Null, Struct, Utf8, Utf8View,
+    };
+    match (wanted, has) {
+        (wanted, has) if wanted == has => true,
+        (_, Null) | (Float64, Float32) => true,
+        (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => true,
+        (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => true,
+        (Dictionary(_, wanted), Dictionary(_, has)) => takes(wanted, has),
+        (Dictionary(_, wanted), has) => takes(wanted, has),
+        (wanted, Dictionary(_, has)) => takes(wanted, has),
+        (
+            List(wanted) | LargeList(wanted) | ListView(wanted) | LargeListView(wanted),
+            List(has) | LargeList(has) | ListView(has) | LargeListView(has),
+        )
+        | (Map(wanted, _), Map(has, _)) => takes(wanted.data_type(), has.data_type()),
+        (FixedSizeList(wanted, of), FixedSizeList(has, by)) => {
+            of == by && takes(wanted.data_type(), has.data_type())
+        }
+        (Struct(wanted), Struct(has)) => {
+            wanted.len() == has.len()
+                && wanted.iter().zip(has).all(|(wanted, has)| {
+                    wanted.name() == has.name() && takes(wanted.data_type(), has.data_type())
+                })
+        }
+        // Out of its range a cast fails.
+        (wanted, has) => wanted.is_integer() && has.is_integer(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_lose_a_value_in_silence_is_not_taken() {
+        use DataType::{Decimal128, Float32, Float64, Int32, Int64, Null, Utf8, Utf8View};
+        let list = |item| DataType::new_list(item, true);
+        for (wanted, has, expected) in [
+            (Int64, Int64, true),
+            (Utf8, Utf8View, true),
+            (list(Utf8), list(Utf8View), true),
+            (Int32, Int64, true),
+            (Float64, Float32, true),
+            (Utf8, Null, true),
+            (Int64, Float64, false),
+            (Float32, Float64, false),
+            (Float64, Int64, false),
+            (Int64, Utf8, false),
+            (Utf8, Int64, false),
+            (list(Int64), list(Utf8), false),
+            (Decimal128(10, 2), Decimal128(10, 3), false),
+        ] {
+            assert_eq!(takes(&wanted, &has), expected, "{has} as {wanted}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod concurrent;
 mod drop_and_create;
 mod interrupted;
+mod isolation;
 mod loads;
 mod row_source;
 pub(crate) mod streams;

@@ -21,6 +21,7 @@ mod expiry;
 mod faults;
 mod files;
 mod golden;
+mod histories;
 mod slt;
 mod stores;
 mod tpch;

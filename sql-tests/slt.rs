@@ -219,6 +219,7 @@ subjects!(
     chunks,
     copy,
     create,
+    delete,
     drops,
     errors,
     expire,
@@ -228,13 +229,16 @@ subjects!(
     history,
     insert,
     keys,
+    merge,
     messages,
     overwrite,
     pushdown,
     rollback,
     tags,
     time_travel,
-    types
+    truncate,
+    types,
+    update
 );
 
 /// A file in another folder would not be run.

@@ -37,6 +37,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;
+mod dml;
 pub mod docs;
 mod engine_settings;
 mod error;

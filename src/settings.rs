@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use atio_core::format::Isolation;
 use atio_core::log::CommitOptions;
 use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::Result;
@@ -17,8 +18,16 @@ const KEY: &str = "idempotency_key";
 const PROPERTIES: &str = "properties.";
 const EVERY_ROWS: &str = "commit_every_rows";
 const EVERY_BYTES: &str = "commit_every_bytes";
+const ISOLATION: &str = "isolation";
 /// The names as messages show them.
-const NAMES: [&str; 5] = [MESSAGE, KEY, "properties.<name>", EVERY_ROWS, EVERY_BYTES];
+const NAMES: [&str; 6] = [
+    MESSAGE,
+    KEY,
+    "properties.<name>",
+    EVERY_ROWS,
+    EVERY_BYTES,
+    ISOLATION,
+];
 
 /// The settings of a session that describe its next commit.
 ///
@@ -26,18 +35,33 @@ const NAMES: [&str; 5] = [MESSAGE, KEY, "properties.<name>", EVERY_ROWS, EVERY_B
 /// each copy on its own: a statement runs with a copy, and must use them up for all. A key
 /// that stayed would make the statement after the next one do nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CommitSettings(Arc<Mutex<CommitOptions>>);
+pub(crate) struct CommitSettings {
+    next: Arc<Mutex<CommitOptions>>,
+    /// Of all commits of the session: each copy has its own, as of every other setting.
+    isolation: Isolation,
+}
 
 impl CommitSettings {
     /// Settings of their own, shared with no other session.
     pub(crate) fn new(options: CommitOptions) -> AtioResult<Self> {
         options.check()?;
-        Ok(Self(Arc::new(Mutex::new(options))))
+        Ok(Self {
+            next: Arc::new(Mutex::new(options)),
+            isolation: Isolation::default(),
+        })
+    }
+
+    /// How the statements that run with `config` are kept apart.
+    pub(crate) fn isolation(config: &SessionConfig) -> Isolation {
+        let settings = config.options().extensions.get::<Self>();
+        settings.map_or_else(Isolation::default, |settings| settings.isolation)
     }
 
     /// Puts them in the place of those that `config` may share with another session.
     pub(crate) fn install(self, config: &mut SessionConfig) {
-        config.options_mut().extensions.insert(self);
+        let isolation = Self::isolation(config);
+        let settings = Self { isolation, ..self };
+        config.options_mut().extensions.insert(settings);
     }
 
     /// What was set for the statement that runs with `config`, which uses it up.
@@ -58,7 +82,7 @@ impl CommitSettings {
     }
 
     fn lock(&self) -> MutexGuard<'_, CommitOptions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,6 +106,13 @@ impl ExtensionOptions for CommitSettings {
     /// An empty value takes a setting back: RESET does not reach those of extensions.
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let given = (!value.is_empty()).then(|| value.to_owned());
+        if name == ISOLATION {
+            let isolation = given.as_deref().map(str::parse).transpose();
+            let isolation = isolation
+                .map_err(|error: Error| error.context(format!("SET {PREFIX}.{ISOLATION}")))?;
+            self.isolation = isolation.unwrap_or_default();
+            return Ok(());
+        }
         let mut settings = self.lock();
         let mut changed = settings.clone();
         match (name, name.strip_prefix(PROPERTIES)) {
@@ -131,6 +162,11 @@ impl ExtensionOptions for CommitSettings {
                 "(atio) The next INSERT INTO commits a version every so many bytes; it uses it up",
             ),
         ];
+        entries.push(entry(
+            ISOLATION,
+            &Some(self.isolation.to_string()),
+            "(atio) What a statement that changes rows is held against: 'write-serializable' or 'serializable'",
+        ));
         entries.extend(settings.properties.iter().map(|(name, value)| {
             entry(
                 &format!("{PROPERTIES}{name}"),
@@ -193,7 +229,7 @@ mod tests {
                 .unwrap()
                 .entries()
                 .iter()
-                .all(|entry| entry.value.is_none())
+                .all(|entry| entry.value.is_none() || entry.key == "atio.isolation")
         );
     }
 

@@ -78,6 +78,35 @@ pub(super) fn overwrite_with_nothing() -> Case {
     writes("INSERT OVERWRITE of no rows", sql, &[])
 }
 
+pub(super) fn delete() -> Case {
+    writes("DELETE", "DELETE FROM t WHERE a = 1", &[2, 3])
+}
+
+/// No data file is read or written.
+pub(super) fn delete_of_a_whole_file() -> Case {
+    writes(
+        "DELETE of a whole file",
+        "DELETE FROM t WHERE a > 2",
+        &[1, 2],
+    )
+}
+
+pub(super) fn update() -> Case {
+    let sql = "UPDATE t SET a = a + 10 WHERE a IN (SELECT max(a) FROM t)";
+    writes("UPDATE", sql, &[1, 2, 13])
+}
+
+pub(super) fn merge() -> Case {
+    let sql = "MERGE INTO t USING (VALUES (1), (2), (7)) AS s(a) ON t.a = s.a \
+               WHEN MATCHED AND s.a = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET a = 20 \
+               WHEN NOT MATCHED THEN INSERT VALUES (s.a)";
+    writes("MERGE", sql, &[3, 7, 20])
+}
+
+pub(super) fn truncate() -> Case {
+    writes("TRUNCATE", "TRUNCATE TABLE t", &[])
+}
+
 pub(super) fn insert_nothing() -> Case {
     let sql = "INSERT INTO t SELECT a FROM t WHERE a < 0";
     writes("INSERT of no rows", sql, &[1, 2, 3])

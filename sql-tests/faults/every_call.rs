@@ -149,6 +149,11 @@ sweeps! {
     every_fault_in_insert_of_several_files_leaves_all_rows_or_none: cases::insert_files();
     every_fault_in_insert_that_merges_manifests_leaves_all_rows_or_none: cases::merging_insert();
     every_fault_in_insert_of_no_rows_changes_nothing: cases::insert_nothing();
+    every_fault_in_delete_leaves_the_old_rows_or_the_new: cases::delete();
+    every_fault_in_delete_of_a_whole_file_leaves_it_or_takes_it: cases::delete_of_a_whole_file();
+    every_fault_in_update_leaves_the_old_rows_or_the_new: cases::update();
+    every_fault_in_merge_leaves_the_old_rows_or_the_new: cases::merge();
+    every_fault_in_truncate_leaves_all_rows_or_none: cases::truncate();
     every_fault_in_overwrite_leaves_the_old_rows_or_the_new: cases::overwrite();
     every_fault_in_overwrite_with_nothing_leaves_the_old_rows_or_none:
         cases::overwrite_with_nothing();

@@ -33,6 +33,11 @@ pub(crate) struct Case {
 
 const CREATE: &str = "CREATE EXTERNAL TABLE t (a BIGINT) STORED AS ATIO LOCATION '{t}'";
 const ONE: &[&str] = &[CREATE, "INSERT INTO t VALUES (1), (2)"];
+const TWO: &[&str] = &[
+    CREATE,
+    "INSERT INTO t VALUES (1), (2)",
+    "INSERT INTO t VALUES (3)",
+];
 
 pub(crate) const INSERT: Case = Case {
     name: "insert",
@@ -58,7 +63,7 @@ pub(crate) const EXPIRY: Case = Case {
 };
 
 /// Those that are not run at every step unless the long form is asked for.
-pub(crate) const OTHERS: [Case; 6] = [
+pub(crate) const OTHERS: [Case; 10] = [
     Case {
         name: "create",
         before: &[],
@@ -98,6 +103,39 @@ pub(crate) const OTHERS: [Case; 6] = [
         statement: "INSERT OVERWRITE t VALUES (5)",
         old: Some("2|3"),
         new: Some("1|5"),
+    },
+    Case {
+        name: "delete",
+        before: TWO,
+        session: &[OPEN],
+        statement: "DELETE FROM t WHERE a = 1",
+        old: Some("3|6"),
+        new: Some("2|5"),
+    },
+    Case {
+        name: "update",
+        before: TWO,
+        session: &[OPEN],
+        statement: "UPDATE t SET a = a + 10 WHERE a = 1",
+        old: Some("3|6"),
+        new: Some("3|16"),
+    },
+    Case {
+        name: "merge",
+        before: TWO,
+        session: &[OPEN],
+        statement: "MERGE INTO t USING (VALUES (1), (7)) AS s(a) ON t.a = s.a \
+                    WHEN MATCHED THEN UPDATE SET a = 20 WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
+        old: Some("3|6"),
+        new: Some("4|32"),
+    },
+    Case {
+        name: "truncate",
+        before: TWO,
+        session: &[OPEN],
+        statement: "TRUNCATE TABLE t",
+        old: Some("3|6"),
+        new: Some("0|NULL"),
     },
     Case {
         name: "many-files",

@@ -14,6 +14,8 @@ use datafusion::physical_expr_adapter::{
 };
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::row_ids::is_row_id;
+
 /// Maps the columns of a table version to those of a file.
 ///
 /// A file column is the table column of the same field id, whatever either is called; a
@@ -42,7 +44,7 @@ impl FieldIdAdapterFactory {
     }
 
     /// The table's name for each column of a file; None for a column that it has not.
-    fn names(&self, file: &Schema) -> Vec<Option<&str>> {
+    fn names<'a>(&'a self, file: &'a Schema) -> Vec<Option<&'a str>> {
         let id = |field: &Field| {
             field
                 .metadata()
@@ -53,6 +55,10 @@ impl FieldIdAdapterFactory {
         let python = file.metadata().contains_key(PANDAS);
         let with_ids = !python && file.fields().iter().any(|field| id(field).is_some());
         let names = file.fields().iter().map(|file| {
+            if is_row_id(file.name()) {
+                // The reader makes it, and no file has it.
+                return Some(file.name().as_str());
+            }
             let at = match with_ids {
                 true => self.by_id.get(&id(file)?),
                 false => self.by_name.get(file.name()),

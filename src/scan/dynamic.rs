@@ -18,7 +18,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, WriteOp};
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_plan::PhysicalExpr;
 
@@ -55,6 +55,10 @@ impl Above {
                 }
                 // Subqueries become joins.
                 LogicalPlan::Join(_) | LogicalPlan::Subquery(_) => above.compares_zeros = true,
+                // It becomes one.
+                LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::MergeInto(_)) => {
+                    above.compares_zeros = true;
+                }
                 LogicalPlan::Extension(_) => above = Self::UNKNOWN,
                 _ => {}
             }

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::Session;
-use datafusion::common::{Result, Statistics};
+use datafusion::common::{ColumnStatistics, Result, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfigBuilder, FileSource, ParquetSource,
 };
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchemaBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{MetricBuilder, MetricType};
+use datafusion::prelude::SessionConfig;
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::adapter::FieldIdAdapterFactory;
 use super::dynamic::DynamicFilters;
 use super::reader::CheckedReaderFactory;
+use super::row_ids::{file_field, row_field};
 use super::source::AtioSource;
 use super::version_scan::{LeftOut, VersionScan, subject};
 
@@ -24,7 +27,8 @@ use super::version_scan::{LeftOut, VersionScan, subject};
 ///
 /// Bare: a node of ours above it would hide it from the engine's rules.
 pub(super) fn parquet_exec(
-    state: &dyn Session,
+    session: &SessionConfig,
+    runtime: &RuntimeEnv,
     scan: VersionScan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let VersionScan {
@@ -37,10 +41,11 @@ pub(super) fn parquet_exec(
         limit,
         above,
         left_out,
+        has_row_ids,
     } = scan;
-    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let cache = runtime.cache_manager.get_file_metadata_cache();
     let parquet = TableParquetOptions {
-        global: state.config_options().execution.parquet.clone(),
+        global: session.options().execution.parquet.clone(),
         ..Default::default()
     };
     let page_index = match !filters.is_empty() && parquet.global.enable_page_index {
@@ -49,25 +54,41 @@ pub(super) fn parquet_exec(
     };
     let of_files = files.iter().map(|file| file.statistics.as_ref());
     let statistics = Statistics::try_merge_iter(of_files, &snapshot.arrow)?;
+    let schema = TableSchemaBuilder::new(Arc::clone(&snapshot.arrow));
+    let schema = match has_row_ids {
+        true => schema
+            .with_table_partition_cols(vec![file_field()])
+            .with_virtual_columns(vec![row_field()]),
+        false => schema,
+    };
     let subject = subject(&table, &snapshot);
     let readers = CheckedReaderFactory::new(cache, page_index, table, snapshot.version);
-    let source = ParquetSource::new(Arc::clone(&snapshot.arrow))
+    let source = ParquetSource::new(schema.build())
         .with_table_parquet_options(parquet)
         .with_parquet_file_reader_factory(Arc::new(readers));
     show(&source, files.len(), left_out);
     let filters = DynamicFilters::new(above, Arc::clone(&snapshot.arrow), &statistics);
     let source = AtioSource::new(subject, source.into(), filters);
     let files: Vec<_> = files.into_iter().map(PartitionedFile::from).collect();
-    let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+    let groups = FileGroup::new(files).split_files(session.target_partitions());
     let adapter = FieldIdAdapterFactory::new(Arc::clone(&snapshot.schema));
     let config = FileScanConfigBuilder::new(store_url, Arc::new(source))
         .with_file_groups(groups)
-        .with_statistics(statistics)
+        .with_statistics(with_row_ids(statistics, has_row_ids))
         .with_projection_indices(projection)?
         .with_limit(limit)
         .with_expr_adapter(Some(Arc::new(adapter)))
         .build();
     Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The same, also of the columns that say where a row lies.
+fn with_row_ids(mut statistics: Statistics, has_row_ids: bool) -> Statistics {
+    if has_row_ids {
+        let unknown = [(); 2].map(|()| ColumnStatistics::new_unknown());
+        statistics.column_statistics.extend(unknown);
+    }
+    statistics
 }
 
 /// Shows in EXPLAIN ANALYZE how many files of how many the scan reads, and how many rows the others

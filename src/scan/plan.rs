@@ -13,6 +13,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 
 use super::parquet_exec::parquet_exec;
 use super::row_count::RowCount;
+use super::row_ids::with_row_ids;
 use super::version_scan::{Request, VersionScan, subject};
 
 /// Plans a scan of `snapshot`. Reads manifests, where the scan has columns or filters, no data file
@@ -24,9 +25,13 @@ pub(crate) async fn plan(
     snapshot: &Arc<Snapshot>,
     request: Request<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let projected = match request.projection {
-        Some(projection) => Arc::new(snapshot.arrow.project(projection)?),
+    let schema = match request.row_ids {
+        Some(_) => with_row_ids(&snapshot.arrow),
         None => Arc::clone(&snapshot.arrow),
+    };
+    let projected = match request.projection {
+        Some(projection) => Arc::new(schema.project(projection)?),
+        None => schema,
     };
     if let Some(rows) = rows_alone(table, snapshot, &request, &projected) {
         return Ok(rows);
@@ -36,7 +41,7 @@ pub(crate) async fn plan(
     match scan.files.is_empty() {
         // A scan of no files has no partitions, which most plans above it cannot use.
         true => Ok(Arc::new(EmptyExec::new(projected))),
-        false => parquet_exec(state, scan),
+        false => parquet_exec(state.config(), state.runtime_env(), scan),
     }
 }
 
@@ -48,7 +53,8 @@ fn rows_alone(
     request: &Request<'_>,
     projected: &SchemaRef,
 ) -> Option<Arc<dyn ExecutionPlan>> {
-    let no_columns = request.projection.is_some_and(Vec::is_empty);
+    // A statement that writes must know which files it counted.
+    let no_columns = request.projection.is_some_and(Vec::is_empty) && request.reads.is_none();
     if !no_columns || !request.filters.is_empty() || snapshot.python.is_some() {
         return None;
     }

@@ -11,7 +11,7 @@ use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
 use super::statistics::{column, scalar};
 use datafusion::catalog::Session;
@@ -24,39 +24,77 @@ pub(super) type Listed<'a> = (&'a Manifest, &'a FileEntry);
 /// A filter that cannot be understood excludes nothing.
 pub(super) fn matching<'a>(
     state: &dyn Session,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     filters: &[Expr],
     files: Vec<Listed<'a>>,
 ) -> Result<Vec<Listed<'a>>> {
-    let Some(filter) = conjunction(filters.iter().cloned()) else {
-        return Ok(files);
-    };
-    let schema = DFSchema::try_from(Arc::clone(&snapshot.arrow))?;
-    let Ok(filter) = state.create_physical_expr(filter, &schema) else {
-        return Ok(files);
-    };
-    let predicate = PruningPredicateBuilder::new()
-        .with_file_schema(Arc::clone(&snapshot.arrow))
-        .try_build(filter);
-    let predicate = match predicate {
-        Ok(predicate) if !predicate.always_true() => predicate,
-        _ => return Ok(files),
-    };
-    let keep = match predicate.prune(&FileStatistics {
-        snapshot,
-        files: &files,
-    }) {
-        Ok(keep) => keep,
-        Err(error) => {
-            ::log::debug!("no file was pruned: {error}");
-            return Ok(files);
+    Ok(match Pruner::new(state, snapshot, filters)? {
+        Some(pruner) => pruner.matching(files),
+        None => files,
+    })
+}
+
+/// A condition that may exclude files.
+#[derive(Debug)]
+pub(super) struct Pruner {
+    snapshot: Arc<Snapshot>,
+    predicate: PruningPredicate,
+}
+
+impl Pruner {
+    /// None where `filters` exclude nothing.
+    pub(super) fn new(
+        state: &dyn Session,
+        snapshot: &Arc<Snapshot>,
+        filters: &[Expr],
+    ) -> Result<Option<Self>> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else {
+            return Ok(None);
+        };
+        let schema = DFSchema::try_from(Arc::clone(&snapshot.arrow))?;
+        let Ok(filter) = state.create_physical_expr(filter, &schema) else {
+            return Ok(None);
+        };
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(&snapshot.arrow))
+            .try_build(filter);
+        Ok(match predicate {
+            Ok(predicate) if !predicate.always_true() => Some(Self {
+                snapshot: Arc::clone(snapshot),
+                predicate,
+            }),
+            _ => None,
+        })
+    }
+
+    /// The files that may hold rows which match.
+    pub(super) fn matching<'a>(&self, files: Vec<Listed<'a>>) -> Vec<Listed<'a>> {
+        let keep = self.may_match(&files);
+        let files = files.into_iter().zip(keep);
+        files
+            .filter_map(|(file, keep)| keep.then_some(file))
+            .collect()
+    }
+
+    /// Whether each file of a manifest, perhaps of a later version, may hold such rows.
+    pub(super) fn selects(&self, manifest: &Manifest) -> Vec<bool> {
+        if manifest.schema != self.snapshot.schema.id {
+            return vec![true; manifest.files.len()];
         }
-    };
-    Ok(files
-        .into_iter()
-        .zip(keep)
-        .filter_map(|(file, keep)| keep.then_some(file))
-        .collect())
+        let files: Vec<_> = manifest.files.iter().map(|file| (manifest, file)).collect();
+        self.may_match(&files)
+    }
+
+    fn may_match(&self, files: &[Listed<'_>]) -> Vec<bool> {
+        let statistics = FileStatistics {
+            snapshot: &self.snapshot,
+            files,
+        };
+        self.predicate.prune(&statistics).unwrap_or_else(|error| {
+            ::log::debug!("no file was pruned: {error}");
+            vec![true; files.len()]
+        })
+    }
 }
 
 struct FileStatistics<'a> {

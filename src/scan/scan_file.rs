@@ -1,20 +1,37 @@
 //! What a scan knows of a data file before it is opened.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use atio_core::format::{FileEntry, Manifest};
 use atio_core::log::{Snapshot, Table};
 use chrono::DateTime;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::{Result, Statistics};
+use datafusion::common::{Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::bounds::NanFree;
 use super::dynamic::holds_float;
 use super::prune::Listed;
 use super::statistics;
+
+/// The number of each file of a version: its place in the list of its manifests, from 0.
+pub(super) struct Numbers<'a>(HashMap<&'a str, u32>);
+
+impl<'a> Numbers<'a> {
+    pub(super) fn of(listed: &[Listed<'a>]) -> Self {
+        let paths = listed.iter().map(|(_, file)| file.path.as_str());
+        Self(paths.zip(0..).collect())
+    }
+
+    pub(super) fn of_file(&self, file: &FileEntry) -> u32 {
+        self.0[file.path.as_str()]
+    }
+}
 
 /// One data file of a version.
 #[derive(Debug)]
@@ -29,6 +46,10 @@ pub(super) struct ScanFile {
     nan_free: Option<NanFree>,
     /// The schema that is embedded in the file, where that is known.
     schema: Option<SchemaRef>,
+    /// Its number, where its rows say where they lie.
+    number: Option<u32>,
+    /// The rows that are read; all of them where it is None.
+    pub(super) rows: Option<RowSelection>,
 }
 
 /// The files of `snapshot` that are in `listed`, in that order.
@@ -36,6 +57,7 @@ pub(super) fn scan_files(
     table: &Table,
     snapshot: &Snapshot,
     listed: &[Listed<'_>],
+    numbers: Option<&Numbers<'_>>,
 ) -> Result<Vec<ScanFile>> {
     let file_schema = match snapshot.schema.has_legacy_names() {
         // Then files without ids are mapped by other names than those of the table.
@@ -66,6 +88,8 @@ pub(super) fn scan_files(
             statistics: Arc::new(statistics),
             nan_free: has_floats.then(|| nan_free(snapshot, file, &positions)),
             schema: is_known.then(|| Arc::clone(&file_schema)),
+            number: numbers.map(|numbers| numbers.of_file(file)),
+            rows: None,
         });
         last = Some((manifest, positions));
     }
@@ -103,6 +127,12 @@ impl From<ScanFile> for PartitionedFile {
         }
         if let Some(schema) = file.schema {
             part = part.with_arrow_schema(schema);
+        }
+        if let Some(number) = file.number {
+            part.partition_values = vec![ScalarValue::UInt32(Some(number))];
+        }
+        if let Some(rows) = file.rows {
+            part = part.with_extension(ParquetRowSelection::new(rows));
         }
         part
     }

@@ -14,6 +14,7 @@ use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSour
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -22,6 +23,7 @@ use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
 use super::dynamic::DynamicFilters;
+use super::row_ids::is_row_id;
 
 /// Reads data files as the source below does, and declines the dynamic filters that lose rows.
 ///
@@ -138,7 +140,11 @@ impl FileSource for AtioSource {
         let mut followed = Vec::with_capacity(filters.len());
         let mut answers = Vec::with_capacity(filters.len());
         for filter in filters {
-            let loses_rows = self.filters.lose_rows(&filter)?;
+            // A reader cannot tell where a row lies before it has it.
+            let asks_where = collect_columns(&filter)
+                .iter()
+                .any(|column| is_row_id(column.name()));
+            let loses_rows = asks_where || self.filters.lose_rows(&filter)?;
             answers.push(
                 match (loses_rows, filter.is::<DynamicFilterPhysicalExpr>()) {
                     (false, _) => None,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use atio_core::format::Manifest;
+use atio_core::format::{Manifest, MaySelect};
 use atio_core::log::{Snapshot, Table};
 use datafusion::catalog::Session;
 use datafusion::common::Result;
@@ -11,8 +11,11 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 
 use super::dynamic::Above;
-use super::prune::{self, Listed};
-use super::scan_file::{ScanFile, scan_files};
+use super::prune::{Listed, Pruner};
+use super::read_set::ReadSet;
+use super::row_ids::{Found, RowIds};
+use super::scan_file::{Numbers, ScanFile, scan_files};
+use super::whole::whole;
 use crate::error::Error;
 
 /// What a scan is asked for.
@@ -22,6 +25,10 @@ pub(crate) struct Request<'a> {
     pub(crate) limit: Option<usize>,
     /// What the statement does above it.
     pub(crate) above: Above,
+    /// Set where it is to say of each row where it lies.
+    pub(crate) row_ids: Option<&'a RowIds>,
+    /// Where it notes what it reads.
+    pub(crate) reads: Option<&'a ReadSet>,
 }
 
 /// Which files of which version are read, what of them, and for what.
@@ -44,6 +51,8 @@ pub(super) struct VersionScan {
     /// What the statement does above it.
     pub(super) above: Above,
     pub(super) left_out: LeftOut,
+    /// Each row says where it lies.
+    pub(super) has_row_ids: bool,
 }
 
 /// What of a version is not read.
@@ -69,7 +78,22 @@ impl VersionScan {
             .collect();
         check_unique(table, snapshot, &listed)?;
         let (all, all_rows) = (listed.len(), count_rows(&listed));
-        let mut listed = prune::matching(state, snapshot, request.filters, listed)?;
+        let numbers = request.row_ids.map(|_| Numbers::of(&listed));
+        let pruner = Pruner::new(state, snapshot, request.filters)?.map(Arc::new);
+        let mut listed = match &pruner {
+            Some(pruner) => pruner.matching(listed),
+            None => listed,
+        };
+        if let Some(reads) = request.reads {
+            let paths = listed.iter().map(|(_, file)| file.path.as_str());
+            let selects = |pruner: Arc<Pruner>| -> MaySelect {
+                Arc::new(move |manifest: &Manifest| pruner.selects(manifest))
+            };
+            reads.add(paths, pruner.map(selects));
+        }
+        if let (Some(row_ids), Some(numbers)) = (request.row_ids, &numbers) {
+            listed = leave_out_whole(state, snapshot, row_ids, numbers, listed)?;
+        }
         if request.filters.is_empty() {
             limit_files(&mut listed, request.limit);
         }
@@ -77,7 +101,7 @@ impl VersionScan {
             table: Arc::clone(table),
             store_url: store_url.clone(),
             snapshot: Arc::clone(snapshot),
-            files: scan_files(table, snapshot, &listed)?,
+            files: scan_files(table, snapshot, &listed, numbers.as_ref())?,
             projection: request.projection.cloned(),
             filters: request.filters.to_vec(),
             limit: request.limit,
@@ -86,6 +110,7 @@ impl VersionScan {
                 files: all - listed.len(),
                 rows: all_rows - count_rows(&listed),
             },
+            has_row_ids: request.row_ids.is_some(),
         })
     }
 }
@@ -98,6 +123,36 @@ pub(super) fn subject(table: &Table, snapshot: &Snapshot) -> Arc<str> {
         table.name()
     )
     .into()
+}
+
+/// Leaves out the files of which every row is asked for, and says which of them matter.
+fn leave_out_whole<'a>(
+    state: &dyn Session,
+    snapshot: &Arc<Snapshot>,
+    row_ids: &RowIds,
+    numbers: &Numbers<'_>,
+    listed: Vec<Listed<'a>>,
+) -> Result<Vec<Listed<'a>>> {
+    let whole = match row_ids.whole() {
+        Some(condition) => whole(state, snapshot, condition, &listed)?,
+        None => Vec::new(),
+    };
+    let numbered = |files: &[Listed<'_>]| {
+        files
+            .iter()
+            .map(|(_, file)| numbers.of_file(file))
+            .collect()
+    };
+    let found = Found {
+        whole: numbered(&whole),
+    };
+    let left: HashSet<_> = whole.iter().map(|(_, file)| file.path.as_str()).collect();
+    let rest = listed
+        .iter()
+        .filter(|(_, file)| !left.contains(file.path.as_str()));
+    let rest = rest.copied().collect();
+    row_ids.set_found(found);
+    Ok(rest)
 }
 
 fn check_unique(table: &Table, snapshot: &Snapshot, files: &[Listed<'_>]) -> Result<()> {
@@ -204,6 +259,8 @@ mod tests {
             filters,
             limit,
             above: Above::UNKNOWN,
+            row_ids: None,
+            reads: None,
         };
         let state = SessionContext::new().state();
         let store_url = ObjectStoreUrl::parse("memory://").unwrap();

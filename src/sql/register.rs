@@ -15,6 +15,7 @@ use super::no_version::RefuseNoVersion;
 use super::open::OpenTables;
 use super::policy::AtioPolicy;
 use super::relation::AtioRelations;
+use crate::dml::RowChanges;
 use crate::error::Error;
 use crate::settings::CommitSettings;
 use crate::table::PinVersions;
@@ -138,6 +139,7 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
         ctx.add_analyzer_rule(Arc::new(GuardedPlans(policy)));
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
+    ctx.add_analyzer_rule(Arc::new(RowChanges));
     ctx.add_analyzer_rule(Arc::new(PublishCopies));
     ctx.add_analyzer_rule(Arc::new(RefuseNoVersion));
     DeclaredColumns::register(ctx);

@@ -7,6 +7,7 @@ use atio_core::log::{Snapshot, Table};
 use tokio::sync::OnceCell;
 
 use crate::error::Result;
+use crate::scan::ReadSet;
 
 /// The version of a table that one statement reads, and on which it writes.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +17,24 @@ pub(super) struct Pin(Arc<Cell>);
 struct Cell {
     version: OnceCell<Arc<Snapshot>>,
     is_read: AtomicBool,
+    /// What its scans read, where the statement writes.
+    reads: Option<ReadSet>,
 }
 
 impl Pin {
+    /// For a statement that writes: its scans note what they read.
+    pub(super) fn of_write() -> Self {
+        Self(Arc::new(Cell {
+            reads: Some(ReadSet::default()),
+            ..Cell::default()
+        }))
+    }
+
+    /// Where scans note what they read.
+    pub(super) fn reads(&self) -> Option<&ReadSet> {
+        self.0.reads.as_ref()
+    }
+
     /// The pinned version; the newest one if this is the first to ask.
     pub(super) async fn get(&self, table: &Table) -> Result<Arc<Snapshot>> {
         let version = self.0.version.get_or_try_init(|| table.newest());

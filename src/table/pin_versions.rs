@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
@@ -35,6 +35,7 @@ impl AnalyzerRule for PinVersions {
         let mut statement = Statement {
             pins: HashMap::new(),
             above: Above::of(&plan)?,
+            writes: plan.exists(|node| Ok(matches!(node, LogicalPlan::Dml(_))))?,
         };
         let plan = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
@@ -62,6 +63,7 @@ impl AnalyzerRule for PinVersions {
 struct Statement {
     pins: HashMap<String, Pin>,
     above: Above,
+    writes: bool,
 }
 
 impl Statement {
@@ -69,7 +71,11 @@ impl Statement {
     fn read(&mut self, source: &Arc<dyn TableSource>) -> Option<AtioTable> {
         let provider = source_as_provider(source).ok()?;
         let table = AtioTable::downcast(provider.as_ref())?;
-        let pin = self.pins.entry(table.location().to_owned()).or_default();
+        let pin = self.pins.entry(table.location().to_owned());
+        let pin = pin.or_insert_with(|| match self.writes {
+            true => Pin::of_write(),
+            false => Pin::default(),
+        });
         Some(table.in_statement(pin.clone(), self.above))
     }
 }

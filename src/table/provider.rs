@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use atio_core::log::{Snapshot, Table};
 use atio_core::progress::Listener;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DFSchemaRef, SchemaExt};
 use datafusion::error::Result;
@@ -14,6 +14,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use tracing::Instrument;
 
 use super::pin::Pin;
@@ -22,8 +23,8 @@ use super::watch::Watch;
 use crate::engine_settings::check_parquet_reader;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::estimate::expected_rows;
-use crate::scan::{self, Above};
-use crate::write::{TableOptions, Target, plan_insert};
+use crate::scan::{self, Above, ReadSet, RowIds, is_row_id, with_row_ids};
+use crate::write::{Change, TableOptions, Target, Verb, plan_change, plan_insert};
 
 /// A versioned table, or one version of it, as DataFusion reads and writes it.
 ///
@@ -68,6 +69,8 @@ pub struct AtioTable {
     /// Those that an overwrite gives it.
     columns: Option<SchemaRef>,
     session: OfSession,
+    /// Set where it has two columns more, which say where each row lies.
+    row_ids: Option<RowIds>,
 }
 
 /// What a table has of the session that opened it.
@@ -105,6 +108,7 @@ impl AtioTable {
             above: Above::UNKNOWN,
             columns: None,
             session: OfSession::default(),
+            row_ids: None,
         }
     }
 
@@ -138,6 +142,7 @@ impl AtioTable {
             above: Above::UNKNOWN,
             columns: None,
             session: OfSession::default(),
+            row_ids: None,
         }
     }
 
@@ -166,6 +171,46 @@ impl AtioTable {
     /// The same table, which an overwrite gives these columns.
     pub(super) fn with_columns(self, columns: Option<SchemaRef>) -> Self {
         Self { columns, ..self }
+    }
+
+    /// The same table with two columns more, which say where each row lies.
+    pub(crate) fn with_row_ids(&self, row_ids: RowIds) -> Self {
+        Self {
+            row_ids: Some(row_ids),
+            ..self.clone()
+        }
+    }
+
+    /// Where the scans of its statement note what they read.
+    fn read_set(&self) -> Option<&ReadSet> {
+        match &self.at {
+            At::Pinned { pin, .. } => pin.reads(),
+            At::Newest(_) | At::Version(_) => None,
+        }
+    }
+
+    pub(crate) fn store_url(&self) -> &ObjectStoreUrl {
+        &self.store_url
+    }
+
+    /// Plans a statement that changes rows, as those of `input` say.
+    pub(crate) async fn plan_change(
+        &self,
+        change: Change,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let base = self.snapshot().await?;
+        let options = TableOptions::of_table(&base.state.options)?;
+        let target = Target {
+            table: Arc::clone(&self.table),
+            base,
+            overwrite: false,
+            options,
+            rows: expected_rows(input.as_ref()),
+            reads_itself: true,
+            reads: self.read_set().cloned(),
+        };
+        plan_change(target, change, input)
     }
 
     /// The same table, telling `watch` what it is asked for.
@@ -364,6 +409,14 @@ impl AtioTable {
             self.table.name()
         ))
     }
+
+    /// The engine's own hooks lose parts of these statements.
+    fn not_registered(&self, statement: &str) -> Error {
+        Error::unsupported(format!(
+            "{statement} of '{}' needs atio in the session: call atio::register(&ctx) first",
+            self.table.name()
+        ))
+    }
 }
 
 #[async_trait]
@@ -372,10 +425,14 @@ impl TableProvider for AtioTable {
         if let Some(watch) = &self.watch {
             watch.asked_for_schema();
         }
-        match &self.at {
+        let schema = match &self.at {
             At::Newest(known) => lock(known),
             At::Pinned { planned, .. } => Arc::clone(planned),
             At::Version(snapshot) => Arc::clone(&snapshot.arrow),
+        };
+        match &self.row_ids {
+            Some(_) => with_row_ids(&schema),
+            None => schema,
         }
     }
 
@@ -403,6 +460,8 @@ impl TableProvider for AtioTable {
             filters,
             limit,
             above: self.above,
+            row_ids: self.row_ids.as_ref(),
+            reads: self.read_set(),
         };
         let span = tracing::info_span!("plan", table = self.table.name());
         scan::plan(state, &self.table, &self.store_url, &snapshot, request)
@@ -415,7 +474,15 @@ impl TableProvider for AtioTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let asks_where = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            columns.into_iter().any(|column| is_row_id(&column.name))
+        };
+        let answers = filters.iter().map(|filter| match asks_where(filter) {
+            true => TableProviderFilterPushDown::Unsupported,
+            false => TableProviderFilterPushDown::Inexact,
+        });
+        Ok(answers.collect())
     }
 
     async fn insert_into(
@@ -444,12 +511,13 @@ impl TableProvider for AtioTable {
             rows: expected_rows(input.as_ref()),
             // Its scans are planned before it is.
             reads_itself: matches!(&self.at, At::Pinned { pin, .. } if pin.is_read()),
+            reads: self.read_set().cloned(),
         };
         plan_insert(target, input)
     }
 
     async fn delete_from(&self, _: &dyn Session, _: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(self.refuse("DELETE").into())
+        Err(self.not_registered("DELETE").into())
     }
 
     async fn update(
@@ -458,11 +526,20 @@ impl TableProvider for AtioTable {
         _: Vec<(String, Expr)>,
         _: Vec<Expr>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(self.refuse("UPDATE").into())
+        Err(self.not_registered("UPDATE").into())
     }
 
     async fn truncate(&self, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(self.refuse("TRUNCATE").into())
+        self.check_writable()?;
+        let change = Change {
+            verb: Verb::Truncate,
+            row_ids: RowIds::default(),
+            store_url: self.store_url.clone(),
+            columns: 0,
+            keys: Vec::new(),
+        };
+        let nothing = EmptyExec::new(with_row_ids(&Schema::empty()));
+        self.plan_change(change, Arc::new(nothing)).await
     }
 
     async fn merge_into(
@@ -473,7 +550,7 @@ impl TableProvider for AtioTable {
         _: Expr,
         _: Vec<MergeIntoClause>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(self.refuse("MERGE INTO").into())
+        Err(self.not_registered("MERGE").into())
     }
 }
 

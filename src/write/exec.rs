@@ -23,6 +23,7 @@ use datafusion::physical_plan::{
 
 use futures::TryStreamExt;
 
+use super::change::Change;
 use super::feed::Feed;
 use super::file_rows;
 use super::job::Job;
@@ -36,7 +37,19 @@ pub(crate) fn plan_insert(
     target: Target,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let runs = Runs::new(target)?;
+    plan_write(Runs::new(target, None)?, input)
+}
+
+/// The same for a statement that changes rows of the table, as the rows of `input` say.
+pub(crate) fn plan_change(
+    target: Target,
+    change: Change,
+    input: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan_write(Runs::new(target, Some(change))?, input)
+}
+
+fn plan_write(runs: Arc<Runs>, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let sink = AtioSink::new(Arc::clone(&runs));
     let write = AtioWriteExec::new(runs, input);
     Ok(Arc::new(DataSinkExec::new(
@@ -58,7 +71,7 @@ struct AtioWriteExec {
 
 impl AtioWriteExec {
     fn new(runs: Arc<Runs>, input: Arc<dyn ExecutionPlan>) -> Self {
-        let ordered = input.output_partitioning().partition_count() == 1;
+        let ordered = input.output_partitioning().partition_count() == 1 && runs.change.is_none();
         let order = input.output_ordering().filter(|_| ordered).cloned();
         Self::with_order(runs, input, order)
     }
@@ -163,6 +176,7 @@ impl ExecutionPlan for AtioWriteExec {
         let run = self.runs.of_partition(&context)?;
         let part = Part {
             input: Arc::clone(&self.input),
+            runs: Arc::clone(&self.runs),
             run,
             partition,
             context,
@@ -182,6 +196,7 @@ impl ExecutionPlan for AtioWriteExec {
 /// One partition of one run.
 struct Part {
     input: Arc<dyn ExecutionPlan>,
+    runs: Arc<Runs>,
     run: Arc<Run>,
     partition: usize,
     context: Arc<TaskContext>,
@@ -205,6 +220,13 @@ impl Part {
         let _timer = timer.timer();
         let of = self.input.output_partitioning().partition_count();
         let rows = self.input.execute(self.partition, self.context)?;
+        let rows = match &self.runs.change {
+            None => rows,
+            Some(change) => {
+                let table = self.runs.writer.target.table.name();
+                change.written(table, job.schema(), &self.run.changed, rows)
+            }
+        };
         let mut feed = Feed::new(job.schema(), rows, None);
         file_rows::to_batch(&job.write_stream(self.partition, of, &mut feed).await?)
     }

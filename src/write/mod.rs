@@ -1,6 +1,7 @@
 //! How rows become data files, and files a version.
 
 mod bloom_filters;
+mod change;
 mod data_file;
 mod exec;
 mod feed;
@@ -11,6 +12,8 @@ mod nan;
 mod open_files;
 mod options;
 mod part;
+mod positions;
+mod replacement;
 mod row_sum;
 mod run;
 mod sink;
@@ -19,7 +22,8 @@ mod target;
 mod version_writer;
 mod writing;
 
-pub(crate) use exec::plan_insert;
+pub(crate) use change::{Change, Verb};
+pub(crate) use exec::{plan_change, plan_insert};
 pub(crate) use options::TableOptions;
 pub(crate) use part::prepare_part;
 pub(crate) use sink::append_rows;

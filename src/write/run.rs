@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use atio_core::format::Operation;
 use atio_core::log::{CommitOptions, Transaction};
 use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use tokio::sync::watch;
 
+use super::change::{Change, Changed};
 use super::job::{Job, twice};
 use super::load::Load;
 use super::target::Target;
@@ -24,6 +26,8 @@ use crate::settings::CommitSettings;
 #[derive(Debug)]
 pub(super) struct Runs {
     pub(super) writer: Arc<VersionWriter>,
+    /// Set where the statement changes rows that are there.
+    pub(super) change: Option<Arc<Change>>,
     pub(super) metrics: ExecutionPlanMetricsSet,
     /// In how many partitions rows are written, as far as it is planned.
     pub(super) partitions: AtomicUsize,
@@ -51,9 +55,10 @@ fn has(contexts: &[Arc<TaskContext>], context: &Arc<TaskContext>) -> bool {
 }
 
 impl Runs {
-    pub(super) fn new(target: Target) -> Result<Arc<Self>> {
+    pub(super) fn new(target: Target, change: Option<Change>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             writer: Arc::new(VersionWriter::new(target)?),
+            change: change.map(Arc::new),
             metrics: ExecutionPlanMetricsSet::new(),
             partitions: AtomicUsize::new(1),
             runs: Mutex::default(),
@@ -108,6 +113,7 @@ impl Runs {
         let run = Arc::new(Run {
             begun: watch::Sender::new(None),
             rows: Mutex::default(),
+            changed: Arc::new(Changed::new()),
         });
         let mut known = Known {
             run: Arc::downgrade(&run),
@@ -126,6 +132,8 @@ pub(super) struct Run {
     begun: watch::Sender<Option<Begun>>,
     /// The rows of a load that takes them one after another, for the sink.
     pub(super) rows: Mutex<Option<Rows>>,
+    /// What the partitions of a statement that changes rows have found.
+    pub(super) changed: Arc<Changed>,
 }
 
 /// What a partition leaves for the sink.
@@ -146,6 +154,12 @@ pub(super) enum Begun {
     InOrder(Arc<Writing>),
 }
 
+/// What is left to do for the sink.
+pub(super) enum Rest {
+    Load(Load),
+    Change(CommitOptions),
+}
+
 impl Run {
     /// How it is written, once the sink has begun it.
     pub(super) async fn begun(&self) -> Result<Begun> {
@@ -160,9 +174,15 @@ impl Run {
         &self,
         runs: &Runs,
         context: &Arc<TaskContext>,
-    ) -> Result<Option<(Begun, Load)>> {
+    ) -> Result<Option<(Begun, Rest)>> {
         let options = CommitSettings::take(context.session_config());
-        let Some(load) = begin(&runs.writer, options).await? else {
+        let rest = match &runs.change {
+            Some(change) => begin_change(&runs.writer, change, &options)
+                .await?
+                .then_some(Rest::Change(options)),
+            None => begin(&runs.writer, options).await?.map(Rest::Load),
+        };
+        let Some(rest) = rest else {
             return Ok(None);
         };
         let Target {
@@ -170,9 +190,9 @@ impl Run {
         } = &runs.writer.target;
         let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
         let writing = Arc::new(writing);
-        let begun = match load.is_in_order() {
-            true => Begun::InOrder(writing),
-            false => {
+        let begun = match &rest {
+            Rest::Load(load) if load.is_in_order() => Begun::InOrder(writing),
+            Rest::Load(_) | Rest::Change(_) => {
                 let txn = Transaction::begin(table);
                 let partitions = runs.partitions.load(Ordering::Relaxed);
                 let job = runs.writer.begin(txn, base, &writing, partitions)?;
@@ -180,8 +200,33 @@ impl Run {
             }
         };
         self.begun.send_replace(Some(begun.clone()));
-        Ok(Some((begun, load)))
+        if runs.change.is_some() {
+            let memory = MemoryConsumer::new("rows that a statement changes");
+            self.changed
+                .count_in(memory.register(context.memory_pool()));
+        }
+        Ok(Some((begun, rest)))
     }
+}
+
+/// True unless what the options ask for was done before, under the same key.
+async fn begin_change(
+    writer: &VersionWriter,
+    change: &Change,
+    options: &CommitOptions,
+) -> Result<bool> {
+    let Target { table, base, .. } = &writer.target;
+    options.check_one_version(change.verb.word())?;
+    let Some(key) = &options.idempotency_key else {
+        return Ok(true);
+    };
+    let Some(version) = table.committed_with(base, key).await? else {
+        return Ok(true);
+    };
+    let operation = change.verb.operation();
+    table.repeats(version, Some(key), &operation).await?;
+    table.say_repeated(Some(key), version);
+    Ok(false)
 }
 
 /// The load that `options` describe; None if its key was seen before.

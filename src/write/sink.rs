@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use atio_core::format::Operation;
 use atio_core::log::{CommitOptions, Table};
 use atio_core::storage::Durability;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -17,7 +18,7 @@ use futures::TryStreamExt;
 
 use super::feed::in_memory;
 use super::file_rows;
-use super::run::{self, Begun, Rows, Runs, take};
+use super::run::{self, Begun, Rest, Rows, Runs, take};
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
@@ -83,8 +84,17 @@ impl DataSink for AtioSink {
         let run = self.runs.of_sink(context)?;
         match run.begin(&self.runs, context).await? {
             None => Ok(0),
-            Some((Begun::Whole(job), load)) => load.run_whole(&job, files).await,
-            Some((Begun::InOrder(writing), load)) => {
+            Some((Begun::Whole(job), Rest::Load(load))) => load.run_whole(&job, files).await,
+            Some((Begun::Whole(job), Rest::Change(options))) => {
+                let change = self.runs.change.as_deref();
+                let change = change.ok_or_else(|| Error::invalid("nothing is to be changed"))?;
+                let what = (change, run.changed.as_ref());
+                self.runs.writer.replace(what, &job, files, options).await
+            }
+            Some((Begun::InOrder(_), Rest::Change(_))) => {
+                Err(Error::invalid("rows are changed by all partitions at once").into())
+            }
+            Some((Begun::InOrder(writing), Rest::Load(load))) => {
                 // The partitions end at once, and leave what they would read.
                 while files.try_next().await?.is_some() {}
                 let lost = || Error::invalid("an INSERT was planned without what reads its rows");
@@ -112,7 +122,12 @@ impl DisplayAs for AtioSink {
             overwrite,
             ..
         } = &self.runs.writer.target;
-        let operation = if *overwrite { "overwrite" } else { "append" };
+        let operation = match (&self.runs.change, overwrite) {
+            (Some(change), _) => change.verb.operation(),
+            (None, true) => Operation::Overwrite,
+            (None, false) => Operation::Append,
+        };
+        let operation = operation.word();
         write!(
             f,
             "AtioSink(table={}, operation={operation}, base={}",

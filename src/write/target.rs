@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use atio_core::format::Reads;
 use atio_core::log::{Snapshot, Table};
+use datafusion::prelude::SessionConfig;
 
 use super::options::TableOptions;
 use crate::error::Result;
+use crate::scan::ReadSet;
+use crate::settings::CommitSettings;
 
 /// What a statement writes to, and how.
 #[derive(Debug)]
@@ -20,9 +24,18 @@ pub(crate) struct Target {
     pub(crate) rows: Option<u64>,
     /// Whether it reads the table's newest version too.
     pub(crate) reads_itself: bool,
+    /// What it reads of the table.
+    pub(crate) reads: Option<ReadSet>,
 }
 
 impl Target {
+    /// What it reads of the table, for the versions that come before its own.
+    pub(super) fn reads(&self, session: &SessionConfig) -> Option<Reads> {
+        let isolation = CommitSettings::isolation(session);
+        let reads = self.reads.as_ref();
+        reads.map(|reads| reads.reads(isolation))
+    }
+
     /// Appends to `base`, with the table's own options.
     pub(super) fn appending(
         table: &Arc<Table>,
@@ -37,6 +50,7 @@ impl Target {
             options,
             rows,
             reads_itself: false,
+            reads: None,
         })
     }
 

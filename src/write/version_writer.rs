@@ -121,7 +121,16 @@ impl VersionWriter {
         job: &Job,
         rows: SendableRecordBatchStream,
     ) -> Result<Staged> {
-        let base = &self.target.base;
+        let written = self.gather_files(job, rows).await;
+        self.staged(job, &self.target.base, written).await
+    }
+
+    /// The same, which are not part of anything yet.
+    pub(super) async fn gather_files(
+        &self,
+        job: &Job,
+        rows: SendableRecordBatchStream,
+    ) -> Result<(Vec<FileEntry>, Vec<StagedMerge>)> {
         let gather = async {
             let files: Vec<_> = rows.try_collect().await?;
             let files = files.iter().map(file_rows::from_batch);
@@ -133,8 +142,7 @@ impl VersionWriter {
             job.check_ended(&files)?;
             Ok(files)
         };
-        let written = self.beside_merges(job, base, gather).await;
-        self.staged(job, base, written).await
+        self.beside_merges(job, &self.target.base, gather).await
     }
 
     /// Merges of manifests are prepared while files are written.
@@ -163,20 +171,7 @@ impl VersionWriter {
         base: &Arc<Snapshot>,
         written: Result<(Vec<FileEntry>, Vec<StagedMerge>)>,
     ) -> Result<Staged> {
-        let (files, merges) = match written {
-            Ok(written) => written,
-            Err(error) => {
-                job.ended().await;
-                let said = Error::find(&error);
-                let stopped = self
-                    .target
-                    .table
-                    .why_not_staged(job.txn(), base, said)
-                    .await;
-                job.txn().abort().await;
-                return Err(stopped.map_or(error, Into::into));
-            }
-        };
+        let (files, merges) = self.or_abort(job, base, written).await?;
         job.writing().staged(&files);
         Ok(Staged {
             txn: Arc::clone(job.txn()),
@@ -187,6 +182,42 @@ impl VersionWriter {
         })
     }
 
+    /// What was `written`; where that failed nothing of it is left, and the error says why.
+    pub(super) async fn or_abort<T>(
+        &self,
+        job: &Job,
+        base: &Arc<Snapshot>,
+        written: Result<T>,
+    ) -> Result<T> {
+        let error = match written {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        job.ended().await;
+        let table = &self.target.table;
+        let said = Error::find(&error);
+        let stopped = table.why_not_staged(job.txn(), base, said).await;
+        job.txn().abort().await;
+        Err(stopped.map_or(error, Into::into))
+    }
+
+    /// Commits a change of the version that the statement reads.
+    pub(super) async fn commit_change(
+        &self,
+        job: &Job,
+        change: RowChange,
+        merges: Vec<StagedMerge>,
+        options: CommitOptions,
+    ) -> Result<Committed> {
+        let attempt = Attempt {
+            txn: Arc::clone(job.txn()),
+            base: Arc::clone(&self.target.base),
+            change,
+            merges,
+        };
+        self.run_commit(attempt, options, job.writing()).await
+    }
+
     /// Commits what was staged, with the endings of [`Table::commit`](atio_core::log::Table::commit).
     pub(super) async fn commit(
         &self,
@@ -195,9 +226,7 @@ impl VersionWriter {
         options: CommitOptions,
         writing: &Writing,
     ) -> Result<Committed> {
-        let Target {
-            table, overwrite, ..
-        } = &self.target;
+        let overwrite = &self.target.overwrite;
         let Staged {
             txn,
             base,
@@ -210,8 +239,36 @@ impl VersionWriter {
             true => {
                 RowChange::overwrite(base.schema.id, ids, files).with_columns(base.new_columns())
             }
-            false => RowChange::append(base.schema.id, ids, files).advancing(advance),
+            false => {
+                let append = RowChange::append(base.schema.id, ids, files).advancing(advance);
+                match self.target.reads(writing.context.session_config()) {
+                    Some(reads) => append.reading(reads),
+                    None => append,
+                }
+            }
         };
+        let attempt = Attempt {
+            txn,
+            base,
+            change,
+            merges,
+        };
+        self.run_commit(attempt, options, writing).await
+    }
+
+    async fn run_commit(
+        &self,
+        attempt: Attempt,
+        options: CommitOptions,
+        writing: &Writing,
+    ) -> Result<Committed> {
+        let table = &self.target.table;
+        let Attempt {
+            txn,
+            base,
+            change,
+            merges,
+        } = attempt;
         writing.commits();
         let timer = writing.commit_time.timer();
         let retries = txn.retries();
@@ -231,6 +288,14 @@ impl VersionWriter {
         bloom_filters::leave_floats_out(&mut options, &self.file_schema);
         options
     }
+}
+
+/// A version that is about to be committed.
+struct Attempt {
+    txn: Arc<Transaction>,
+    base: Arc<Snapshot>,
+    change: RowChange,
+    merges: Vec<StagedMerge>,
 }
 
 /// The data files of one version that is not committed yet.

@@ -33,10 +33,11 @@
 //! Read: the expiry took the list of what to keep from version 1; the file that it then found
 //! and deleted had become a part of version 2 in between.
 //!
-//! The five models:
+//! The six models:
 //!
 //! - `appends`: writers and expiries, each operation on its own;
 //! - `history`: what builds on older versions, and several expiries; merged manifests; keys;
+//! - `row_changes`: deletes, updates and merges, and what each counts on;
 //! - `tickets`: parts that processes prepare, and that others commit, perhaps twice;
 //! - `drops`: DROP and CREATE in the same place, on an object store;
 //! - `undrops`: the same on a local disk, where dropped tables come back;
@@ -55,6 +56,7 @@ mod cases;
 mod disk;
 mod drops;
 mod history;
+mod row_changes;
 mod rules;
 mod search;
 mod tickets;
@@ -74,6 +76,20 @@ fn holds<M: Model>(name: &str, model: &M, states: usize) {
             panic!("{}", words(name, violation, &trace));
         }
     }
+}
+
+/// Searches each of `models`, which must be right in all of their `states` states together.
+#[track_caller]
+fn all_hold<M: Model>(name: &str, models: impl IntoIterator<Item = M>, states: usize) {
+    let mut found = 0;
+    for model in models {
+        match explore(&model) {
+            Ending::Holds(more) => found += more,
+            Ending::Broken(violation, trace) => panic!("{}", words(name, violation, &trace)),
+        }
+    }
+    println!("{name}: nothing wrong in {found} states");
+    assert_eq!(found, states, "{name}: the number of states has changed");
 }
 
 /// Searches `model`, which must be found to break its promise in so many steps, and no fewer.

@@ -14,15 +14,17 @@ mod kills;
 mod long_history;
 #[cfg(all(target_os = "linux", feature = "failpoints"))]
 mod power_failures;
+mod row_changes;
 mod servers;
 mod two_phase;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use atio_core::ErrorKind;
-use atio_core::format::{Checksum, FileEntry};
+use atio_core::format::{Checksum, FileEntry, Manifest, Reads};
 use atio_core::log::{
     CommitOptions, Committed, Expiry, NewTable, OpenOptions, RowChange, Snapshot, Table,
     Transaction,
@@ -111,6 +113,16 @@ async fn append(table: &Arc<Table>) -> atio_core::Result<Committed> {
     append_on(table, base, CommitOptions::default()).await
 }
 
+/// The same with two files, which one manifest lists.
+async fn append_two(table: &Arc<Table>) -> atio_core::Result<Committed> {
+    let base = table.newest().await?;
+    let txn = Transaction::begin(table);
+    let files = vec![file(&txn).await?, file(&txn).await?];
+    let change = RowChange::append(base.schema.id, Vec::new(), files);
+    let options = CommitOptions::default();
+    table.commit(txn, base, change, Vec::new(), options).await
+}
+
 async fn append_on(
     table: &Arc<Table>,
     base: Arc<Snapshot>,
@@ -120,4 +132,28 @@ async fn append_on(
     let merges = table.prepare_merges(&txn, &base).await?;
     let change = RowChange::append(base.schema.id, Vec::new(), vec![file(&txn).await?]);
     table.commit(txn, base, change, merges, options).await
+}
+
+/// Removes the last file that the newest version lists, and adds so many, of one row each.
+async fn rewrite(
+    table: &Arc<Table>,
+    change: fn(BTreeSet<String>, Manifest, Reads) -> RowChange,
+    adds: usize,
+) -> atio_core::Result<Committed> {
+    let base = table.newest().await?;
+    let manifests = table.manifests(&base).await?;
+    let listed = manifests.iter().flat_map(|manifest| &manifest.files);
+    let last = listed.last().map(|file| file.path.clone());
+    let removes: BTreeSet<_> = last.into_iter().collect();
+    let txn = Transaction::begin(table);
+    let merges = table.prepare_merges(&txn, &base).await?;
+    let mut files = Vec::new();
+    for _ in 0..adds {
+        files.push(file(&txn).await?);
+    }
+    let adds = Manifest::new(base.schema.id, Vec::new(), files);
+    let change = change(removes, adds, Reads::default());
+    table
+        .commit(txn, base, change, merges, CommitOptions::default())
+        .await
 }

@@ -1,9 +1,10 @@
-//! What a statement counts on and what it changes: as data.
+//! What a version changes of the one below it: as data.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::Operation;
 use super::record::StoredRecord;
+use super::{Manifest, Operation, Reads};
 
 /// Data files, as far as it is known which.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,13 +36,46 @@ impl Files {
     }
 }
 
+/// Data files with new rows, as far as it is known which.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum NewFiles {
+    /// None.
+    #[default]
+    None,
+    /// These, with what is known of their rows.
+    These(Vec<Arc<Manifest>>),
+    /// Some, and it is not known which.
+    Some,
+}
+
+impl NewFiles {
+    /// True if there are none.
+    pub fn is_none(&self) -> bool {
+        *self == NewFiles::None
+    }
+
+    /// True if `reads` could have selected a row of one of them.
+    pub fn may_be_selected(&self, reads: &Reads) -> bool {
+        match self {
+            NewFiles::None => false,
+            NewFiles::These(manifests) => {
+                let mut manifests = manifests.iter();
+                manifests.any(|manifest| reads.may_select(manifest))
+            }
+            NewFiles::Some => true,
+        }
+    }
+}
+
 /// What one version changes of the version below it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
-    /// Files that it adds.
-    pub adds: Files,
+    /// Files that it adds with rows that no file has in the version below.
+    pub adds: NewFiles,
     /// Files that it removes.
     pub removes: Files,
+    /// It adds its rows whatever the version below has.
+    pub blind: bool,
     /// The rows are the same before and after: files were only rearranged.
     pub same_rows: bool,
     /// The columns change.
@@ -58,14 +92,30 @@ impl Change {
     /// What a statement of this kind changes at most.
     pub fn of(operation: &Operation) -> Self {
         let rows = Self {
-            adds: Files::Some,
+            adds: NewFiles::Some,
             ..Self::default()
         };
         match operation {
-            Operation::Append => rows,
+            Operation::Append => Self {
+                blind: true,
+                ..rows
+            },
             Operation::Overwrite => Self {
                 removes: Files::All,
                 ..rows
+            },
+            // What it adds are the rows that are left of the files that it removes.
+            Operation::Delete => Self {
+                removes: Files::Some,
+                ..Self::default()
+            },
+            Operation::Update | Operation::Merge => Self {
+                removes: Files::Some,
+                ..rows
+            },
+            Operation::Truncate => Self {
+                removes: Files::All,
+                ..Self::default()
             },
             // The columns only where those of the two versions differ.
             Operation::Rollback => Self {
@@ -110,6 +160,40 @@ impl Change {
         }
     }
 
+    /// The same with the files that the record names: `added` are the manifests of its `changes`,
+    /// `removed` is its list of removed files; None where they were not read.
+    ///
+    /// What the record counts and they do not have is not known.
+    pub fn of_files(
+        record: &StoredRecord,
+        added: Option<Vec<Arc<Manifest>>>,
+        removed: Option<&Manifest>,
+    ) -> Self {
+        let mut change = Self::of_record(record);
+        if let (Some(totals), false) = (record.added(), change.adds.is_none()) {
+            let count = |manifests: &[Arc<Manifest>]| {
+                let files = manifests.iter().map(|manifest| manifest.files.len());
+                files.sum::<usize>() as u64
+            };
+            match added.filter(|added| count(added) == totals.files) {
+                _ if totals.files == 0 => change.adds = NewFiles::None,
+                Some(added) => change.adds = NewFiles::These(added),
+                None => {}
+            }
+        }
+        if let (Some(totals), false) = (record.removed(), change.removes.is_none()) {
+            match removed.filter(|removed| removed.files.len() as u64 == totals.files) {
+                _ if totals.files == 0 => change.removes = Files::None,
+                Some(removed) => {
+                    let paths = removed.files.iter().map(|file| file.path.clone());
+                    change.removes = Files::These(paths.collect());
+                }
+                None => {}
+            }
+        }
+        change
+    }
+
     /// True if the version has other rows, columns or options than the one below it.
     pub fn changes_state(&self) -> bool {
         let files = !self.adds.is_none() || !self.removes.is_none();
@@ -117,80 +201,73 @@ impl Change {
     }
 }
 
-/// The rows of its base that a statement counts on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rows {
-    /// None: it adds its own, whatever is there.
-    None,
-    /// Those of these files: they must still be there, whatever else comes.
-    Of(BTreeSet<String>),
-    /// Those that a condition selects, which it found in these files: no row may come that the
-    /// condition could select, too.
-    Matching(BTreeSet<String>),
-    /// All of them.
-    All,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
 
-/// What a statement is about to do, and what of its base that counts on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
-    /// The rows that it counts on.
-    pub rows: Rows,
-    /// What it stages has the columns of its base.
-    pub schema: bool,
-    /// There must be no table.
-    pub absent: bool,
-    /// What it planned on its base is planned anew on every other: it cannot stand.
-    pub replans: bool,
-    /// What it changes.
-    pub change: Change,
-}
+    use super::*;
+    use crate::format::checksum::seal;
+    use crate::format::{FileEntry, Record, to_json};
 
-impl Intent {
-    /// True if it is planned anew on every version, whatever rows and tags that has.
-    pub fn is_of_any_rows(&self) -> bool {
-        self.replans && self.rows == Rows::None && !self.change.refs
+    const RECORD: &str = include_str!("../../../../fuzz/seeds/record/everything.json");
+    const TOMBSTONE: &str = include_str!("../../../../fuzz/seeds/record/tombstone.json");
+
+    /// The record `file` as one of `operation` that adds and removes so many files.
+    fn record(file: &str, operation: &str, added: u64, removed: Option<u64>) -> StoredRecord {
+        let totals = |files: u64| json!({"files": files, "rows": 9, "bytes": 9});
+        let mut json: Value = serde_json::from_str(file).unwrap();
+        let members = json.as_object_mut().unwrap();
+        members.remove("checksum");
+        members.insert("operation".to_owned(), operation.into());
+        members.insert("added".to_owned(), totals(added));
+        members.insert("removed".to_owned(), removed.map_or(Value::Null, totals));
+        let version = serde_json::from_value(json["version_id"].clone()).unwrap();
+        Record::parse(version, &seal(to_json(&json).unwrap()).unwrap()).unwrap()
     }
 
-    /// The intent of a statement of this kind.
-    ///
-    /// Of those that a newer release may know, the most that they could count on.
-    pub fn of(operation: &Operation) -> Self {
-        let intent = Self {
-            rows: Rows::None,
-            schema: false,
-            absent: false,
-            replans: false,
-            change: Change::of(operation),
+    fn list(paths: &[&str]) -> Manifest {
+        let file = |path: &&str| FileEntry {
+            path: (*path).to_owned(),
+            format: "parquet".to_owned(),
+            size: Some(1),
+            rows: Some(1),
+            checksum: None,
+            stats: Vec::new(),
+            column_bytes: Vec::new(),
         };
-        match operation {
-            Operation::Create => Self {
-                absent: true,
-                ..intent
-            },
-            Operation::Append => Self {
-                schema: true,
-                ..intent
-            },
-            Operation::Overwrite => Self {
-                rows: Rows::All,
-                schema: true,
-                ..intent
-            },
-            Operation::Rollback => Self {
-                rows: Rows::All,
-                replans: true,
-                ..intent
-            },
-            Operation::Tag | Operation::Untag | Operation::Expire | Operation::Drop => Self {
-                replans: true,
-                ..intent
-            },
-            Operation::Schema | Operation::Other(_) => Self {
-                rows: Rows::All,
-                schema: true,
-                ..intent
-            },
+        Manifest::new(1, Vec::new(), paths.iter().map(file).collect())
+    }
+
+    #[test]
+    fn files_that_a_record_names_are_known_if_they_are_as_many_as_it_counts() {
+        let added = |paths: &[&str]| Some(vec![Arc::new(list(paths))]);
+        let update = record(RECORD, "update", 1, Some(2));
+        let change = Change::of_files(&update, added(&["a"]), Some(&list(&["b", "c"])));
+        let paths = ["b", "c"].map(str::to_owned);
+        assert_eq!(change.removes, Files::These(paths.into()));
+        assert_eq!(change.adds, NewFiles::These(added(&["a"]).unwrap()));
+        let unknown = Change::of(&Operation::Update);
+        let others = Change::of_files(&update, added(&["a", "d"]), Some(&list(&["b"])));
+        assert_eq!(others, unknown);
+        assert_eq!(Change::of_files(&update, None, None), unknown);
+        let overwrite = record(RECORD, "overwrite", 1, Some(2));
+        let change = Change::of_files(&overwrite, None, None);
+        assert_eq!((change.adds, change.removes), (NewFiles::Some, Files::All));
+    }
+
+    #[test]
+    fn record_that_counts_no_files_needs_none_to_be_known() {
+        for file in [RECORD, TOMBSTONE] {
+            for operation in ["update", "overwrite", "rollback", "unheard of"] {
+                let none = Change::of_files(&record(file, operation, 0, Some(0)), None, None);
+                assert_eq!(none.adds, NewFiles::None, "{operation}");
+                assert_eq!(none.removes, Files::None, "{operation}");
+            }
+            let delete = record(file, "delete", 4, Some(1));
+            let change = Change::of_files(&delete, None, None);
+            assert_eq!((change.adds, change.removes), (NewFiles::None, Files::Some));
         }
+        let silent = record(TOMBSTONE, "update", 0, None);
+        assert_eq!(Change::of_files(&silent, None, None).removes, Files::Some);
     }
 }

@@ -1,7 +1,9 @@
 //! What becomes of a statement whose number another version took (the table in section 7.7 of
 //! [the format](crate::docs::format)).
 
-use super::change::{Change, Intent, Rows};
+use super::change::{Change, Files};
+use super::intent::{Intent, Rows};
+use super::{Isolation, Reads};
 
 /// What a statement does that lost the race for a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,10 @@ pub enum Verdict {
 pub enum Reason {
     /// Rows, columns or options that it counts on are not what they were.
     State,
+    /// Files in which it found rows, or could have, are gone.
+    Removed,
+    /// Rows have come that it would have selected, or could have.
+    Added,
     /// The columns of what it staged are not those of the table any more.
     Schema,
     /// The table ended.
@@ -35,18 +41,16 @@ pub fn conflict(mine: &Intent, theirs: &Change) -> Verdict {
     if theirs.ends {
         return Verdict::Conflict(Reason::Ended);
     }
-    let other_rows = !theirs.same_rows;
     let spoiled = match &mine.rows {
-        Rows::None => false,
-        Rows::Of(files) => theirs.removes.may_have(files),
-        Rows::Matching(files) => {
-            theirs.removes.may_have(files) || (other_rows && !theirs.adds.is_none())
-        }
-        Rows::All => theirs.changes_state(),
+        Rows::None => None,
+        Rows::Read(reads) => spoiled(mine, reads, theirs),
+        Rows::All => theirs.changes_state().then_some(Reason::State),
     };
+    if let Some(reason) = spoiled {
+        return Verdict::Conflict(reason);
+    }
     let changes_the_table = |change: &Change| change.schema || change.options;
-    let both_change_the_table = changes_the_table(&mine.change) && changes_the_table(theirs);
-    if spoiled || both_change_the_table {
+    if changes_the_table(&mine.change) && changes_the_table(theirs) {
         return Verdict::Conflict(Reason::State);
     }
     if mine.schema && theirs.schema {
@@ -62,18 +66,37 @@ pub fn conflict(mine: &Intent, theirs: &Change) -> Verdict {
     }
 }
 
+/// What of `theirs` stands against what `mine` read.
+fn spoiled(mine: &Intent, reads: &Reads, theirs: &Change) -> Option<Reason> {
+    let of_mine = match &mine.change.removes {
+        Files::These(paths) => theirs.removes.may_have(paths),
+        _ => false,
+    };
+    if of_mine || theirs.removes.may_have(&reads.files) {
+        return Some(Reason::Removed);
+    }
+    let later = theirs.blind && reads.isolation == Isolation::WriteSerializable;
+    let came = !theirs.same_rows && !later && theirs.adds.may_be_selected(reads);
+    came.then_some(Reason::Added)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::format::Operation;
-    use crate::format::change::Files;
+    use crate::format::change::NewFiles;
+    use crate::format::{FileEntry, Manifest, Operation};
 
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 14] = [
         "create",
         "append",
         "overwrite",
+        "delete",
+        "update",
+        "merge",
+        "truncate",
         "schema",
         "rollback",
         "tag",
@@ -82,6 +105,8 @@ mod tests {
         "drop",
         "other",
     ];
+    /// What the table adds to the word of a statement that is held against appends, too.
+    const SERIALIZABLE: &str = " (serializable)";
 
     fn operation(word: &str) -> Operation {
         match word {
@@ -95,6 +120,71 @@ mod tests {
             Verdict::Rebase => "rebase",
             Verdict::Replan => "replan",
             Verdict::Conflict(_) => "conflict",
+        }
+    }
+
+    fn paths(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    fn file(path: &str) -> FileEntry {
+        FileEntry {
+            path: path.to_owned(),
+            format: "parquet".to_owned(),
+            size: Some(1),
+            rows: Some(1),
+            checksum: None,
+            stats: Vec::new(),
+            column_bytes: Vec::new(),
+        }
+    }
+
+    fn new(names: &[&str]) -> NewFiles {
+        let files = names.iter().map(|path| file(path)).collect();
+        NewFiles::These(vec![Arc::new(Manifest::new(1, Vec::new(), files))])
+    }
+
+    /// What looked into the file "read", and would have looked into every file but those whose
+    /// names begin with "other".
+    fn reads(isolation: Isolation) -> Reads {
+        let could = |file: &FileEntry| !file.path.starts_with("other");
+        Reads {
+            files: paths(&["read"]),
+            may_select: Some(Arc::new(move |manifest: &Manifest| {
+                manifest.files.iter().map(could).collect()
+            })),
+            isolation,
+        }
+    }
+
+    /// Such a statement, which removes the file "mine" if it removes only some.
+    fn intent(of: &str) -> Intent {
+        let (of, isolation) = match of.strip_suffix(SERIALIZABLE) {
+            Some(of) => (of, Isolation::Serializable),
+            None => (of, Isolation::WriteSerializable),
+        };
+        let operation = operation(of);
+        match operation {
+            Operation::Append => Intent::of_append(Some(reads(isolation))),
+            Operation::Delete | Operation::Update | Operation::Merge => {
+                Intent::of_rewrite(&operation, paths(&["mine"]), reads(isolation))
+            }
+            operation => Intent::of(&operation),
+        }
+    }
+
+    /// The same change, if the files of `removes` and `adds` are all that it removes and adds.
+    fn only(change: &Change, removes: &[&str], adds: &[&str]) -> Change {
+        Change {
+            removes: match change.removes.is_none() {
+                true => Files::None,
+                false => Files::These(paths(removes)),
+            },
+            adds: match change.adds.is_none() {
+                true => NewFiles::None,
+                false => new(adds),
+            },
+            ..change.clone()
         }
     }
 
@@ -114,84 +204,152 @@ mod tests {
         let mut mine: Vec<_> = Vec::new();
         for row in rows {
             let row = cells(row);
-            let intent = Intent::of(&operation(&row[0]));
-            for (theirs, said) in WORDS.iter().zip(&row[1..]) {
-                let verdict = conflict(&intent, &Change::of(&operation(theirs)));
-                assert_eq!(word(verdict), said, "{} after {theirs}", row[0]);
-            }
             assert_eq!(row.len(), 1 + WORDS.len());
-            mine.push(row[0].clone());
+            for label in row[0].split(", ") {
+                let intent = intent(label);
+                let same_rows = word(conflict(&intent, &Change::of(&Operation::Tag)));
+                for (theirs, said) in WORDS.iter().zip(&row[1..]) {
+                    let most = Change::of(&operation(theirs));
+                    let least = only(&most, &["other"], &["other"]);
+                    let [most, least] = [most, least].map(|theirs| conflict(&intent, &theirs));
+                    let expected = match said.as_str() {
+                        "by files" => ["conflict", same_rows],
+                        said => [said, said],
+                    };
+                    let found = [word(most), word(least)];
+                    assert_eq!(found, expected, "{label} after {theirs}");
+                }
+                mine.push(label.to_owned());
+            }
         }
         // No release writes the other two yet.
         mine.sort();
         let mut ours = WORDS.map(str::to_owned).to_vec();
         ours.retain(|word| word != "schema" && word != "other");
+        ours.extend(
+            ["append", "delete", "update", "merge"].map(|of| format!("{of}{SERIALIZABLE}")),
+        );
         ours.sort();
         assert_eq!(mine, ours);
     }
 
-    fn paths(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| name.to_string()).collect()
-    }
-
-    fn rewrite(rows: Rows, removed: &[&str]) -> Intent {
-        Intent {
-            rows,
-            schema: true,
-            absent: false,
-            replans: false,
-            change: Change {
-                adds: Files::Some,
-                removes: Files::These(paths(removed)),
-                ..Change::default()
-            },
+    /// What stands against a statement is what its file-by-file footnote in the format names.
+    #[test]
+    fn verdict_by_files_is_a_conflict_where_what_was_read_is_gone_or_more_would_have_been() {
+        let all = [
+            "overwrite",
+            "delete",
+            "update",
+            "merge",
+            "rollback",
+            "other",
+        ];
+        for isolation in ["", SERIALIZABLE] {
+            for mine in ["delete", "update", "merge"] {
+                let mine = format!("{mine}{isolation}");
+                let intent = intent(&mine);
+                for theirs in all {
+                    let change = Change::of(&operation(theirs));
+                    let verdict = |removes: &[&str], adds: &[&str]| {
+                        conflict(&intent, &only(&change, removes, adds))
+                    };
+                    let what = format!("{mine} after {theirs}");
+                    let removed = Verdict::Conflict(Reason::Removed);
+                    assert_eq!(verdict(&["other"], &["other"]), Verdict::Replan, "{what}");
+                    assert_eq!(verdict(&["other", "read"], &["other"]), removed, "{what}");
+                    assert_eq!(verdict(&["mine", "other"], &["other"]), removed, "{what}");
+                    // What a delete adds has no row that was not there.
+                    let expected = match theirs {
+                        "delete" => Verdict::Replan,
+                        _ => Verdict::Conflict(Reason::Added),
+                    };
+                    assert_eq!(verdict(&["other"], &["other", "x"]), expected, "{what}");
+                }
+            }
         }
     }
 
-    fn removal(removed: &[&str], adds: Files, same_rows: bool) -> Change {
+    #[test]
+    fn rows_that_an_append_brings_stand_against_what_is_serializable() {
+        let append = Change::of(&Operation::Append);
+        let verdict =
+            |mine: &str, adds: &[&str]| conflict(&intent(mine), &only(&append, &[], adds));
+        for mine in ["delete", "update", "merge"] {
+            assert_eq!(verdict(mine, &["x"]), Verdict::Replan);
+            let mine = format!("{mine}{SERIALIZABLE}");
+            assert_eq!(verdict(&mine, &["x"]), Verdict::Conflict(Reason::Added));
+            assert_eq!(verdict(&mine, &["other"]), Verdict::Replan);
+        }
+        let append = format!("append{SERIALIZABLE}");
+        assert_eq!(verdict("append", &["x"]), Verdict::Rebase);
+        assert_eq!(verdict(&append, &["x"]), Verdict::Conflict(Reason::Added));
+        assert_eq!(verdict(&append, &["other"]), Verdict::Rebase);
+        let delete = only(&Change::of(&Operation::Delete), &["read"], &[]);
+        let verdict = |mine: &str| conflict(&intent(mine), &delete);
+        assert_eq!(verdict("append"), Verdict::Rebase);
+        assert_eq!(verdict(&append), Verdict::Conflict(Reason::Removed));
+    }
+
+    #[test]
+    fn what_is_not_known_of_rows_or_files_stands_against_whoever_reads_any() {
+        let intent = |may_select| {
+            let reads = Reads {
+                may_select,
+                ..reads(Isolation::WriteSerializable)
+            };
+            Intent::of_rewrite(&Operation::Update, paths(&["mine"]), reads)
+        };
+        let update = Change::of(&Operation::Update);
+        let (known, unknown) = (only(&update, &["other"], &["other", "other-2"]), update);
+        let added = Verdict::Conflict(Reason::Added);
+        assert_eq!(conflict(&intent(None), &known), added);
+        let no = |count| -> Option<crate::format::MaySelect> {
+            Some(Arc::new(move |_: &Manifest| vec![false; count]))
+        };
+        // It says nothing of the second file.
+        assert_eq!(conflict(&intent(no(1)), &known), added);
+        assert_eq!(conflict(&intent(no(2)), &known), Verdict::Replan);
+        let unlisted = Change {
+            removes: Files::None,
+            ..unknown
+        };
+        assert_eq!(conflict(&intent(no(2)), &unlisted), added);
+        // Nobody says that it adds, so nobody asks which.
+        let nothing = Change {
+            adds: NewFiles::None,
+            ..unlisted
+        };
+        assert_eq!(conflict(&intent(None), &nothing), Verdict::Replan);
+    }
+
+    fn rearranged(removed: &[&str]) -> Change {
         Change {
-            adds,
+            adds: NewFiles::Some,
             removes: Files::These(paths(removed)),
-            same_rows,
+            same_rows: true,
             ..Change::default()
         }
     }
 
     #[test]
-    fn statements_on_different_files_both_succeed() {
-        let delete = rewrite(Rows::Of(paths(&["a"])), &["a"]);
-        let other = removal(&["b"], Files::Some, false);
-        assert_eq!(conflict(&delete, &other), Verdict::Rebase);
-        let same = removal(&["a", "c"], Files::None, false);
-        assert_eq!(conflict(&delete, &same), Verdict::Conflict(Reason::State));
-        let append = Change::of(&Operation::Append);
-        assert_eq!(conflict(&delete, &append), Verdict::Rebase);
-        let overwrite = Change::of(&Operation::Overwrite);
-        assert_eq!(
-            conflict(&delete, &overwrite),
-            Verdict::Conflict(Reason::State)
-        );
-    }
-
-    #[test]
     fn a_condition_meets_rows_that_come_and_not_rows_that_are_only_moved() {
-        let update = rewrite(Rows::Matching(paths(&["a"])), &["a"]);
-        let append = Change::of(&Operation::Append);
-        assert_eq!(conflict(&update, &append), Verdict::Conflict(Reason::State));
-        let compaction = removal(&["b", "c"], Files::Some, true);
+        let update = intent("update");
+        let compaction = rearranged(&["b", "c"]);
         assert_eq!(conflict(&update, &compaction), Verdict::Replan);
-        let compaction = removal(&["a", "c"], Files::Some, true);
+        let compaction = rearranged(&["mine", "c"]);
         assert_eq!(
             conflict(&update, &compaction),
-            Verdict::Conflict(Reason::State)
+            Verdict::Conflict(Reason::Removed)
         );
     }
 
     #[test]
     fn a_compaction_stands_against_no_overwrite_and_no_append() {
-        let compaction = removal(&["a"], Files::Some, true);
-        let overwrite = Intent::of(&Operation::Overwrite);
-        assert_eq!(conflict(&overwrite, &compaction), Verdict::Replan);
+        let compaction = rearranged(&["a"]);
+        for all in ["overwrite", "truncate"] {
+            let all = intent(all);
+            assert_eq!(conflict(&all, &compaction), Verdict::Replan);
+        }
         let append = Intent::of(&Operation::Append);
         assert_eq!(conflict(&append, &compaction), Verdict::Rebase);
     }

@@ -13,6 +13,7 @@
 pub mod change;
 pub mod checksum;
 pub mod conflict;
+pub mod intent;
 pub mod json;
 pub mod layout;
 pub mod limits;
@@ -24,6 +25,7 @@ pub mod pointer;
 mod properties;
 #[cfg(test)]
 mod proptests;
+pub mod reads;
 pub mod record;
 pub mod refs;
 pub mod schema;
@@ -37,6 +39,7 @@ pub mod version;
 pub use checksum::{Checksum, ObjectRef};
 pub use json::{parse_json, to_json};
 pub use manifest::{FileEntry, Manifest};
+pub use reads::{Isolation, MaySelect, Reads};
 pub use record::{
     Changes, CommitRecord, Operation, PythonRecord, Record, StoredRecord, Tombstone, Totals,
 };

@@ -9,6 +9,7 @@ mod python;
 mod read;
 mod table;
 
+pub use crate::format::reads::{Isolation, MaySelect, Reads};
 pub use commit::announcer::flush;
 pub use commit::merge::StagedMerge;
 pub use commit::options::CommitOptions;
@@ -19,7 +20,8 @@ pub use operation::columns::NewColumns;
 pub use operation::create::NewTable;
 pub use operation::expire::{Expiry, ExpiryRow};
 pub use operation::ref_update::{RefUpdate, RefUpdated, Target};
-pub use operation::rows::{Committed, RowChange};
+pub use operation::row_change::RowChange;
+pub use operation::rows::Committed;
 pub use operation::source_position::{Advance, Position, check_position, check_source};
 pub use read::footer::{Footer, stats_columns};
 pub use read::history::HistoryEntry;

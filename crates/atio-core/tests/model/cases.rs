@@ -5,5 +5,6 @@ mod disk;
 mod drops;
 mod history;
 mod older;
+mod row_changes;
 mod tickets;
 mod undrops;

@@ -137,6 +137,30 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        says: "A statement that changes rows holds the files that it read or removes, and the rows \
+               that it would have selected, against all that came since its base; on another base \
+               it writes the manifests anew.",
+        code: &[
+            ("format/conflict.rs", &["conflict", "spoiled"]),
+            ("format/change.rs", &["of_files", "may_be_selected"]),
+            ("format/intent.rs", &["of_append", "of_rewrite"]),
+            ("log/commit/rebase.rs", &["passed", "verdict"]),
+            ("log/operation/rows.rs", &["plan"]),
+            ("log/operation/rewrite.rs", &["rewrite", "check_removed"]),
+        ],
+        cases: &[
+            "two_statements_beside_each_other_make_what_they_make_one_after_the_other",
+            "serializable_statements_make_what_they_make_in_the_order_of_their_versions",
+            "what_is_not_held_against_appends_may_be_in_no_order_with_who_read_both",
+            "manifests_that_are_carried_to_another_base_bring_back_what_was_removed_there",
+            "list_that_is_carried_to_another_base_loses_what_was_appended_there",
+            "statement_that_does_not_look_at_removed_files_loses_an_update_or_doubles_a_row",
+            "statement_that_looks_at_the_files_that_it_removes_alone_goes_by_rows_that_are_gone",
+            "statement_that_does_not_look_at_added_rows_leaves_some_that_it_should_have_changed",
+            "serializable_statement_that_does_not_look_at_appended_rows_is_not",
+        ],
+    },
+    Rule {
         says: "A statement looks for its key before it begins, and in every version that it \
                passes; tombstones keep the key of their version and the transactions that it \
                revoked.",

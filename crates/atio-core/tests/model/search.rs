@@ -38,6 +38,8 @@ pub(super) enum Violation {
     RowTwice,
     /// A row that was deleted, or went with its table, is in the newest version again.
     RowBack,
+    /// No order of the statements makes the rows that are there, or not the one of their versions.
+    NotSerial,
     /// Two runs with one key have both added their row.
     KeyTwice,
     /// A ticket has made two versions.

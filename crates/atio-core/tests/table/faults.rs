@@ -2,6 +2,7 @@
 //! is as it was or as it should be, and goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use atio_core::ErrorKind;
@@ -11,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::fault_store::{Fault, FaultStore};
-use super::{append, create, everything, file, handle, on_store};
+use super::{append, append_two, create, everything, file, handle, on_store, rewrite};
 
 const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Dies];
 
@@ -20,6 +21,9 @@ const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Dies];
 enum Statement {
     Append,
     Overwrite,
+    Delete,
+    Update,
+    Truncate,
     Expire,
     Drop,
 }
@@ -39,6 +43,15 @@ impl Statement {
                     assert!(matches!(committed, Committed::As(_)));
                 })
             }
+            Self::Delete => rewrite(table, RowChange::delete, 0).await.map(drop),
+            Self::Update => rewrite(table, RowChange::update, 2).await.map(drop),
+            Self::Truncate => {
+                let (base, txn) = (table.newest().await?, Transaction::begin(table));
+                let options = CommitOptions::default();
+                let truncate = RowChange::truncate();
+                let committed = table.commit(txn, base, truncate, Vec::new(), options);
+                committed.await.map(drop)
+            }
             Self::Expire => table.expire(&everything(), None).await.map(drop),
             Self::Drop => table.drop_log_at(None).await,
         }
@@ -47,22 +60,24 @@ impl Statement {
     /// The rows of the table after it.
     fn rows(self, before: u64) -> Option<u64> {
         match self {
-            Self::Append => Some(before + 1),
+            Self::Append | Self::Update => Some(before + 1),
             Self::Overwrite => Some(1),
+            Self::Delete => Some(before - 1),
+            Self::Truncate => Some(0),
             Self::Expire => Some(before),
             Self::Drop => None,
         }
     }
 }
 
-/// A table with some versions, of which one was overwritten.
+/// A table with some versions, of which one was overwritten; the newest lists three files.
 async fn prepared() -> Arc<InMemory> {
     let store = Arc::new(InMemory::new());
     let table = on_store(&store);
     create(&table).await;
     append(&table).await.unwrap();
     Statement::Overwrite.run(&table).await.unwrap();
-    append(&table).await.unwrap();
+    append_two(&table).await.unwrap();
     table.flush().await;
     store
 }
@@ -101,10 +116,31 @@ async fn check(store: &Arc<InMemory>) -> Option<u64> {
     Some(rows)
 }
 
-async fn check_one(statement: Statement, at: u64, fault: Fault) -> bool {
+/// Lets another process append a row just before the first commit record is created; the flag says
+/// whether it has.
+fn race(faulty: &FaultStore, store: &Arc<InMemory>) -> Arc<AtomicBool> {
+    let raced = Arc::new(AtomicBool::new(false));
+    let (store, flag) = (Arc::clone(store), Arc::clone(&raced));
+    faulty.before_records(move || {
+        let first = !flag.swap(true, Ordering::SeqCst);
+        let other = on_store(&store);
+        Box::pin(async move {
+            if first {
+                append(&other).await.unwrap();
+            }
+        })
+    });
+    raced
+}
+
+async fn check_one(statement: Statement, at: u64, fault: Fault, races: bool) -> bool {
     let store = prepared().await;
     let before = check(&store).await.unwrap();
     let faulty = FaultStore::new(&store, at, fault);
+    let raced = match races {
+        true => race(&faulty, &store),
+        false => Arc::default(),
+    };
     let table = handle(Arc::clone(&faulty) as Arc<dyn ObjectStore>);
     let running = statement.run(&table);
     // A dead process answers nothing; waiting costs no time here.
@@ -114,6 +150,7 @@ async fn check_one(statement: Statement, at: u64, fault: Fault) -> bool {
         return false;
     }
     let what = format!("{statement:?}, whose request {at} meets {fault:?}");
+    let before = before + u64::from(raced.load(Ordering::SeqCst));
     let (old, new) = (Some(before), statement.rows(before));
     let found = check(&store).await;
     match &ended {
@@ -139,13 +176,22 @@ async fn check_one(statement: Statement, at: u64, fault: Fault) -> bool {
 }
 
 async fn sweep(statement: Statement) {
+    sweep_in(statement, false).await;
+}
+
+/// The same where the statement loses its first race.
+async fn sweep_raced(statement: Statement) {
+    sweep_in(statement, true).await;
+}
+
+async fn sweep_in(statement: Statement, races: bool) {
     for at in 1.. {
         let mut met = false;
         for fault in FAULTS {
-            met |= check_one(statement, at, fault).await;
+            met |= check_one(statement, at, fault, races).await;
         }
         if !met {
-            println!("{statement:?}: {} requests", at - 1);
+            println!("{statement:?}, races: {races}: {} requests", at - 1);
             assert!(at > 8, "{at}");
             return;
         }
@@ -196,11 +242,29 @@ fn hint_that_hangs_holds_up_no_expiry() {
 #[tokio::test(start_paused = true)]
 async fn append_at_any_fault_is_there_or_not() {
     sweep(Statement::Append).await;
+    sweep_raced(Statement::Append).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn overwrite_at_any_fault_leaves_the_old_rows_or_the_new() {
     sweep(Statement::Overwrite).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_at_any_fault_leaves_the_old_rows_or_the_new() {
+    sweep(Statement::Delete).await;
+    sweep_raced(Statement::Delete).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_at_any_fault_leaves_the_old_rows_or_the_new() {
+    sweep(Statement::Update).await;
+    sweep_raced(Statement::Update).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn truncate_at_any_fault_leaves_all_rows_or_none() {
+    sweep(Statement::Truncate).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atio_core::format::Version;
+use atio_core::log::RowChange;
 use atio_core::storage::Durability;
 
-use super::{append, create, durable, everything, on_disk};
+use super::{append, append_two, create, durable, everything, on_disk, rewrite};
 
 const DIRECTORY: &str = "ATIO_TEST_KILLED_IN";
 const STATEMENT: &str = "ATIO_TEST_KILLED_STATEMENT";
@@ -61,6 +62,8 @@ async fn child() {
     }
     match env::var(STATEMENT).unwrap().as_str() {
         "append" => drop(append(&table).await.unwrap()),
+        "delete" => drop(rewrite(&table, RowChange::delete, 0).await.unwrap()),
+        "update" => drop(rewrite(&table, RowChange::update, 2).await.unwrap()),
         "expire" => drop(table.expire(&everything(), None).await.unwrap()),
         other => panic!("{other}"),
     }
@@ -174,11 +177,11 @@ fn files(directory: &Path) -> BTreeSet<String> {
 pub(super) async fn prepare(directory: &Path, statement: &str) -> u64 {
     let table = durable(directory);
     create(&table).await;
-    for _ in 0..3 {
-        append(&table).await.unwrap();
-    }
+    append(&table).await.unwrap();
+    append_two(&table).await.unwrap();
     match statement {
-        "append" => 4,
+        "append" | "update" => 4,
+        "delete" => 2,
         _ => 3,
     }
 }
@@ -225,6 +228,16 @@ async fn kill_at_each_step(statement: &str) {
 #[tokio::test]
 async fn append_that_is_killed_at_any_step_is_there_or_not() {
     kill_at_each_step("append").await;
+}
+
+#[tokio::test]
+async fn delete_that_is_killed_at_any_step_is_done_or_not() {
+    kill_at_each_step("delete").await;
+}
+
+#[tokio::test]
+async fn update_that_is_killed_at_any_step_is_done_or_not() {
+    kill_at_each_step("update").await;
 }
 
 #[tokio::test]

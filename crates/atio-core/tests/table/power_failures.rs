@@ -100,6 +100,29 @@ async fn power_failure_of_xfs_at_any_step_of_an_expiry_loses_nothing() {
     fail_at_steps("xfs", "expire").await;
 }
 
+/// The other statements that make rows come or go, which sync no other things than an append.
+async fn row_changes_fail_at_steps(kind: &str) {
+    if !long() {
+        println!("not run; set ATIO_LONG=1");
+        return;
+    }
+    for statement in ["delete", "update"] {
+        fail_at_steps(kind, statement).await;
+    }
+}
+
+#[tokio::test]
+async fn power_failure_of_ext4_at_any_step_of_a_delete_or_update_leaves_the_old_version_or_the_new()
+{
+    row_changes_fail_at_steps("ext4").await;
+}
+
+#[tokio::test]
+async fn power_failure_of_xfs_at_any_step_of_a_delete_or_update_leaves_the_old_version_or_the_new()
+{
+    row_changes_fail_at_steps("xfs").await;
+}
+
 /// So the tests above can fail: unless the journal happens to be written just then.
 async fn is_lost_unsynced(kind: &str, journal_is_written: bool) {
     let Some(mut disk) = disk(kind) else { return };

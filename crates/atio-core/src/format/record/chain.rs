@@ -141,6 +141,15 @@ impl StoredRecord {
         }
     }
 
+    /// What it removes; None where Python wrote it.
+    pub fn removed(&self) -> Option<Totals> {
+        match &self.record {
+            Record::Live(record) => Some(record.removed),
+            Record::Tombstone(tombstone) => tombstone.removed,
+            Record::Python(_) => None,
+        }
+    }
+
     /// The idempotency key that it was committed with.
     pub fn key(&self) -> Option<&str> {
         match &self.record {

@@ -38,6 +38,19 @@ impl Totals {
         })
     }
 
+    /// The difference; fails where less is there than goes.
+    pub fn minus(self, other: Totals) -> Result<Totals> {
+        let subtract = |what: &str, a: u64, b: u64| {
+            a.checked_sub(b)
+                .ok_or_else(|| Error::damaged(format!("it counts fewer {what} than it lists")))
+        };
+        Ok(Totals {
+            files: subtract("files", self.files, other.files)?,
+            rows: subtract("rows", self.rows, other.rows)?,
+            bytes: subtract("bytes", self.bytes, other.bytes)?,
+        })
+    }
+
     /// Checks that each number is one that sums can be made of.
     pub(in crate::format) fn check(self) -> Result<()> {
         self.plus(Totals::default()).map(drop)

@@ -17,8 +17,8 @@ use super::outcome::{Made, Outcome, create_record};
 use super::rebase::{Below, Passed, Pending};
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::Intent;
 use crate::format::conflict::Verdict;
+use crate::format::intent::Intent;
 use crate::format::{CommitRecord, Txn, Version, layout};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -95,15 +95,16 @@ impl Planned {
         }
     }
 
-    /// An attempt whose snapshot alone is its own; of what was staged for all attempts it leaves
-    /// out `spare`.
-    pub(in crate::log) fn sharing(record: CommitRecord, spare: Vec<String>) -> Self {
+    /// An attempt of which its snapshot and `own` are its own; of what was staged for all
+    /// attempts it leaves out `spare`.
+    pub(in crate::log) fn sharing(
+        record: CommitRecord,
+        mut own: Vec<String>,
+        spare: Vec<String>,
+    ) -> Self {
         let snapshot = record.snapshot.iter();
-        Self {
-            own: snapshot.map(|object| object.path.clone()).collect(),
-            spare,
-            record,
-        }
+        own.extend(snapshot.map(|object| object.path.clone()));
+        Self { own, spare, record }
     }
 }
 

@@ -67,12 +67,20 @@ pub(in crate::log) fn name_manifest(
     Ok((named, bytes.into()))
 }
 
-/// Puts each merge whose inputs are all listed in their place; gives the ones not used.
-pub(in crate::log) fn apply(merges: &[StagedMerge], listed: &mut Vec<ManifestRef>) -> Vec<String> {
-    let mut unused = Vec::new();
+/// The merges that `listed` does not list.
+pub(in crate::log) fn unlisted(merges: &[StagedMerge], listed: &[ManifestRef]) -> Vec<String> {
+    let unlisted = merges
+        .iter()
+        .filter(|merge| !listed.contains(&merge.output));
+    unlisted
+        .map(|merge| merge.output.object.path.clone())
+        .collect()
+}
+
+/// Puts each merge whose inputs are all listed in their place.
+pub(in crate::log) fn apply(merges: &[StagedMerge], listed: &mut Vec<ManifestRef>) {
     for merge in merges {
         if !merge.inputs.iter().all(|input| listed.contains(input)) {
-            unused.push(merge.output.object.path.clone());
             continue;
         }
         let mut output = Some(merge.output.clone());
@@ -84,5 +92,4 @@ pub(in crate::log) fn apply(merges: &[StagedMerge], listed: &mut Vec<ManifestRef
             })
             .collect();
     }
-    unused
 }

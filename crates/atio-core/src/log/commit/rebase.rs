@@ -1,8 +1,9 @@
 //! What a statement that lost the race finds in its way.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::{Change, Intent};
+use crate::format::change::Change;
 use crate::format::conflict::{Reason, Verdict, conflict};
+use crate::format::intent::Intent;
 use crate::format::ticket::Ticket;
 use crate::format::{StoredRecord, Txn, Version};
 use crate::log::read::snapshot::Snapshot;
@@ -92,7 +93,7 @@ impl Table {
                 below = record;
                 continue;
             }
-            match conflict(pending.intent, &Change::of_record(&record)) {
+            match self.verdict(pending.intent, &record).await? {
                 Verdict::Conflict(reason) => return Err(self.stands_against(reason, &record)),
                 verdict => on = on.max(verdict),
             }
@@ -112,16 +113,39 @@ impl Table {
         Ok(Passed::On(on))
     }
 
+    /// What the version of `record` means for a statement.
+    ///
+    /// Which files that added and removed is read only where it decides.
+    async fn verdict(&self, intent: &Intent, record: &StoredRecord) -> Result<Verdict> {
+        let mut removed = None;
+        let mut verdict = conflict(intent, &Change::of_record(record));
+        if verdict == Verdict::Conflict(Reason::Removed) {
+            removed = self.files_removed(record).await?;
+            let change = Change::of_files(record, None, removed.as_deref());
+            verdict = conflict(intent, &change);
+        }
+        if verdict == Verdict::Conflict(Reason::Added) {
+            let added = self.files_added(record).await?;
+            let change = Change::of_files(record, added, removed.as_deref());
+            verdict = conflict(intent, &change);
+        }
+        Ok(verdict)
+    }
+
     fn stands_against(&self, reason: Reason, record: &StoredRecord) -> Error {
         let operation = record.operation();
         let word = operation.word();
+        let txn = words(record.txn());
         let what = match reason {
             Reason::Exists => return self.exists(),
             Reason::Ended => format!("it was changed by {word}"),
             Reason::Schema => "its schema was changed".to_owned(),
-            Reason::State => {
-                let txn = words(record.txn());
-                format!("it was changed ({word}) by transaction {txn}")
+            Reason::State => format!("it was changed ({word}) by transaction {txn}"),
+            Reason::Removed => {
+                format!("rows that this statement read were changed ({word}) by transaction {txn}")
+            }
+            Reason::Added => {
+                format!("rows that it has not seen were added ({word}) by transaction {txn}")
             }
         };
         self.conflict(&what, record.version())

@@ -1,5 +1,7 @@
 //! The files that a version removes: known, and written down.
 
+use bytes::Bytes;
+
 use super::transaction::Transaction;
 use crate::error::{ErrorKind, Result};
 use crate::format::{FileEntry, Manifest, ObjectRef, layout};
@@ -35,6 +37,21 @@ impl Table {
         base: &Snapshot,
         files: Vec<FileEntry>,
     ) -> Result<Option<ObjectRef>> {
+        let Some((named, bytes)) = self.name_removed(txn, base, files) else {
+            return Ok(None);
+        };
+        txn.stage(named.path.clone(), bytes).await?;
+        Ok(Some(named))
+    }
+
+    /// Gives the list of `files` of `base`, which the change removes, a fresh name of the
+    /// transaction, under which these bytes are to be staged; None if there is none.
+    pub(in crate::log) fn name_removed(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        files: Vec<FileEntry>,
+    ) -> Option<(ObjectRef, Bytes)> {
         let without_stats = |file| FileEntry {
             stats: Vec::new(),
             column_bytes: Vec::new(),
@@ -42,7 +59,7 @@ impl Table {
         };
         let files: Vec<_> = files.into_iter().map(without_stats).collect();
         if files.is_empty() {
-            return Ok(None);
+            return None;
         }
         let bytes = match Manifest::new(base.state.schema.id, Vec::new(), files).to_bytes() {
             Ok(bytes) => bytes,
@@ -51,12 +68,10 @@ impl Table {
                     "'{}': the files that this commit removes are not listed: {error}",
                     self.name()
                 );
-                return Ok(None);
+                return None;
             }
         };
         let path = layout::removed(txn.id(), txn.seq());
-        let named = ObjectRef::of(path.clone(), &bytes);
-        txn.stage(path, bytes.into()).await?;
-        Ok(Some(named))
+        Some((ObjectRef::of(path, &bytes), bytes.into()))
     }
 }

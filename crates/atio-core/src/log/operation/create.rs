@@ -8,7 +8,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::record::Features;
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{SchemaRef, State};

@@ -4,7 +4,7 @@
 use futures::{StreamExt, stream};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::layout::{self, Kind};
 use crate::format::{CommitRecord, Operation, Version};
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::refs::RefsFile;
 use crate::format::{Operation, Version};
 use crate::log::commit::engine::{self, On, Planned, Statement};

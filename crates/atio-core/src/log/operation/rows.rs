@@ -1,101 +1,26 @@
-//! Appends and overwrites: versions of new data files.
+//! Versions of other data files: appends, overwrites, and changes of rows.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::snapshot::{SchemaRef, State};
 use crate::format::{
-    Changes, CommitRecord, FileEntry, Manifest, ManifestRef, ObjectRef, Operation, Totals, Version,
-    layout,
+    Changes, CommitRecord, Manifest, ManifestRef, ObjectRef, Operation, Totals, Version, layout,
 };
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::Draft;
 use crate::log::commit::transaction::Transaction;
-use crate::log::operation::columns::NewColumns;
-use crate::log::operation::source_position::{self, Advance};
+use crate::log::operation::rewrite::Stays;
+use crate::log::operation::row_change::RowChange;
+use crate::log::operation::source_position;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
-
-/// What a statement does to the rows of a table.
-#[derive(Debug, Clone)]
-pub enum RowChange {
-    /// Adds files; commutes with every other append, unless both take over the same source.
-    Append(Manifest, Option<Advance>),
-    /// Replaces all files, and the columns where there are new ones; valid only on the very state
-    /// that the statement started from.
-    Overwrite(Manifest, Option<NewColumns>),
-}
-
-impl RowChange {
-    /// The files that it adds, written with the schema `schema`.
-    pub fn append(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self::Append(Manifest::new(schema, stats_ids, files), None)
-    }
-
-    /// The same append, which takes over a part of a source.
-    ///
-    /// It is in conflict wherever the source is not where the part begins. An overwrite takes
-    /// over nothing.
-    pub fn advancing(self, advance: Option<Advance>) -> Self {
-        match self {
-            Self::Append(manifest, _) => Self::Append(manifest, advance),
-            overwrite @ Self::Overwrite(..) => overwrite,
-        }
-    }
-
-    /// Like [`append`](Self::append), in place of everything that was there.
-    pub fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self::Overwrite(Manifest::new(schema, stats_ids, files), None)
-    }
-
-    /// The same overwrite, whose files have these columns. An append brings none.
-    pub fn with_columns(self, columns: Option<NewColumns>) -> Self {
-        match self {
-            Self::Overwrite(manifest, _) => Self::Overwrite(manifest, columns),
-            append @ Self::Append(..) => append,
-        }
-    }
-
-    fn manifest(&self) -> &Manifest {
-        match self {
-            RowChange::Append(manifest, _) | RowChange::Overwrite(manifest, _) => manifest,
-        }
-    }
-
-    fn advance(&self) -> Option<&Advance> {
-        match self {
-            RowChange::Append(_, advance) => advance.as_ref(),
-            RowChange::Overwrite(..) => None,
-        }
-    }
-
-    fn columns(&self) -> Option<&NewColumns> {
-        match self {
-            RowChange::Append(..) => None,
-            RowChange::Overwrite(_, columns) => columns.as_ref(),
-        }
-    }
-
-    /// What a version that does the same work carries: the key of this one, or of the load
-    /// that it is a part of.
-    fn key<'a>(&'a self, options: &'a CommitOptions) -> Option<&'a str> {
-        let key = options.idempotency_key.as_deref();
-        key.or_else(|| self.advance().and_then(Advance::key))
-    }
-
-    fn operation(&self) -> Operation {
-        match self {
-            RowChange::Append(..) => Operation::Append,
-            RowChange::Overwrite(..) => Operation::Overwrite,
-        }
-    }
-}
 
 /// How a commit that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,12 +145,12 @@ impl Table {
         change: &RowChange,
         merges: Vec<StagedMerge>,
     ) -> Result<Staged> {
-        let manifest = change.manifest();
+        let adds = change.adds().filter(|adds| !adds.files.is_empty());
         let mut unwritten = Vec::new();
-        let added = match manifest.files.is_empty() {
-            true => None,
-            false => {
-                let (named, bytes) = merge::name_manifest(txn, manifest)?;
+        let added = match adds {
+            None => None,
+            Some(adds) => {
+                let (named, bytes) = merge::name_manifest(txn, adds)?;
                 unwritten.push((named.object.path.clone(), bytes));
                 Some(named)
             }
@@ -245,40 +170,32 @@ impl Table {
                 Some(named)
             }
         };
-        let removed = match change {
-            RowChange::Append(..) => None,
-            RowChange::Overwrite(..) => match self.files_to_remove(base).await? {
-                Some(files) => self.stage_removed(txn, base, files).await?,
-                None => None,
-            },
-        };
-        let adopted = match base.python {
-            Some(_) => {
-                Some(python::stage(txn, base, base, matches!(change, RowChange::Append(..))).await?)
-            }
-            None => None,
-        };
-        Ok(Staged {
+        let mut staged = Staged {
             unwritten,
             added,
             columns,
-            removed,
-            totals: manifest.totals()?,
+            removed: None,
+            totals: adds.map_or(Ok(Totals::default()), Manifest::totals)?,
             merges,
-            adopted,
-        })
+            adopted: None,
+        };
+        // What takes the place of the manifests of a base is staged for each anew.
+        if change.removes().is_some() {
+            return Ok(staged);
+        }
+        if change.removes_all()
+            && let Some(files) = self.files_to_remove(base).await?
+        {
+            staged.removed = self.stage_removed(txn, base, files).await?;
+        }
+        if base.python.is_some() {
+            staged.adopted = Some(python::stage(txn, base, base, !change.removes_all()).await?);
+        }
+        Ok(staged)
     }
 
-    /// Stages the snapshot of `change` on `base`; gives the record that names it, and the
-    /// merged manifests that it does not use.
-    async fn record_of_change(
-        &self,
-        txn: &Transaction,
-        base: &Snapshot,
-        (change, options): (&RowChange, &CommitOptions),
-        staged: &Staged,
-        attempt: u32,
-    ) -> Result<(CommitRecord, Vec<String>)> {
+    /// The state of `base` without what `change` removes of it.
+    fn what_stays(&self, base: &Snapshot, change: &RowChange, staged: &Staged) -> Result<Stays> {
         let mut state = match (&staged.adopted, &base.python) {
             (Some(adopted), Some(_)) => adopted.clone(),
             (None, Some(_)) => {
@@ -289,22 +206,44 @@ impl Table {
             _ => base.state.clone(),
         };
         let mut removed_totals = Totals::default();
-        if let RowChange::Overwrite(..) = change {
+        if change.removes_all() {
             state.manifests.clear();
-            source_position::end_loads(&mut state.apps, base.version.next()?);
+            match change.operation() {
+                Operation::Truncate => source_position::begin_loads_anew(&mut state.apps),
+                _ => source_position::end_loads(&mut state.apps, base.version.next()?),
+            }
             removed_totals = std::mem::take(&mut state.totals);
         }
-        let unused = merge::apply(&staged.merges, &mut state.manifests);
+        merge::apply(&staged.merges, &mut state.manifests);
+        Ok(Stays {
+            unmerged: merge::unlisted(&staged.merges, &state.manifests),
+            state,
+            removed: staged.removed.clone(),
+            removed_totals,
+        })
+    }
+
+    /// Stages the snapshot of `change` on `base`, of which `stays` stays; gives the record that
+    /// names it.
+    async fn record_of_change(
+        &self,
+        txn: &Transaction,
+        base: &Snapshot,
+        (change, options): (&RowChange, &CommitOptions),
+        (stays, staged): (&Stays, &Staged),
+        attempt: u32,
+    ) -> Result<CommitRecord> {
+        let mut state = stays.state.clone();
         state.manifests.extend(staged.added.clone());
         state.totals = state.totals.plus(staged.totals)?;
+        if let Some(advance) = change.advance() {
+            self.advance(&mut state, base.version, advance)?;
+        }
         let mut schema = &base.schema;
         if let (Some(columns), Some(named)) = (change.columns(), &staged.columns) {
             schema = &columns.schema;
             state.schema = named.clone();
             state.next_field_id = columns.next_field_id;
-        }
-        if let Some(advance) = change.advance() {
-            self.advance(&mut state, base.version, advance)?;
         }
         let draft = Draft {
             operation: change.operation(),
@@ -314,7 +253,7 @@ impl Table {
                     .iter()
                     .map(|manifest| manifest.object.clone())
                     .collect(),
-                removed: staged.removed.clone(),
+                removed: stays.removed.clone(),
                 manifests_dropped: base
                     .state
                     .manifests
@@ -324,17 +263,15 @@ impl Table {
                     .collect(),
             },
             added: staged.totals,
-            removed: removed_totals,
+            removed: stays.removed_totals,
             options: options.clone(),
         };
-        let record = self
-            .record_of_state(txn, base, (&state, schema), draft, attempt)
-            .await?;
-        Ok((record, unused))
+        self.record_of_state(txn, base, (&state, schema), draft, attempt)
+            .await
     }
 }
 
-/// An append or an overwrite, whose data files are written.
+/// A change of rows, whose data files are written.
 struct Writing<'a> {
     change: &'a RowChange,
     options: &'a CommitOptions,
@@ -343,7 +280,7 @@ struct Writing<'a> {
 
 impl Statement for Writing<'_> {
     fn intent(&self) -> Intent {
-        Intent::of(&self.change.operation())
+        self.change.intent()
     }
 
     fn key(&self) -> Option<&str> {
@@ -352,20 +289,35 @@ impl Statement for Writing<'_> {
 
     async fn plan(&mut self, on: On<'_>) -> Result<Option<Planned>> {
         let base = on.base()?;
-        if on.anew {
+        if on.anew && self.change.removes().is_none() {
             let merges = std::mem::take(&mut self.staged.merges);
             let staged = on.table.stage_change(on.txn, base, self.change, merges);
             self.staged = staged.await?;
         }
-        let change = (self.change, self.options);
-        let record = (on.table).record_of_change(on.txn, base, change, &self.staged, on.attempt);
+        let mut unwritten = self.staged.unwritten.clone();
+        let mut rewritten = None;
+        let stays = match self.change.removes() {
+            None => on.table.what_stays(base, self.change, &self.staged)?,
+            Some(removes) => {
+                let merges = &self.staged.merges;
+                let anew = on.table.rewrite(on.txn, base, removes, merges).await?;
+                unwritten.extend(anew.unwritten.iter().cloned());
+                let stays = anew.stays.clone();
+                rewritten = Some(anew);
+                stays
+            }
+        };
+        let (change, staged) = ((self.change, self.options), (&stays, &self.staged));
+        let record = (on.table).record_of_change(on.txn, base, change, staged, on.attempt);
         // Nothing names any of it yet, so it may all go out at once.
-        let unwritten = self.staged.unwritten.iter().cloned();
-        let stage = unwritten.map(|(name, bytes)| on.txn.stage(name, bytes));
+        let stage = unwritten.into_iter();
+        let stage = stage.map(|(name, bytes)| on.txn.stage(name, bytes));
         let stage = futures::future::try_join_all(stage);
-        let ((record, unmerged), _) = futures::try_join!(record, stage)?;
-        self.staged.keep_written(on.table, self.change.manifest());
-        Ok(Some(Planned::sharing(record, unmerged)))
+        let (record, _) = futures::try_join!(record, stage)?;
+        self.staged.keep_written(on.table, self.change.adds());
+        let own = rewritten.map(|rewritten| rewritten.keep_written(on.table));
+        let own = own.unwrap_or_default();
+        Ok(Some(Planned::sharing(record, own, stays.unmerged)))
     }
 }
 
@@ -383,11 +335,11 @@ struct Staged {
 
 impl Staged {
     /// Says that everything is written, the manifest of the new files too.
-    fn keep_written(&mut self, table: &Table, manifest: &Manifest) {
+    fn keep_written(&mut self, table: &Table, adds: Option<&Manifest>) {
         if !std::mem::take(&mut self.unwritten).is_empty()
-            && let Some(added) = &self.added
+            && let (Some(added), Some(adds)) = (&self.added, adds)
         {
-            table.keep_manifest(added, manifest.clone());
+            table.keep_manifest(added, adds.clone());
         }
     }
 }

@@ -168,6 +168,12 @@ pub(in crate::log) fn end_loads(apps: &mut BTreeMap<String, Value>, by: Version)
     }
 }
 
+/// Lets a state whose rows are all gone forget how far loads had come: none of their rows is
+/// there, so they begin anew (C7).
+pub(in crate::log) fn begin_loads_anew(apps: &mut BTreeMap<String, Value>) {
+    apps.retain(|source, value| !is_load(source) || Position::parse(value).is_none());
+}
+
 /// Forgets the loads that were overwritten as long before the version `now` as a key is
 /// remembered.
 fn forget_loads(apps: &mut BTreeMap<String, Value>, now: Version) {
@@ -391,6 +397,25 @@ mod tests {
         end_loads(&mut apps, version(1003));
         ended.remove("atio.load:b");
         assert_eq!(apps, ended);
+    }
+
+    #[test]
+    fn truncate_lets_loads_begin_anew_and_leaves_streams_and_what_others_wrote() {
+        let load = Position::Rows {
+            rows: 8,
+            checksum: Checksum::of(b"rows"),
+        };
+        let apps = [
+            ("atio.load:a", load.to_json()),
+            ("atio.load:b", json!({"rows": 2, "overwritten_by": 3})),
+            ("atio.load:c", json!({"later": true})),
+            ("stream", json!(7)),
+            ("others", load.to_json()),
+        ];
+        let mut apps: BTreeMap<_, _> = apps.map(|(name, value)| (name.to_owned(), value)).into();
+        begin_loads_anew(&mut apps);
+        let left: Vec<_> = apps.keys().collect();
+        assert_eq!(left, ["atio.load:c", "others", "stream"]);
     }
 
     #[test]

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::ticket::Ticket;
 use crate::format::{FileEntry, Manifest, Record, StoredRecord, Txn, Version};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::rebase::{Below, Passed, Pending};
 use crate::log::commit::transaction::Transaction;
-use crate::log::operation::rows::{Committed, RowChange};
+use crate::log::operation::row_change::RowChange;
+use crate::log::operation::rows::Committed;
 use crate::log::operation::source_position::Advance;
 use crate::log::read::footer::{Footer, stats_columns};
 use crate::log::read::snapshot::Snapshot;
@@ -251,12 +252,7 @@ impl Table {
             !wanted.is_subset(&listed)
         };
         if let Record::Live(live) = &record.record {
-            let mut added = Vec::new();
-            for object in &live.changes.added {
-                let bytes = self.objects.get_named(&object.path).await?;
-                object.verify(&bytes)?;
-                added.push(Arc::new(Manifest::parse(&object.path, &bytes, false)?));
-            }
+            let added = self.added_manifests(live).await?;
             return Ok(Some(!missing(&added)));
         }
         // A tombstone counts files and does not name them. Those that are in the table now came

@@ -140,7 +140,16 @@ impl Table {
         if let Some(python) = &snapshot.python {
             return Ok(python.clone());
         }
-        let loaded = self.load_manifests(&snapshot.state.manifests).await;
+        self.manifests_of(snapshot, &snapshot.state.manifests).await
+    }
+
+    /// Loads manifests that list the files of `snapshot`, or some of them.
+    pub(in crate::log) async fn manifests_of(
+        &self,
+        snapshot: &Snapshot,
+        named: &[ManifestRef],
+    ) -> Result<Vec<Arc<Manifest>>> {
+        let loaded = self.load_manifests(named).await;
         match loaded.and_then(check_bytes) {
             Err(error) => {
                 let error =

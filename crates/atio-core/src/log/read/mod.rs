@@ -1,6 +1,7 @@
 //! Finding and loading versions.
 
 pub(in crate::log) mod as_of;
+pub(in crate::log) mod changed;
 pub(in crate::log) mod footer;
 pub(in crate::log) mod gone;
 pub(in crate::log) mod history;

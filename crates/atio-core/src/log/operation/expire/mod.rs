@@ -23,7 +23,7 @@ use self::inventory::Inventory;
 use self::plan::ExpirePlan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Operation;
-use crate::format::change::Intent;
+use crate::format::intent::Intent;
 use crate::format::layout;
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::transaction::Transaction;

@@ -1,0 +1,205 @@
+//! What a statement does to the rows of a table: which files it adds and which it removes.
+
+use std::collections::BTreeSet;
+
+use crate::format::intent::Intent;
+use crate::format::{FileEntry, Manifest, Operation, Reads};
+use crate::log::commit::options::CommitOptions;
+use crate::log::operation::columns::NewColumns;
+use crate::log::operation::source_position::Advance;
+
+/// What a statement does to the rows of a table.
+///
+/// All data files that it adds are written, in the transaction that commits it.
+#[derive(Debug, Clone)]
+pub struct RowChange(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Adds files.
+    Append {
+        adds: Manifest,
+        advance: Option<Advance>,
+        reads: Option<Reads>,
+    },
+    /// Replaces all files, and the columns where there are new ones.
+    Overwrite {
+        adds: Manifest,
+        columns: Option<NewColumns>,
+    },
+    /// Removes some files of the base and adds others.
+    Rewrite {
+        operation: Operation,
+        removes: BTreeSet<String>,
+        adds: Manifest,
+        reads: Reads,
+    },
+    /// Removes all files.
+    Truncate,
+}
+
+impl RowChange {
+    /// Adds `files`, written with the schema `schema`; commutes with every other append, unless
+    /// both take over the same source.
+    pub fn append(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
+        Self(Kind::Append {
+            adds: Manifest::new(schema, stats_ids, files),
+            advance: None,
+            reads: None,
+        })
+    }
+
+    /// The same append, which takes over a part of a source; nothing else takes over any.
+    ///
+    /// It is in conflict wherever the source is not where the part begins.
+    pub fn advancing(self, advance: Option<Advance>) -> Self {
+        match self.0 {
+            Kind::Append { adds, reads, .. } => Self(Kind::Append {
+                adds,
+                advance,
+                reads,
+            }),
+            other => Self(other),
+        }
+    }
+
+    /// The same append, whose rows were selected from the table itself: if that is to be
+    /// [`Serializable`](crate::format::Isolation::Serializable), it is in conflict with whatever
+    /// changed what it read. Any other change says what it read when it is made.
+    pub fn reading(self, reads: Reads) -> Self {
+        match self.0 {
+            Kind::Append { adds, advance, .. } => Self(Kind::Append {
+                adds,
+                advance,
+                reads: Some(reads),
+            }),
+            other => Self(other),
+        }
+    }
+
+    /// Like [`append`](Self::append), in place of everything that was there; valid only on the
+    /// very state that the statement started from.
+    pub fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
+        Self(Kind::Overwrite {
+            adds: Manifest::new(schema, stats_ids, files),
+            columns: None,
+        })
+    }
+
+    /// The same overwrite, whose files have these columns; nothing else brings any.
+    pub fn with_columns(self, columns: Option<NewColumns>) -> Self {
+        match self.0 {
+            Kind::Overwrite { adds, .. } => Self(Kind::Overwrite { adds, columns }),
+            other => Self(other),
+        }
+    }
+
+    pub(in crate::log) fn columns(&self) -> Option<&NewColumns> {
+        match &self.0 {
+            Kind::Overwrite { columns, .. } => columns.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Puts the files of `adds`, with the rows that are left, in the place of the files `removes`
+    /// of the base, which are named by their paths.
+    ///
+    /// Every row of `adds` was in one of the files `removes`: others count on that.
+    ///
+    /// It is in conflict with a version that removes one of these or of those that were read, or
+    /// that brings rows which would have been selected, too; see [`Reads`]. A path that the base
+    /// does not list is refused as [`InvalidInput`](crate::ErrorKind::InvalidInput). What removes
+    /// and adds nothing is not to be committed.
+    pub fn delete(removes: BTreeSet<String>, adds: Manifest, reads: Reads) -> Self {
+        Self::rewrite(Operation::Delete, removes, adds, reads)
+    }
+
+    /// Like [`delete`](Self::delete), but the files of `adds` may have any rows.
+    pub fn update(removes: BTreeSet<String>, adds: Manifest, reads: Reads) -> Self {
+        Self::rewrite(Operation::Update, removes, adds, reads)
+    }
+
+    /// Like [`update`](Self::update), for a statement that may also add rows and remove none.
+    pub fn merge(removes: BTreeSet<String>, adds: Manifest, reads: Reads) -> Self {
+        Self::rewrite(Operation::Merge, removes, adds, reads)
+    }
+
+    fn rewrite(
+        operation: Operation,
+        removes: BTreeSet<String>,
+        adds: Manifest,
+        reads: Reads,
+    ) -> Self {
+        Self(Kind::Rewrite {
+            operation,
+            removes,
+            adds,
+            reads,
+        })
+    }
+
+    /// Removes all rows; valid only on the very state that the statement started from, as an
+    /// overwrite is: no row goes that nobody has seen.
+    pub fn truncate() -> Self {
+        Self(Kind::Truncate)
+    }
+
+    /// The files that it adds.
+    pub(in crate::log) fn adds(&self) -> Option<&Manifest> {
+        match &self.0 {
+            Kind::Append { adds, .. }
+            | Kind::Overwrite { adds, .. }
+            | Kind::Rewrite { adds, .. } => Some(adds),
+            Kind::Truncate => None,
+        }
+    }
+
+    /// The files that it removes, where it keeps others.
+    pub(in crate::log) fn removes(&self) -> Option<&BTreeSet<String>> {
+        match &self.0 {
+            Kind::Rewrite { removes, .. } => Some(removes),
+            _ => None,
+        }
+    }
+
+    /// True if it removes all files.
+    pub(in crate::log) fn removes_all(&self) -> bool {
+        matches!(self.0, Kind::Overwrite { .. } | Kind::Truncate)
+    }
+
+    pub(in crate::log) fn advance(&self) -> Option<&Advance> {
+        match &self.0 {
+            Kind::Append { advance, .. } => advance.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What a version that does the same work carries: the key of this one, or of the load
+    /// that it is a part of.
+    pub(in crate::log) fn key<'a>(&'a self, options: &'a CommitOptions) -> Option<&'a str> {
+        let key = options.idempotency_key.as_deref();
+        key.or_else(|| self.advance().and_then(Advance::key))
+    }
+
+    pub(in crate::log) fn operation(&self) -> Operation {
+        match &self.0 {
+            Kind::Append { .. } => Operation::Append,
+            Kind::Overwrite { .. } => Operation::Overwrite,
+            Kind::Rewrite { operation, .. } => operation.clone(),
+            Kind::Truncate => Operation::Truncate,
+        }
+    }
+
+    pub(in crate::log) fn intent(&self) -> Intent {
+        match &self.0 {
+            Kind::Append { reads, .. } => Intent::of_append(reads.clone()),
+            Kind::Rewrite {
+                operation,
+                removes,
+                reads,
+                ..
+            } => Intent::of_rewrite(operation, removes.clone(), reads.clone()),
+            Kind::Overwrite { .. } | Kind::Truncate => Intent::of(&self.operation()),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! MERGE: a join of the table with the source, of which each row says what becomes of it.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::{Column, DFSchema, JoinType, Result, ScalarValue, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::dml::{
+    MergeIntoAction, MergeIntoClause, MergeIntoClauseKind, MergeIntoOp,
+};
+use datafusion::logical_expr::{Case, DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use std::sync::Arc;
+
+use super::assemble::{row_id_columns, statement};
+use super::target::ChangeTarget;
+use crate::error::Error;
+use crate::scan::{ROW, RowIds};
+use crate::table::AtioTable;
+use crate::write::Verb;
+
+/// True in each row of the source, and NULL where a row of the table has none.
+const SOURCE: &str = "__atio_source";
+/// The number of the clause that takes the row; NULL where none does.
+const CLAUSE: &str = "__atio_clause";
+/// Whether the row is written.
+const WRITES: &str = "__atio_writes";
+/// What the columns that name a row in errors begin with.
+const KEY: &str = "__atio_key_";
+
+/// The statement that does what `merge` says.
+pub(super) fn plan(
+    dml: &DmlStatement,
+    merge: &MergeIntoOp,
+    table: &AtioTable,
+) -> Result<LogicalPlan> {
+    let target = &dml.table_name;
+    check_order(target, &merge.clauses)?;
+    let row_ids = RowIds::default();
+    let provider = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
+    let rows = LogicalPlanBuilder::scan(target.clone(), provider, None)?;
+    let source = Arc::unwrap_or_clone(Arc::clone(&dml.input));
+    let mut of_source: Vec<_> = source
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
+    for clause in &merge.clauses {
+        check_columns(target, source.schema(), clause)?;
+    }
+    of_source.push(lit(true).alias(SOURCE));
+    let source = LogicalPlanBuilder::from(source)
+        .project(of_source)?
+        .build()?;
+
+    let on = merge.on.clone().unalias();
+    let keys = keys(target, &on);
+    let joined = rows
+        .join_on(source, join_type(&merge.clauses), [on])?
+        .build()?;
+    let clause = clause_of_row(joined.schema(), &merge.clauses)?.alias(CLAUSE);
+    let mut columns: Vec<_> = joined
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
+    columns.push(clause);
+    let taken = LogicalPlanBuilder::from(joined)
+        .project(columns)?
+        .filter(unqualified(CLAUSE).is_not_null())?
+        .build()?;
+
+    let schema = dml.target.schema();
+    let mut written = Vec::with_capacity(schema.fields().len());
+    for (at, field) in schema.fields().iter().enumerate() {
+        let value = value(target, &merge.clauses, at, field.name(), field.data_type())?;
+        written.push(value.alias(field.name()));
+    }
+    let width = written.len();
+    written.extend(row_id_columns(taken.schema())?);
+    written.push(writes(&merge.clauses).alias(WRITES));
+    for (at, name) in keys.iter().enumerate() {
+        let key = Expr::Column(Column::new(Some(target.clone()), name));
+        written.push(key.alias(format!("{KEY}{at}")));
+    }
+    let input = LogicalPlanBuilder::from(taken).project(written)?.build()?;
+    let target = ChangeTarget::new(table, Verb::Merge, row_ids, width, keys);
+    Ok(statement(dml, target, input))
+}
+
+/// Which rows without a partner matter.
+fn join_type(clauses: &[MergeIntoClause]) -> JoinType {
+    let any = |by: fn(&MergeIntoClause) -> bool| clauses.iter().any(by);
+    match (any(is_not_matched), any(is_not_matched_by_source)) {
+        (false, false) => JoinType::Inner,
+        (true, false) => JoinType::Right,
+        (false, true) => JoinType::Left,
+        (true, true) => JoinType::Full,
+    }
+}
+
+fn is_not_matched(clause: &MergeIntoClause) -> bool {
+    matches!(
+        clause.kind,
+        MergeIntoClauseKind::NotMatched | MergeIntoClauseKind::NotMatchedByTarget
+    )
+}
+
+fn is_not_matched_by_source(clause: &MergeIntoClause) -> bool {
+    clause.kind == MergeIntoClauseKind::NotMatchedBySource
+}
+
+/// What people call the kind of a clause.
+fn words(clause: &MergeIntoClause) -> &'static str {
+    match clause.kind {
+        MergeIntoClauseKind::Matched => "WHEN MATCHED",
+        MergeIntoClauseKind::NotMatched | MergeIntoClauseKind::NotMatchedByTarget => {
+            "WHEN NOT MATCHED"
+        }
+        MergeIntoClauseKind::NotMatchedBySource => "WHEN NOT MATCHED BY SOURCE",
+    }
+}
+
+/// Fails if a clause is never reached, or does what its kind cannot.
+fn check_order(target: &TableReference, clauses: &[MergeIntoClause]) -> Result<()> {
+    let mut ended = BTreeSet::new();
+    for clause in clauses {
+        let words = words(clause);
+        if ended.contains(words) {
+            return Err(Error::invalid(format!(
+                "MERGE INTO '{target}': a clause {words} follows one without a condition, which takes all of its rows: put that one last"
+            ))
+            .into());
+        }
+        if clause.predicate.is_none() {
+            ended.insert(words);
+        }
+        let inserts = matches!(clause.action, MergeIntoAction::Insert { .. });
+        if inserts != is_not_matched(clause) {
+            let (action, instead) = match inserts {
+                true => ("INSERT", "UPDATE or DELETE"),
+                false => ("UPDATE or DELETE", "INSERT"),
+            };
+            return Err(Error::invalid(format!(
+                "MERGE INTO '{target}': {words} cannot {action}: it takes {instead}"
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Fails if a clause reads a row that its kind has not.
+fn check_columns(
+    target: &TableReference,
+    source: &DFSchema,
+    clause: &MergeIntoClause,
+) -> Result<()> {
+    let (has_target, has_source) = (!is_not_matched(clause), !is_not_matched_by_source(clause));
+    let values: Vec<&Expr> = match &clause.action {
+        MergeIntoAction::Update(assignments) => {
+            assignments.iter().map(|(_, value)| value).collect()
+        }
+        MergeIntoAction::Insert { values, .. } => values.iter().collect(),
+        MergeIntoAction::Delete => Vec::new(),
+    };
+    for expr in values.into_iter().chain(&clause.predicate) {
+        for column in expr.column_refs() {
+            let of_target = column.relation.as_ref() == Some(target);
+            let of_source = !of_target && source.has_column(column);
+            let missing = match (of_target && !has_target, of_source && !has_source) {
+                (true, _) => "the table",
+                (_, true) => "the source",
+                _ => continue,
+            };
+            return Err(Error::invalid(format!(
+                "MERGE INTO '{target}': {} has no row of {missing}, and reads its column '{}'",
+                words(clause),
+                column.name
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The columns of the table in the condition: by them a row is named.
+fn keys(target: &TableReference, on: &Expr) -> Vec<String> {
+    let columns = on.column_refs();
+    let of_target = columns
+        .into_iter()
+        .filter(|column| column.relation.as_ref() == Some(target));
+    let names: BTreeSet<_> = of_target.map(|column| column.name.clone()).collect();
+    names.into_iter().collect()
+}
+
+fn unqualified(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+/// The number of the first clause that takes a row of the join.
+fn clause_of_row(joined: &DFSchema, clauses: &[MergeIntoClause]) -> Result<Expr> {
+    let (qualifier, field) = joined.qualified_field_with_unqualified_name(ROW)?;
+    let in_table = Expr::Column(Column::from((qualifier, field))).is_not_null();
+    let (qualifier, field) = joined.qualified_field_with_unqualified_name(SOURCE)?;
+    let in_source = Expr::Column(Column::from((qualifier, field))).is_not_null();
+    let mut cases = Vec::with_capacity(clauses.len());
+    for (number, clause) in (0_i32..).zip(clauses) {
+        let mut takes = match clause.kind {
+            MergeIntoClauseKind::Matched => in_table.clone().and(in_source.clone()),
+            MergeIntoClauseKind::NotMatched | MergeIntoClauseKind::NotMatchedByTarget => {
+                !in_table.clone()
+            }
+            MergeIntoClauseKind::NotMatchedBySource => !in_source.clone(),
+        };
+        if let Some(predicate) = &clause.predicate {
+            takes = takes.and(predicate.clone().unalias());
+        }
+        cases.push((Box::new(takes), Box::new(lit(number))));
+    }
+    Ok(Expr::Case(Case::new(None, cases, None)))
+}
+
+/// Whether a row is written by its clause.
+fn writes(clauses: &[MergeIntoClause]) -> Expr {
+    let deletes = (0_i32..).zip(clauses);
+    let deletes = deletes.filter(|(_, clause)| matches!(clause.action, MergeIntoAction::Delete));
+    let deletes: Vec<_> = deletes.map(|(number, _)| lit(number)).collect();
+    match deletes.is_empty() {
+        true => lit(true),
+        false => unqualified(CLAUSE).in_list(deletes, true),
+    }
+}
+
+/// The value of a column of the table, `at` this place, in the row that a clause writes.
+fn value(
+    target: &TableReference,
+    clauses: &[MergeIntoClause],
+    at: usize,
+    name: &str,
+    data_type: &datafusion::arrow::datatypes::DataType,
+) -> Result<Expr> {
+    let old = Expr::Column(Column::new(Some(target.clone()), name));
+    let mut cases = Vec::new();
+    for (number, clause) in (0_i32..).zip(clauses) {
+        let new = match &clause.action {
+            MergeIntoAction::Update(assignments) => {
+                let assigned = assignments.iter().find(|(column, _)| column == name);
+                assigned.map(|(_, value)| value.clone())
+            }
+            MergeIntoAction::Insert { columns, values } => {
+                let given = match columns.is_empty() {
+                    true => Some(at),
+                    false => columns.iter().position(|column| column == name),
+                };
+                let value = given.and_then(|at| values.get(at)).cloned();
+                Some(match value {
+                    Some(value) => value,
+                    None => Expr::Literal(ScalarValue::try_from(data_type)?, None),
+                })
+            }
+            MergeIntoAction::Delete => None,
+        };
+        if let Some(new) = new {
+            cases.push((Box::new(lit(number)), Box::new(new.unalias())));
+        }
+    }
+    Ok(match cases.is_empty() {
+        true => old,
+        false => Expr::Case(Case::new(
+            Some(Box::new(unqualified(CLAUSE))),
+            cases,
+            Some(Box::new(old)),
+        )),
+    })
+}

@@ -1,0 +1,82 @@
+//! What a rewritten statement inserts into: it takes rows that say what changes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::error::Error;
+use crate::scan::RowIds;
+use crate::table::AtioTable;
+use crate::write::{Change, Verb};
+
+/// The table of a statement that changes rows.
+#[derive(Debug)]
+pub(super) struct ChangeTarget {
+    table: AtioTable,
+    verb: Verb,
+    row_ids: RowIds,
+    columns: usize,
+    keys: Vec<String>,
+}
+
+impl ChangeTarget {
+    /// Rows have `columns` columns of the table; see [`Change`].
+    pub(super) fn new(
+        table: &AtioTable,
+        verb: Verb,
+        row_ids: RowIds,
+        columns: usize,
+        keys: Vec<String>,
+    ) -> Self {
+        Self {
+            table: table.clone(),
+            verb,
+            row_ids,
+            columns,
+            keys,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for ChangeTarget {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(Error::unsupported("the target of a statement cannot be read").into())
+    }
+
+    async fn insert_into(
+        &self,
+        _: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        _: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let change = Change {
+            verb: self.verb,
+            row_ids: self.row_ids.clone(),
+            store_url: self.table.store_url().clone(),
+            columns: self.columns,
+            keys: self.keys.clone(),
+        };
+        self.table.plan_change(change, input).await
+    }
+}

@@ -1,0 +1,67 @@
+//! What the scans of one statement read of one table, for the versions that come before its own.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use atio_core::format::{Isolation, Manifest, MaySelect, Reads};
+
+/// The data files that a statement read, and by which conditions it chose them.
+///
+/// Clones are the same set.
+#[derive(Clone, Default)]
+pub(crate) struct ReadSet(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    files: BTreeSet<String>,
+    /// Of each scan, which other files it would have read.
+    conditions: Vec<MaySelect>,
+    /// A scan would have read any.
+    reads_all: bool,
+}
+
+impl ReadSet {
+    /// Adds what a scan read; None if it would have read any file.
+    pub(super) fn add<'a>(
+        &self,
+        files: impl Iterator<Item = &'a str>,
+        condition: Option<MaySelect>,
+    ) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.files.extend(files.map(str::to_owned));
+        match condition {
+            Some(condition) => state.conditions.push(condition),
+            None => state.reads_all = true,
+        }
+    }
+
+    /// All of it, once the statement is planned.
+    pub(crate) fn reads(&self, isolation: Isolation) -> Reads {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let conditions = state.conditions.clone();
+        let selects = move |manifest: &Manifest| {
+            let mut selects = vec![false; manifest.files.len()];
+            for condition in &conditions {
+                let by_one = condition(manifest);
+                for (at, selects) in selects.iter_mut().enumerate() {
+                    // What a condition says nothing of it does not know.
+                    *selects |= by_one.get(at).copied().unwrap_or(true);
+                }
+            }
+            selects
+        };
+        Reads {
+            files: state.files.clone(),
+            may_select: (!state.reads_all).then(|| Arc::new(selects) as MaySelect),
+            isolation,
+        }
+    }
+}
+
+impl fmt::Debug for ReadSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "ReadSet({} files)", state.files.len())
+    }
+}

@@ -1,0 +1,83 @@
+//! The plan that reads what is left of data files when some of their rows go.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use atio_core::format::Manifest;
+use atio_core::log::{Snapshot, Table};
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_plan::ExecutionPlan;
+use parquet::arrow::arrow_reader::RowSelection;
+
+use super::dynamic::Above;
+use super::parquet_exec::parquet_exec;
+use super::prune::Listed;
+use super::scan_file::scan_files;
+use super::version_scan::{LeftOut, VersionScan};
+use crate::error::Error;
+
+/// What is read of one data file.
+pub(crate) struct RowsLeft {
+    /// The path of the file, below the root of the table.
+    pub(crate) path: String,
+    /// The rows that are read, in the order of the file, which has others.
+    pub(crate) rows: Vec<Range<usize>>,
+    /// How many rows the file has.
+    pub(crate) of: usize,
+}
+
+/// The plan that reads these rows of the data files of `snapshot`, with all columns.
+///
+/// It is to be run as it is: its statistics are those of the files with all of their rows, by which
+/// each file is checked.
+pub(crate) fn rows_left(
+    context: &TaskContext,
+    table: &Arc<Table>,
+    store_url: &ObjectStoreUrl,
+    snapshot: &Arc<Snapshot>,
+    manifests: &[Arc<Manifest>],
+    files: Vec<RowsLeft>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut wanted: HashMap<_, _> = files
+        .into_iter()
+        .map(|file| (file.path, (file.rows, file.of)))
+        .collect();
+    let mut listed: Vec<Listed<'_>> = Vec::with_capacity(wanted.len());
+    let mut selections = Vec::with_capacity(wanted.len());
+    for manifest in manifests {
+        for file in &manifest.files {
+            if let Some((rows, of)) = wanted.remove(&file.path) {
+                listed.push((manifest.as_ref(), file));
+                selections.push(RowSelection::from_consecutive_ranges(rows.into_iter(), of));
+            }
+        }
+    }
+    if let Some(path) = wanted.into_keys().next() {
+        return Err(Error::damaged(format!(
+            "version {} of '{}' has no data file {path}",
+            snapshot.version,
+            table.name()
+        ))
+        .into());
+    }
+    let mut files = scan_files(table, snapshot, &listed, None)?;
+    for (file, rows) in files.iter_mut().zip(selections) {
+        file.rows = Some(rows);
+    }
+    let scan = VersionScan {
+        table: Arc::clone(table),
+        store_url: store_url.clone(),
+        snapshot: Arc::clone(snapshot),
+        files,
+        projection: None,
+        filters: Vec::new(),
+        limit: None,
+        above: Above::UNKNOWN,
+        left_out: LeftOut { files: 0, rows: 0 },
+        has_row_ids: false,
+    };
+    parquet_exec(context.session_config(), &context.runtime_env(), scan)
+}

@@ -1,0 +1,176 @@
+//! What a statement changes: rows that go, and rows that come in their place.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use atio_core::format::Operation;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef, UInt32Type};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::common::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
+
+use super::positions::Positions;
+use crate::error::Error;
+use crate::scan::RowIds;
+
+/// The statements that change rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Delete,
+    Update,
+    Merge,
+    /// All rows go, whatever they are.
+    Truncate,
+}
+
+impl Verb {
+    /// What people call the statement.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Delete => "DELETE",
+            Self::Update => "UPDATE",
+            Self::Merge => "MERGE",
+            Self::Truncate => "TRUNCATE",
+        }
+    }
+
+    pub(super) fn operation(self) -> Operation {
+        match self {
+            Self::Delete => Operation::Delete,
+            Self::Update => Operation::Update,
+            Self::Merge => Operation::Merge,
+            Self::Truncate => Operation::Truncate,
+        }
+    }
+}
+
+/// What a statement changes, and how its query says so.
+///
+/// Each row of the query has some columns of the table, or none of them; then the number of a file and
+/// that of a row in it, which goes (NULL: none does); for a MERGE whether the columns are a new
+/// row; and the values by which an error names the row that goes.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) verb: Verb,
+    /// What the scan of the table found.
+    pub(crate) row_ids: RowIds,
+    /// Where the data files are.
+    pub(crate) store_url: ObjectStoreUrl,
+    /// How many columns of the table each row of the query has.
+    pub(crate) columns: usize,
+    /// The columns of the table by which an error names a row.
+    pub(crate) keys: Vec<String>,
+}
+
+/// The rows of one run, as far as they have come.
+#[derive(Debug)]
+pub(super) struct Changed(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    gone: Positions,
+    added: u64,
+    /// Counts `gone` in the session's memory.
+    memory: Option<MemoryReservation>,
+}
+
+impl Changed {
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Counts what it holds in `memory`.
+    pub(super) fn count_in(&self, memory: MemoryReservation) {
+        self.lock().memory = Some(memory);
+    }
+
+    /// The rows that go, and how many come that take the place of none.
+    pub(super) fn take(&self) -> (Positions, u64) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.gone), state.added)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Change {
+    /// Takes the rows of a partition: notes which go, and hands on those that are written, with the
+    /// columns of the table, which is called `table`.
+    pub(super) fn written(
+        self: &Arc<Self>,
+        table: &str,
+        schema: &SchemaRef,
+        changed: &Arc<Changed>,
+        rows: SendableRecordBatchStream,
+    ) -> SendableRecordBatchStream {
+        let (change, changed) = (Arc::clone(self), Arc::clone(changed));
+        let (table, of_table) = (table.to_owned(), Arc::clone(schema));
+        let written = rows.map(move |batch| change.take(&table, &of_table, &changed, &batch?));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), written))
+    }
+
+    fn take(
+        &self,
+        table: &str,
+        schema: &SchemaRef,
+        changed: &Changed,
+        batch: &RecordBatch,
+    ) -> Result<RecordBatch> {
+        let files = batch.column(self.columns).as_primitive::<UInt32Type>();
+        let rows = batch.column(self.columns + 1).as_primitive::<Int64Type>();
+        let mut state = changed.lock();
+        for at in 0..batch.num_rows() {
+            if rows.is_null(at) {
+                state.added += 1;
+                continue;
+            }
+            let row = u64::try_from(rows.value(at));
+            let row = row.map_err(|_| Error::damaged("a data file has a row before its first"))?;
+            if !state.gone.add(files.value(at), row) && self.verb == Verb::Merge {
+                return Err(self.twice(table, batch, at).into());
+            }
+        }
+        let State { gone, memory, .. } = &mut *state;
+        if let Some(memory) = memory {
+            memory.try_resize(gone.memory())?;
+        }
+        drop(state);
+        if self.columns == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(schema)));
+        }
+        let of_table: Vec<_> = (0..self.columns).collect();
+        let written = batch.project(&of_table)?;
+        match self.verb {
+            Verb::Merge => {
+                let is_written = batch.column(self.columns + 2).as_boolean();
+                Ok(filter_record_batch(&written, is_written)?)
+            }
+            _ => Ok(written),
+        }
+    }
+
+    /// Two rows of the source match the row at `at`.
+    fn twice(&self, table: &str, batch: &RecordBatch, at: usize) -> Error {
+        let first = self.columns + 3;
+        let values = self.keys.iter().zip(first..).map(|(name, column)| {
+            let value = array_value_to_string(batch.column(column), at);
+            format!("{name} = {}", value.unwrap_or_default().escape_debug())
+        });
+        let values: Vec<_> = values.collect();
+        let which = match values.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", values.join(", ")),
+        };
+        Error::invalid(format!(
+            "MERGE INTO '{table}': several rows of the source match one row of the table{which}, and each would change it; nothing was written: make the rows of the source unique, or the ON condition narrower"
+        ))
+    }
+}

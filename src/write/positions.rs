@@ -1,0 +1,68 @@
+//! Rows of data files, by where they lie.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use roaring::RoaringTreemap;
+
+/// Rows, by the number of their file and their number in it.
+#[derive(Debug, Default)]
+pub(super) struct Positions(BTreeMap<u32, RoaringTreemap>);
+
+impl Positions {
+    /// Adds a row; false if it was there.
+    pub(super) fn add(&mut self, file: u32, row: u64) -> bool {
+        self.0.entry(file).or_default().insert(row)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.values().map(RoaringTreemap::len).sum()
+    }
+
+    /// About so many bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.0.values().map(RoaringTreemap::serialized_size).sum()
+    }
+
+    /// The files that have any, and how many.
+    pub(super) fn files(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.0.iter().map(|(file, rows)| (*file, rows.len()))
+    }
+
+    /// The other rows of a file, which has `of`.
+    pub(super) fn others(&self, file: u32, of: usize) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        let mut next = 0;
+        let rows = self.0.get(&file).into_iter().flatten();
+        for row in rows.filter_map(|row| usize::try_from(row).ok()) {
+            if row > next {
+                ranges.push(next..row);
+            }
+            next = row + 1;
+        }
+        if next < of {
+            ranges.push(next..of);
+        }
+        ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_once_and_the_others_are_ranges() {
+        let mut rows = Positions::default();
+        let added = [(7, 0), (7, 1), (3, 5), (7, 4), (7, 1)].map(|(file, row)| rows.add(file, row));
+        assert_eq!(added, [true, true, true, true, false]);
+        assert_eq!(rows.count(), 4);
+        assert_eq!(rows.files().collect::<Vec<_>>(), [(3, 1), (7, 3)]);
+        assert_eq!(rows.others(7, 8), [2..4, 5..8]);
+        assert_eq!(rows.others(7, 5), [2..4]);
+        assert_eq!(rows.others(3, 6), [0..5]);
+        assert_eq!(rows.others(1, 2), [0..2]);
+        assert!(rows.memory() > 0);
+    }
+}

@@ -1,0 +1,207 @@
+//! The end of a statement that changes rows: what is left of the files that lose some is written
+//! anew, and all of it becomes one version.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use atio_core::format::{FileEntry, Manifest};
+use atio_core::log::{CommitOptions, Committed, RowChange, StagedMerge, stats_columns};
+use datafusion::common::Result;
+use datafusion::common::runtime::JoinSet;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use super::change::{Change, Changed, Verb};
+use super::feed::Feed;
+use super::job::Job;
+use super::positions::Positions;
+use super::target::Target;
+use super::version_writer::VersionWriter;
+use crate::error::Error;
+use crate::scan::{RowsLeft, rows_left};
+
+/// What a statement changes, with the files that it wrote.
+struct Staged {
+    removes: BTreeSet<String>,
+    adds: Vec<FileEntry>,
+    merges: Vec<StagedMerge>,
+    /// How many rows were deleted, updated or inserted.
+    rows: u64,
+}
+
+impl VersionWriter {
+    /// Commits what a statement changes, whose new rows are in `files`; gives how many rows it
+    /// changed. Where that is none it makes no version.
+    pub(super) async fn replace(
+        &self,
+        (change, changed): (&Change, &Changed),
+        job: &Job,
+        files: SendableRecordBatchStream,
+        options: CommitOptions,
+    ) -> Result<u64> {
+        let base = &self.target.base;
+        let staged = self.stage_replacement((change, changed), job, files).await;
+        let staged = self.or_abort(job, base, staged).await?;
+        if change.verb == Verb::Truncate {
+            return self.truncate(job, options).await;
+        }
+        let Staged {
+            removes,
+            adds,
+            merges,
+            rows,
+        } = staged;
+        if removes.is_empty() && adds.is_empty() {
+            job.txn().abort().await;
+            return Ok(0);
+        }
+        job.writing().staged(&adds);
+        let (ids, _) = stats_columns(&base.schema, &base.arrow);
+        let adds = Manifest::new(base.schema.id, ids, adds);
+        let session = job.writing().context.session_config();
+        // Without them nobody knows what the statement read, so everything counts.
+        let reads = self.target.reads(session).unwrap_or_default();
+        let row_change = match change.verb {
+            Verb::Delete => RowChange::delete(removes, adds, reads),
+            Verb::Update => RowChange::update(removes, adds, reads),
+            Verb::Merge | Verb::Truncate => RowChange::merge(removes, adds, reads),
+        };
+        let committed = self.commit_change(job, row_change, merges, options).await?;
+        Ok(match committed {
+            Committed::As(_) => rows,
+            Committed::Before(_) => 0,
+        })
+    }
+
+    async fn truncate(&self, job: &Job, options: CommitOptions) -> Result<u64> {
+        let rows = self.target.base.totals().rows;
+        let truncate = RowChange::truncate();
+        let committed = self
+            .commit_change(job, truncate, Vec::new(), options)
+            .await?;
+        Ok(match committed {
+            Committed::As(_) => rows,
+            Committed::Before(_) => 0,
+        })
+    }
+
+    async fn stage_replacement(
+        &self,
+        (change, changed): (&Change, &Changed),
+        job: &Job,
+        files: SendableRecordBatchStream,
+    ) -> Result<Staged> {
+        let Target { table, base, .. } = &self.target;
+        let (mut adds, merges) = self.gather_files(job, files).await?;
+        if change.verb == Verb::Truncate {
+            return Ok(Staged {
+                removes: BTreeSet::new(),
+                adds,
+                merges,
+                rows: 0,
+            });
+        }
+        let manifests = table.manifests(base).await?;
+        let listed: Vec<_> = manifests
+            .iter()
+            .flat_map(|manifest| &manifest.files)
+            .collect();
+        let of_number = |number: u32| {
+            let file = usize::try_from(number).ok().and_then(|at| listed.get(at));
+            file.copied().ok_or_else(|| {
+                Error::damaged(format!(
+                    "version {} of '{}' has no data file of number {number}",
+                    base.version,
+                    table.name()
+                ))
+            })
+        };
+        let found = change.row_ids.found();
+        let (gone, added) = changed.take();
+        let mut removes = BTreeSet::new();
+        let mut rows = gone.count() + added;
+        for number in &found.whole {
+            let file = of_number(*number)?;
+            rows += file.known()?.0;
+            removes.insert(file.path.clone());
+        }
+        let mut left = Vec::new();
+        for (number, count) in gone.files() {
+            let file = of_number(number)?;
+            removes.insert(file.path.clone());
+            left.extend(what_is_left(&gone, number, count, file)?);
+        }
+        if !left.is_empty() {
+            let context = &job.writing().context;
+            let plan = rows_left(context, table, &change.store_url, base, &manifests, left)?;
+            adds.extend(self.rewrite(job, plan).await?);
+        }
+        Ok(Staged {
+            removes,
+            adds,
+            merges,
+            rows,
+        })
+    }
+
+    /// Writes the rows of all partitions of `plan`, side by side.
+    async fn rewrite(&self, job: &Job, plan: Arc<dyn ExecutionPlan>) -> Result<Vec<FileEntry>> {
+        let partitions = plan.output_partitioning().partition_count();
+        let (txn, base) = (Arc::clone(job.txn()), &self.target.base);
+        let rest = Arc::new(self.begin(txn, base, job.writing(), partitions)?);
+        let mut tasks = JoinSet::new();
+        for partition in 0..partitions {
+            let (rest, plan) = (Arc::clone(&rest), Arc::clone(&plan));
+            let context = Arc::clone(&job.writing().context);
+            tasks.spawn(async move {
+                let rows = plan.execute(partition, context)?;
+                let mut feed = Feed::new(rest.schema(), rows, None);
+                rest.write_stream(partition, partitions, &mut feed).await
+            });
+        }
+        let written = async {
+            let mut files = Vec::new();
+            while let Some(ended) = tasks.join_next().await {
+                let ended = ended.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)));
+                files.extend(ended??);
+            }
+            rest.check_ended(&files)?;
+            Ok(files)
+        };
+        let written = written.await;
+        if written.is_err() {
+            tasks.shutdown().await;
+            rest.ended().await;
+        }
+        written
+    }
+}
+
+/// The rows of `file` that stay where `count` of them go; None where none do.
+fn what_is_left(
+    gone: &Positions,
+    number: u32,
+    count: u64,
+    file: &FileEntry,
+) -> Result<Option<RowsLeft>> {
+    let (of, _) = file.known()?;
+    if count >= of {
+        return Ok(None);
+    }
+    let of = usize::try_from(of).map_err(|_| Error::damaged("a data file has too many rows"))?;
+    let rows = gone.others(number, of);
+    let kept: usize = rows.iter().map(ExactSizeIterator::len).sum();
+    if Some(kept as u64) != (of as u64).checked_sub(count) {
+        return Err(Error::damaged(format!(
+            "data file {} has {of} rows, and a row beyond them",
+            file.path
+        ))
+        .into());
+    }
+    Ok(Some(RowsLeft {
+        path: file.path.clone(),
+        rows,
+        of,
+    }))
+}

@@ -27,7 +27,7 @@ const STORED_AS: &str = "ATIO";
 /// `atio_history`, `atio_files`, `atio_sources`, `expire_snapshots`, `atio_tag`, `atio_untag`,
 /// `atio_tags` and `atio_rollback`, `AS OF` for atio tables, `SET atio.message`,
 /// `SET atio.properties.<name>`, `SET atio.idempotency_key`, `SET atio.commit_every_rows` and
-/// `SET atio.commit_every_bytes`, one version of each table per statement, and files that
+/// `SET atio.commit_every_bytes`, `DELETE`, `UPDATE`, `MERGE` and `TRUNCATE`, one version of each table per statement, and files that
 /// `COPY` and `DataFrame::write_*` write completely or not at all, with `atio_restore` and
 /// `atio_clean`; and `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
 /// [`AtioCatalog`](crate::AtioCatalog).

@@ -162,7 +162,8 @@ impl Statement {
         match self {
             Self::Insert(rows) => format!("INSERT INTO {table} {}", values(rows)),
             Self::Overwrite(condition) => {
-                let condition = condition.to_sql("t");
+                // The engine plans a VALUES in an INSERT with the columns of its table.
+                let condition = condition.in_list("t");
                 format!(
                     "INSERT OVERWRITE {table} SELECT id, x, s FROM {table} AS t WHERE {condition}"
                 )

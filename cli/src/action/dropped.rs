@@ -36,9 +36,10 @@ impl Named {
         &self,
         session: &'a Session,
     ) -> Result<(&'a AtioCatalog, ResolvedTableReference), Failure> {
+        let catalog = warehouse(session)?;
         let named = session.in_warehouse(&self.table);
         match *named.catalog == *WAREHOUSE_CATALOG {
-            true => Ok((warehouse(session)?, named)),
+            true => Ok((catalog, named)),
             false => Err(Failure::usage(format!(
                 "'{named}' is no table of the warehouse"
             ))),
@@ -70,6 +71,7 @@ async fn show(
         Arc::new(StringArray::from_iter_values(tables.iter().map(of)))
     };
     let mut columns = vec![
+        ("table_catalog", texts(|_| WAREHOUSE_CATALOG)),
         ("table_schema", texts(|table| &table.schema)),
         ("table_name", texts(|table| &table.table)),
         ("id", texts(|table| &table.id)),

@@ -307,9 +307,18 @@ pub fn make_all(path: &Path, durability: Durability, made: &mut Vec<PathBuf>) ->
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     step("sync-folder", folder)?;
     match open_folder(folder)? {
-        Some(folder) => tracing::info_span!("fsync").in_scope(|| folder.sync_all()),
+        Some(folder) => sync_open_folder(&folder),
         None => Ok(()),
     }
+}
+
+/// The same of a directory that is open.
+///
+/// Where XFS has shut itself down, because it could not write its journal, it says of a directory
+/// that is open already that it is synced. It fails to tell anything else of it.
+pub(super) fn sync_open_folder(folder: &File) -> io::Result<()> {
+    tracing::info_span!("fsync").in_scope(|| folder.sync_all())?;
+    folder.metadata().map(drop)
 }
 
 /// A directory, to be synced; None where a directory cannot be opened: there the journal orders

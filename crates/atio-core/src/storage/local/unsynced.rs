@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::disk::{Disk, open_folder};
+use super::disk::{Disk, open_folder, sync_open_folder};
 use super::step::step;
 use crate::lock::lock;
 
@@ -128,7 +128,7 @@ impl Unsynced {
             return Ok(());
         }
         let synced = step("sync-folder", folder).and_then(|()| match open {
-            Some(open) => tracing::info_span!("fsync").in_scope(|| open.sync_all()),
+            Some(open) => sync_open_folder(open),
             None => Ok(()),
         });
         synced.inspect_err(|error| self.fail(error))

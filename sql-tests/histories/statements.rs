@@ -223,8 +223,12 @@ impl Clause {
 }
 
 impl Condition {
-    /// With subqueries.
+    /// With a subquery where the engine is right about NULL: below NOT and OR it takes an IN that is
+    /// not known for false.
     fn to_sql(&self, of: &str) -> String {
+        let Self::In(_) = self else {
+            return self.in_list(of);
+        };
         self.spelled(of, |values| {
             let values: Vec<_> = values.iter().map(|value| format!("({value})")).collect();
             format!("SELECT c FROM (VALUES {}) AS list(c)", values.join(", "))

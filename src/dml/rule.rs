@@ -4,6 +4,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, WriteOp, lit};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -100,7 +101,8 @@ fn condition(input: &LogicalPlan) -> Option<Expr> {
         LogicalPlan::SubqueryAlias(alias) => condition(&alias.input),
         LogicalPlan::Filter(filter) => {
             let below = condition(&filter.input)?;
-            (below == lit(true)).then(|| filter.predicate.clone())
+            // A scan knows its columns without the name of the table.
+            (below == lit(true)).then(|| unnormalize_col(filter.predicate.clone()))
         }
         _ => None,
     }
@@ -137,7 +139,8 @@ mod tests {
         let plan = |builder: LogicalPlanBuilder| builder.build().unwrap();
         assert_eq!(condition(&plan(scan())), Some(lit(true)));
         let filtered = scan().filter(filter.clone()).unwrap();
-        assert_eq!(condition(&plan(filtered.clone())), Some(filter));
+        let unqualified = col("a").gt(lit(1_i64));
+        assert_eq!(condition(&plan(filtered.clone())), Some(unqualified));
         assert_eq!(condition(&plan(filtered.limit(0, Some(1)).unwrap())), None);
         assert_eq!(condition(&plan(scan().limit(0, Some(1)).unwrap())), None);
     }

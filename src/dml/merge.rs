@@ -166,7 +166,7 @@ fn check_columns(
     };
     for expr in values.into_iter().chain(&clause.predicate) {
         for column in expr.column_refs() {
-            let of_target = column.relation.as_ref() == Some(target);
+            let of_target = is_of(column, target);
             let of_source = !of_target && source.has_column(column);
             let missing = match (of_target && !has_target, of_source && !has_source) {
                 (true, _) => "the table",
@@ -187,11 +187,15 @@ fn check_columns(
 /// The columns of the table in the condition: by them a row is named.
 fn keys(target: &TableReference, on: &Expr) -> Vec<String> {
     let columns = on.column_refs();
-    let of_target = columns
-        .into_iter()
-        .filter(|column| column.relation.as_ref() == Some(target));
+    let of_target = columns.into_iter().filter(|column| is_of(column, target));
     let names: BTreeSet<_> = of_target.map(|column| column.name.clone()).collect();
     names.into_iter().collect()
+}
+
+/// True for a column of the table, by whatever part of the table's name it is qualified.
+fn is_of(column: &Column, target: &TableReference) -> bool {
+    let relation = column.relation.as_ref();
+    relation.is_some_and(|relation| relation.resolved_eq(target))
 }
 
 fn unqualified(name: &str) -> Expr {

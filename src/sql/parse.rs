@@ -11,12 +11,14 @@ use std::ops::ControlFlow;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, ParserInput, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, TableFactor, TableFunctionArgs, TableVersion, Value,
-    VisitMut, VisitorMut,
+    Expr, FromTable, FunctionArg, FunctionArgExpr, Statement as SqlStatement, TableFactor,
+    TableFunctionArgs, TableVersion, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::error::Error;
 
 /// As deep as DataFusion's parser goes where nothing else is set.
 const RECURSION_LIMIT: usize = 50;
@@ -39,7 +41,9 @@ const RECURSION_LIMIT: usize = 50;
 ///
 /// # Errors
 ///
-/// The parser's, if the text is not SQL of this dialect otherwise either.
+/// The parser's, if the text is not SQL of this dialect otherwise either;
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a `DELETE` from an old version, which the
+/// engine would take for one from the newest.
 ///
 /// [`DFParser`]: datafusion::sql::parser::DFParser
 pub fn parse_sql(text: &str, dialect: &dyn Dialect) -> Result<VecDeque<Statement>> {
@@ -60,7 +64,7 @@ pub(super) fn parse(
             .parse_statements()
     };
     let error = match parse(text.into()) {
-        Ok(statements) => return Ok(statements),
+        Ok(statements) => return deletes_of_the_newest(statements),
         Err(error) => error,
     };
     let Some((tokens, mut lifted)) = lift(text, dialect) else {
@@ -68,12 +72,74 @@ pub(super) fn parse(
     };
     match parse(tokens.into()) {
         Ok(mut statements) => match lifted.put_back(&mut statements) {
-            true => Ok(statements),
+            true => deletes_of_the_newest(statements),
             false => Err(error),
         },
         Err(other) if lifted.is_in(&other) => Err(error),
         Err(other) => Err(other),
     }
+}
+
+/// The statements, unless one of them deletes from an old version: the engine would pass over its AS
+/// OF, and delete from the newest.
+fn deletes_of_the_newest(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
+    let mut of_version = DeletesOfVersion(None);
+    for statement in &mut statements {
+        visit(statement, &mut of_version);
+    }
+    match of_version.0 {
+        None => Ok(statements),
+        Some(table) => Err(Error::invalid(format!(
+            "cannot delete from an old version ({table}): only the newest version can be written"
+        ))
+        .into()),
+    }
+}
+
+/// The first table of which a DELETE names a version.
+struct DeletesOfVersion(Option<String>);
+
+impl VisitorMut for DeletesOfVersion {
+    type Break = ();
+
+    fn pre_visit_statement(&mut self, statement: &mut SqlStatement) -> ControlFlow<()> {
+        let SqlStatement::Delete(delete) = statement else {
+            return ControlFlow::Continue(());
+        };
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let versioned = |table: &&TableWithJoins| {
+            matches!(
+                &table.relation,
+                TableFactor::Table {
+                    version: Some(_),
+                    ..
+                }
+            )
+        };
+        match from.iter().find(versioned) {
+            Some(table) => {
+                self.0 = Some(table.relation.to_string());
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Shows the parts of a statement that are SQL of their own to `visitor`.
+fn visit(statement: &mut Statement, visitor: &mut impl VisitorMut<Break = ()>) {
+    let _: ControlFlow<()> = match statement {
+        Statement::Statement(statement) => statement.visit(visitor),
+        Statement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => query.visit(visitor),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        Statement::Explain(explain) => {
+            visit(&mut explain.statement, visitor);
+            ControlFlow::Continue(())
+        }
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
 }
 
 /// The tokens of `text`, with an argument in the place of each AS OF; None if there is none.
@@ -218,24 +284,9 @@ impl Lifted {
     /// Puts the versions where they belong; false if one of them is not behind a table.
     fn put_back(&mut self, statements: &mut VecDeque<Statement>) -> bool {
         for statement in statements {
-            self.put_into(statement);
+            visit(statement, self);
         }
         self.versions.iter().all(Option::is_none)
-    }
-
-    fn put_into(&mut self, statement: &mut Statement) {
-        let _: ControlFlow<()> = match statement {
-            Statement::Statement(statement) => statement.visit(self),
-            Statement::CopyTo(copy) => match &mut copy.source {
-                CopyToSource::Query(query) => query.visit(self),
-                CopyToSource::Relation(_) => ControlFlow::Continue(()),
-            },
-            Statement::Explain(explain) => {
-                self.put_into(&mut explain.statement);
-                ControlFlow::Continue(())
-            }
-            Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
-        };
     }
 
     fn stands_for(&mut self, args: &TableFunctionArgs) -> Option<TableVersion> {
@@ -318,6 +369,27 @@ mod tests {
                 let known = format!("SELECT * FROM {expected}");
                 assert_eq!(found, one(&known, &DatabricksDialect {}).unwrap(), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn delete_from_an_old_version_is_refused_in_every_dialect() {
+        for dialect in [&GenericDialect {} as &dyn Dialect, &DatabricksDialect {}] {
+            for text in [
+                "DELETE FROM t VERSION AS OF 1",
+                "DELETE FROM t VERSION AS OF 1 WHERE a = 1",
+                "EXPLAIN DELETE FROM t TIMESTAMP AS OF '2026-01-31'",
+                "PREPARE p AS DELETE FROM t VERSION AS OF 1",
+                "SELECT 1; DELETE FROM t VERSION AS OF 1",
+            ] {
+                let error = parse_sql(text, dialect).unwrap_err();
+                assert!(
+                    error.to_string().contains("only the newest"),
+                    "{text}: {error}"
+                );
+            }
+            let reads = "DELETE FROM t WHERE a IN (SELECT a FROM t VERSION AS OF 1)";
+            assert_eq!(one(reads, dialect).unwrap(), reads);
         }
     }
 

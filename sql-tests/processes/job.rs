@@ -25,7 +25,7 @@ pub(super) const SAYS: &str = "child: ";
 const LIFE: Duration = Duration::from_secs(300);
 
 /// The steps at which the local store can be made to fail or stop.
-pub(crate) const STEPS: [&str; 26] = [
+pub(crate) const STEPS: [&str; 27] = [
     "make-folder",
     "begin-file",
     "write-file",
@@ -36,6 +36,7 @@ pub(crate) const STEPS: [&str; 26] = [
     "published",
     "link-new",
     "remove",
+    "removed",
     "rename-folder",
     "remove-folder",
     "copy-begin",

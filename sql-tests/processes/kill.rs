@@ -34,7 +34,9 @@ async fn cut_off_at_each_step(case: &Case, most: usize, act: &Act) {
             job.act = Some((When::Step(number + 1), act.clone()));
             let ended = job.run().await;
             let what = format!("{act:?} at step {} ({})", number + 1, steps[number]);
-            let cut = !ended.said.iter().any(|line| line.starts_with("steps"));
+            // A runtime that ends can make the statement fail before the process stops.
+            let went_on = ended.said.iter().any(|line| line.starts_with("steps"));
+            let cut = !went_on || !ended.done(case.number());
             // Files that are written at once can take one step less.
             assert!(cut || number + 3 > steps.len(), "{what}");
             case.check(&at, ended.done(case.number()), &what).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +28,7 @@ pub(super) const ANSWERED: u64 = u64::MAX;
 /// How many steps this process has taken.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// Every step that the local disk is asked for.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "make-folder",
     "begin-file",
     "write-file",
@@ -39,6 +39,7 @@ const STEPS: [&str; 10] = [
     "rename-new",
     "link-new",
     "remove",
+    "removed",
 ];
 
 /// Does nothing unless the tests below gave it something to do.
@@ -154,17 +155,17 @@ pub(super) async fn check(directory: &Path, what: &str) -> u64 {
     newest.totals().rows
 }
 
-/// Every data file of the table, be it of a version or of none.
+/// Every data file of the table, be it of a version or of none, and every directory that holds none.
 fn files(directory: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
+        let paths = fs::read_dir(&folder).unwrap();
+        let mut paths: Vec<_> = paths.map(|entry| entry.unwrap().path()).collect();
+        let empty = paths.is_empty().then_some(folder);
+        let is_folder = |path: &mut PathBuf| path.is_dir();
+        folders.extend(paths.extract_if(.., is_folder));
+        for path in paths.into_iter().chain(empty) {
             let name = path.strip_prefix(directory).unwrap();
             found.insert(name.display().to_string());
         }

@@ -143,11 +143,11 @@ impl Disk {
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
         step("remove", &path)?;
-        let folder = fs::symlink_metadata(&path)?.is_dir();
-        match folder {
-            true => fs::remove_dir(&path)?,
-            false => fs::remove_file(&path)?,
-        }
+        let removed = fs::symlink_metadata(&path).and_then(|meta| match meta.is_dir() {
+            true => fs::remove_dir(&path),
+            false => fs::remove_file(&path),
+        });
+        let removed = removed.and_then(|()| step("removed", &path));
         // What is left is not empty until the last file is gone, and then nobody needs it.
         if let Some((above, _)) = name.rsplit_once('/')
             && above.contains('/')
@@ -155,7 +155,7 @@ impl Disk {
             fs::remove_dir(self.path(above)).ok();
         }
         self.remove_if_empty(name);
-        Ok(())
+        removed
     }
 
     /// Removes the directory for data files of the transaction that `name` was staged by, if
@@ -169,6 +169,9 @@ impl Disk {
 
     /// Every file below `folder`, and the directories of transactions that hold none, but
     /// nothing behind a symbolic link. A folder that is missing holds nothing.
+    ///
+    /// A transaction has a directory for data files and one for the rest. Whichever is empty, it
+    /// is told by the name of the second: [`remove`](Self::remove) takes both away.
     pub(crate) fn walk(&self, folder: &str) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         self.walk_into(folder, &mut found)?;
@@ -202,15 +205,27 @@ impl Disk {
             if meta.is_dir() {
                 let before = found.len();
                 self.walk_into(&name, found)?;
-                if found.len() > before || !folder_of_transaction(&name) {
+                if found.len() > before {
                     continue;
                 }
+                let name = match folder {
+                    layout::DATA => name.replacen(layout::DATA, layout::STAGING, 1),
+                    _ => name,
+                };
+                if folder_of_transaction(&name) && is_empty_or_missing(&self.path(&name)) {
+                    found.push(Found {
+                        size: 0,
+                        modified: meta.modified()?,
+                        name,
+                    });
+                }
+                continue;
             } else if !meta.is_file() {
                 ::log::warn!("{name} is neither a file nor a directory, which is passed over");
                 continue;
             }
             found.push(Found {
-                size: if meta.is_dir() { 0 } else { meta.len() },
+                size: meta.len(),
                 modified: meta.modified()?,
                 name,
             });
@@ -267,6 +282,13 @@ impl Disk {
 fn cannot_make(path: &Path, error: &io::Error) -> io::Error {
     let what = format!("cannot make {}: {error}", path.display());
     io::Error::new(error.kind(), what)
+}
+
+fn is_empty_or_missing(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// True for the name of a directory that one transaction stages in.

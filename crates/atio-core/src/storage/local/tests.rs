@@ -151,6 +151,20 @@ async fn a_walk_finds_files_and_directories_of_transactions_that_hold_none() {
     assert_eq!(names(layout::DATA), ["data/x.parquet"]);
     let staging = format!("{}/{}", layout::STAGING, table.txn);
     assert!(names(layout::STAGING).contains(&staging));
+    // What is staged is found by itself, and the directories go with it.
+    let data = format!("{}/{}", layout::DATA, table.txn);
+    fs::create_dir(table.path(&data)).unwrap();
+    fs::write(table.path(&staging).join("x"), "x").unwrap();
+    assert_eq!(names(layout::DATA), ["data/x.parquet"]);
+    fs::remove_file(table.path(&staging).join("x")).unwrap();
+    assert!(names(layout::DATA).contains(&staging));
     table.disk.remove(&staging).unwrap();
+    assert!(!table.path(&data).exists());
     assert!(!names(layout::STAGING).contains(&staging));
+    // An expiry that was killed behind the last file leaves this.
+    fs::create_dir(table.path(&data)).unwrap();
+    assert!(names(layout::DATA).contains(&staging));
+    let missing = table.disk.remove(&staging).unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+    assert_eq!(names(layout::DATA), ["data/x.parquet"]);
 }

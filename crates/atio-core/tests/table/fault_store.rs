@@ -37,6 +37,7 @@ pub(super) struct FaultStore {
     fault: Fault,
     requests: AtomicU64,
     before_records: Mutex<Option<Hook>>,
+    instead_of_answer: Mutex<Option<Hook>>,
 }
 
 impl FaultStore {
@@ -47,6 +48,7 @@ impl FaultStore {
             fault,
             requests: AtomicU64::new(0),
             before_records: Mutex::default(),
+            instead_of_answer: Mutex::default(),
         })
     }
 
@@ -56,6 +58,14 @@ impl FaultStore {
         hook: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) {
         *self.before_records.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// Calls this once a commit record was created; who asked for it is told that it broke.
+    pub(super) fn instead_of_answer(
+        &self,
+        hook: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        *self.instead_of_answer.lock().unwrap() = Some(Box::new(hook));
     }
 
     /// How many requests there were.
@@ -111,7 +121,9 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        if opts.mode == PutMode::Create && location.as_ref().ends_with(".metadata.json") {
+        let is_record = location.as_ref().ends_with(".metadata.json");
+        let creates = is_record && opts.mode == PutMode::Create;
+        if creates {
             let hook = self
                 .before_records
                 .lock()
@@ -123,7 +135,21 @@ impl ObjectStore for FaultStore {
             }
         }
         let put = self.inner.put_opts(location, payload, opts);
-        self.request(put).await
+        let put = self.request(put).await;
+        let hook = match creates && put.is_ok() {
+            true => self.instead_of_answer.lock().unwrap().take(),
+            false => None,
+        };
+        match hook {
+            None => put,
+            Some(hook) => {
+                hook().await;
+                Err(Error::Generic {
+                    store: "FaultStore",
+                    source: "the answer was lost".into(),
+                })
+            }
+        }
     }
 
     async fn put_multipart_opts(
@@ -152,6 +178,7 @@ impl ObjectStore for FaultStore {
             fault,
             requests: AtomicU64::new(number - 1),
             before_records: Mutex::default(),
+            instead_of_answer: Mutex::default(),
         });
         let delete = move |location: Path| {
             let one = Arc::clone(&one);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
+use atio_core::format::checksum::seal;
 use atio_core::format::ticket::Ticket;
-use atio_core::format::{Checksum, FileEntry};
+use atio_core::format::{Checksum, FileEntry, Version};
 use atio_core::log::{CommitOptions, Committed, Expiry, Table};
 use atio_core::{ErrorKind, Result};
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, PutPayload};
 use parquet::arrow::ArrowWriter;
 
-use super::{append, create, everything, on_disk, on_store};
+use super::fault_store::{Fault, FaultStore};
+use super::{append, create, everything, handle, on_disk, on_store};
 
 /// A Parquet file with the columns of `table` and so many rows.
 async fn parquet(table: &Table, rows: i64) -> Vec<u8> {
@@ -303,4 +305,57 @@ async fn version_of_a_ticket_that_has_expired_is_known_by_its_files() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(rows(&table).await, 2);
+}
+
+#[tokio::test]
+async fn ticket_whose_version_has_expired_when_its_lost_answer_is_looked_for_keeps_its_rows() {
+    let store = Arc::new(InMemory::new());
+    let table = on_store(&store);
+    create(&table).await;
+    let ticket = table.begin_ticket(false).await.unwrap();
+    let part = prepare(&table, &ticket, 2).await.unwrap();
+    let slow = FaultStore::new(&store, u64::MAX, Fault::Before);
+    let other = Arc::clone(&store);
+    slow.instead_of_answer(move || {
+        let other = on_store(&other);
+        Box::pin(async move {
+            append(&other).await.unwrap();
+            other.expire(&everything(), None).await.unwrap();
+        })
+    });
+    let committed = commit(&handle(slow), &ticket, &[part]).await;
+    assert_eq!(number(committed), 1);
+    let table = on_store(&store);
+    let newest = table.newest().await.unwrap();
+    assert!(newest.has_expired(Version::new(1).unwrap()));
+    assert_eq!(newest.totals().rows, 3);
+    let listed = table.manifests(&newest).await.unwrap();
+    let listed = listed.iter().flat_map(|manifest| &manifest.files);
+    assert_eq!(listed.count(), 2);
+}
+
+#[tokio::test]
+async fn ticket_that_was_changed_to_bring_files_of_the_table_again_is_refused() {
+    let table = on_store(&Arc::new(InMemory::new()));
+    create(&table).await;
+    let old = table.begin_ticket(false).await.unwrap();
+    let part = prepare(&table, &old, 2).await.unwrap();
+    commit(&table, &old, std::slice::from_ref(&part))
+        .await
+        .unwrap();
+    let new = table.begin_ticket(false).await.unwrap();
+    let forged = sealed_as(&new, &old);
+    let error = commit(&table, &forged, &[part]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(error.message().contains("in version 1"), "{error}");
+    assert_eq!(rows(&table).await, 2);
+}
+
+/// The ticket `new` with the transaction of `old`, as somebody makes it who knows how it is sealed.
+fn sealed_as(new: &Ticket, old: &Ticket) -> Ticket {
+    let text = String::from_utf8(new.to_bytes().unwrap()).unwrap();
+    let text = text.replace(&new.txn().to_string(), &old.txn().to_string());
+    let (json, _) = text.rsplit_once(",\"checksum\"").unwrap();
+    let forged = seal(format!("{json}}}").into_bytes()).unwrap();
+    Ticket::from_bytes(&forged).unwrap()
 }

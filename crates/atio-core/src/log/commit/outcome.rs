@@ -71,13 +71,14 @@ pub(in crate::log) async fn create_record(
         }
     };
     let (winner, stamp) = found;
-    let by = match Record::parse(version, &winner) {
-        Ok(winner) => winner.txn(),
+    let (by, checksum) = match Record::parse(version, &winner) {
+        Ok(winner) => (winner.txn(), winner.original_checksum()),
         // Neither ours nor anybody's: what was read may not be what is there.
         Err(error) => return Err(unknown(table, record).with_source(error)),
     };
-    // Another process may have committed the same transaction, with other files.
-    let ours = !txn.is_shared() || winner == bytes;
+    // Another process may have committed the same transaction, with other files. A tombstone says
+    // of which record it is.
+    let ours = !txn.is_shared() || checksum == Some(Record::parse(version, &bytes)?.checksum);
     if by == Some(record.txn) && ours {
         // Seen is not yet durable, and whoever wrote it may not live to make it so (A7).
         txn.sync_records().await.map_err(|error| {

@@ -102,6 +102,7 @@ impl Table {
         if let Some(version) = self.look_for(ticket, &newest, key).await? {
             return self.was_committed(ticket, version, &files, key).await;
         }
+        self.check_unlisted(&newest, &files).await?;
         let checked = self.check_files(&newest, &files).await?;
         let txn = Transaction::resume(self, ticket.txn);
         let committed = self
@@ -262,6 +263,22 @@ impl Table {
         Ok((!missing(&there)).then_some(true))
     }
 
+    /// Fails if `base` lists one of the files, which are of no version unless somebody made the bytes up.
+    async fn check_unlisted(&self, base: &Snapshot, files: &[FileEntry]) -> Result<()> {
+        let wanted: HashSet<_> = files.iter().map(|file| file.path.as_str()).collect();
+        let manifests = self.manifests(base).await?;
+        let mut listed = manifests.iter().flat_map(|manifest| &manifest.files);
+        match listed.find(|file| wanted.contains(file.path.as_str())) {
+            None => Ok(()),
+            Some(file) => Err(Error::invalid(format!(
+                "the data file {} is in version {} of '{}' already: no part can bring it",
+                file.path,
+                base.version,
+                self.name()
+            ))),
+        }
+    }
+
     /// The files with what their footers say; fails if one is not there, or is not what its part
     /// says.
     async fn check_files(&self, base: &Snapshot, files: &[FileEntry]) -> Result<Vec<FileEntry>> {
@@ -299,7 +316,7 @@ impl Table {
             return Err(wrong("has other columns than the table".to_owned()));
         }
         let (ids, names) = stats_columns(&base.schema, &base.arrow);
-        // That no NaN occurs is seen only by whoever writes the rows.
+        // That no NaN occurs is seen only by whoever writes the rows, and taken from the part.
         let said = |name: &str| {
             let at = names.iter().position(|known| *known == name);
             let aligned = file.stats.len() == ids.len();

@@ -1,8 +1,8 @@
 //! Versioned SQL tables in a plain directory, for Apache DataFusion.
 //!
 //! [`register`] makes atio part of a `SessionContext`. From then on a directory, on disk or
-//! on an object store, is a table: every `INSERT INTO` and `INSERT OVERWRITE` commits one
-//! whole version, every version can be queried again with
+//! on an object store, is a table: every `INSERT INTO`, `INSERT OVERWRITE`, `DELETE`, `UPDATE`,
+//! `MERGE` and `TRUNCATE` commits one whole version, every version can be queried again with
 //! `SELECT * FROM atio_table('sales', version => 2)`, and `expire_snapshots('sales')`
 //! removes what nobody needs any more.
 //!
@@ -33,7 +33,9 @@
 //! [the reasons](docs::design); then the crate `atio-core`, which knows no query engine, with
 //! `format/` (what the bytes mean), `storage/` (how they become durable) and `log/` (how
 //! versions are made); then `scan/` (how a version is read), `write/` (how rows become files and a
-//! version), `table/` (the provider that DataFusion asks) and `sql/` (how a person asks). `file/` publishes what `COPY` writes, and is a part by itself.
+//! version), `table/` (the provider that DataFusion asks), `dml/` (how rows change) and `sql/` (how a
+//! person asks). `file/` publishes what `COPY` writes, `database/` reads and writes tables of
+//! databases; each is a part by itself.
 
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;

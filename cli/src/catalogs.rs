@@ -121,7 +121,8 @@ impl SchemaProvider for Schema {
         if is_atio_table(Path::new(name)) {
             return plan_err!(
                 "'{name}' is an atio table, and its files are those of many versions; \
-                 read it as atio_table('{name}')"
+                 read it as atio_table('{name}'), or name it by \
+                 CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION '{name}'"
             );
         }
         self.files.table(name).await

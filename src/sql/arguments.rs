@@ -4,7 +4,7 @@ use std::fmt;
 
 use atio_core::format::Version;
 use chrono::{DateTime, Months, Utc};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
@@ -193,8 +193,15 @@ impl Arguments {
         let Some(value) = self.get(name) else {
             return Ok(default_us);
         };
-        let wrong = || self.wrong(name, "an interval such as INTERVAL '7 days'", value);
-        let micros = duration_us(value, now).ok_or_else(wrong)?;
+        let wrong = || self.wrong(name, "an interval such as '7 days'", value);
+        let interval = match value.try_as_str().flatten() {
+            // A number without a unit would be one of seconds.
+            Some(text) if !text.contains(char::is_alphabetic) => return Err(wrong()),
+            Some(_) => (value.cast_to(&DataType::Interval(IntervalUnit::MonthDayNano)))
+                .map_err(|error| wrong().with_source(error))?,
+            None => value.clone(),
+        };
+        let micros = duration_us(&interval, now).ok_or_else(wrong)?;
         match micros < 0 {
             true => Err(self.wrong(name, "an interval that is not negative", value)),
             false => Ok(micros),
@@ -262,8 +269,12 @@ pub(super) fn version(subject: &str, value: &ScalarValue) -> AtioResult<Version>
         .and_then(Version::new);
     version.ok_or_else(|| {
         Error::invalid(format!(
-            "{subject}: version must be a whole number from 0 to 2^53 - 1, not {}",
-            shown(value)
+            "{subject}: version must be a whole number from 0 to 2^53 - 1, not {}{}",
+            shown(value),
+            match value.try_as_str().flatten() {
+                Some(_) => "; a tag is given as tag => '..', where one is taken",
+                None => "",
+            }
         ))
     })
 }

@@ -12,7 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, ParserInput, Statement};
 use datafusion::sql::sqlparser::ast::{
     Expr, FromTable, FunctionArg, FunctionArgExpr, Statement as SqlStatement, TableFactor,
-    TableFunctionArgs, TableVersion, TableWithJoins, Value, VisitMut, VisitorMut,
+    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -42,8 +42,9 @@ const RECURSION_LIMIT: usize = 50;
 /// # Errors
 ///
 /// The parser's, if the text is not SQL of this dialect otherwise either;
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a `DELETE` from an old version, which the
-/// engine would take for one from the newest.
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a `DELETE` from an old version, from a
+/// `TABLESAMPLE` or from a `PARTITION`: the engine would take it for one from the newest version and
+/// from all rows.
 ///
 /// [`DFParser`]: datafusion::sql::parser::DFParser
 pub fn parse_sql(text: &str, dialect: &dyn Dialect) -> Result<VecDeque<Statement>> {
@@ -64,7 +65,7 @@ pub(super) fn parse(
             .parse_statements()
     };
     let error = match parse(text.into()) {
-        Ok(statements) => return deletes_of_the_newest(statements),
+        Ok(statements) => return whole_deletes(statements),
         Err(error) => error,
     };
     let Some((tokens, mut lifted)) = lift(text, dialect) else {
@@ -72,7 +73,7 @@ pub(super) fn parse(
     };
     match parse(tokens.into()) {
         Ok(mut statements) => match lifted.put_back(&mut statements) {
-            true => deletes_of_the_newest(statements),
+            true => whole_deletes(statements),
             false => Err(error),
         },
         Err(other) if lifted.is_in(&other) => Err(error),
@@ -80,26 +81,20 @@ pub(super) fn parse(
     }
 }
 
-/// The statements, unless one of them deletes from an old version: the engine would pass over its AS
-/// OF, and delete from the newest.
-fn deletes_of_the_newest(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
-    let mut of_version = DeletesOfVersion(None);
+/// The statements, unless one of them deletes from an old version or from a part of a table: the
+/// engine would pass over that, and delete from the newest and from all rows.
+fn whole_deletes(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
+    let mut partial = PartialDeletes(None);
     for statement in &mut statements {
-        visit(statement, &mut of_version);
+        visit(statement, &mut partial);
     }
-    match of_version.0 {
-        None => Ok(statements),
-        Some(table) => Err(Error::invalid(format!(
-            "cannot delete from an old version ({table}): only the newest version can be written"
-        ))
-        .into()),
-    }
+    partial.0.map_or(Ok(statements), |error| Err(error.into()))
 }
 
-/// The first table of which a DELETE names a version.
-struct DeletesOfVersion(Option<String>);
+/// What is wrong with the first DELETE of which the engine would drop a part.
+struct PartialDeletes(Option<Error>);
 
-impl VisitorMut for DeletesOfVersion {
+impl VisitorMut for PartialDeletes {
     type Break = ();
 
     fn pre_visit_statement(&mut self, statement: &mut SqlStatement) -> ControlFlow<()> {
@@ -107,20 +102,30 @@ impl VisitorMut for DeletesOfVersion {
             return ControlFlow::Continue(());
         };
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        let versioned = |table: &&TableWithJoins| {
-            matches!(
-                &table.relation,
-                TableFactor::Table {
-                    version: Some(_),
-                    ..
-                }
-            )
-        };
-        match from.iter().find(versioned) {
-            Some(table) => {
-                self.0 = Some(table.relation.to_string());
-                ControlFlow::Break(())
+        self.0 = from.iter().find_map(|table| {
+            let TableFactor::Table {
+                version,
+                sample,
+                partitions,
+                ..
+            } = &table.relation
+            else {
+                return None;
+            };
+            let relation = &table.relation;
+            if version.is_some() {
+                return Some(Error::invalid(format!(
+                    "cannot delete from an old version ({relation}): only the newest version can be written"
+                )));
             }
+            (sample.is_some() || !partitions.is_empty()).then(|| {
+                Error::invalid(format!(
+                    "cannot delete from a part of a table ({relation}): say by WHERE which rows go"
+                ))
+            })
+        });
+        match self.0 {
+            Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
         }
     }
@@ -373,9 +378,10 @@ mod tests {
     }
 
     #[test]
-    fn delete_from_an_old_version_is_refused_in_every_dialect() {
+    fn delete_from_an_old_version_or_a_part_is_refused_in_every_dialect() {
         for dialect in [&GenericDialect {} as &dyn Dialect, &DatabricksDialect {}] {
             for text in [
+                "DELETE FROM t TABLESAMPLE (10 PERCENT)",
                 "DELETE FROM t VERSION AS OF 1",
                 "DELETE FROM t VERSION AS OF 1 WHERE a = 1",
                 "EXPLAIN DELETE FROM t TIMESTAMP AS OF '2026-01-31'",
@@ -384,13 +390,21 @@ mod tests {
             ] {
                 let error = parse_sql(text, dialect).unwrap_err();
                 assert!(
-                    error.to_string().contains("only the newest"),
+                    error.to_string().contains("cannot delete from "),
                     "{text}: {error}"
                 );
             }
+            let sampled = "DELETE FROM t WHERE a IN (SELECT a FROM t TABLESAMPLE (1 PERCENT))";
+            assert_eq!(one(sampled, dialect).unwrap(), sampled);
             let reads = "DELETE FROM t WHERE a IN (SELECT a FROM t VERSION AS OF 1)";
             assert_eq!(one(reads, dialect).unwrap(), reads);
         }
+    }
+
+    #[test]
+    fn delete_from_a_partition_is_refused() {
+        let error = parse_sql("DELETE FROM t PARTITION (p0)", &GenericDialect {}).unwrap_err();
+        assert!(error.to_string().contains("say by WHERE"), "{error}");
     }
 
     #[test]

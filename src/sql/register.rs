@@ -23,14 +23,19 @@ use crate::table::PinVersions;
 /// What `CREATE EXTERNAL TABLE` calls the format.
 const STORED_AS: &str = "ATIO";
 
-/// Makes atio part of a session: `STORED AS ATIO`, the functions `atio_table`,
-/// `atio_history`, `atio_files`, `atio_sources`, `expire_snapshots`, `atio_tag`, `atio_untag`,
-/// `atio_tags` and `atio_rollback`, `AS OF` for atio tables, `SET atio.message`,
-/// `SET atio.properties.<name>`, `SET atio.idempotency_key`, `SET atio.commit_every_rows` and
-/// `SET atio.commit_every_bytes`, `DELETE`, `UPDATE`, `MERGE` and `TRUNCATE`, one version of each table per statement, and files that
-/// `COPY` and `DataFrame::write_*` write completely or not at all, with `atio_restore` and
-/// `atio_clean`; and `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
-/// [`AtioCatalog`](crate::AtioCatalog).
+/// Makes atio part of a session. From then on it has
+///
+/// * tables `STORED AS ATIO`, with `DELETE`, `UPDATE`, `MERGE`, `TRUNCATE` and `AS OF`; one
+///   statement reads one version of each;
+/// * the functions `atio_table`, `atio_history`, `atio_files`, `atio_sources`, `expire_snapshots`,
+///   `atio_tag`, `atio_untag`, `atio_tags` and `atio_rollback`;
+/// * `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
+///   [`AtioCatalog`](crate::AtioCatalog);
+/// * the settings of the next commit, `SET atio.message`, `SET atio.properties.<name>`,
+///   `SET atio.idempotency_key`, `SET atio.commit_every_rows` and `SET atio.commit_every_bytes`,
+///   and `SET atio.isolation`;
+/// * files that `COPY` and `DataFrame::write_*` write completely or not at all, with
+///   `atio_restore` and `atio_clean`.
 ///
 /// Also switches `information_schema` on, so that `SHOW TABLES` works. Calling it again
 /// changes nothing. SQL may reach everything, as in DataFusion, unless the session's

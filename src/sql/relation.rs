@@ -203,9 +203,14 @@ impl RelationPlanner for AtioRelations {
                 name,
                 args: None,
                 version: None,
+                sample,
+                partitions,
                 ..
             } => {
                 refuse_damaged(name, context)?;
+                if sample.is_some() || !partitions.is_empty() {
+                    refuse_part(name, context)?;
+                }
                 Ok(RelationPlanning::Original(Box::new(relation)))
             }
             _ => Ok(RelationPlanning::Original(Box::new(relation))),
@@ -255,6 +260,19 @@ fn refuse_damaged(name: &ObjectName, context: &dyn RelationPlannerContext) -> Re
     match DamagedTable::downcast(provider.as_ref()) {
         Some(damaged) => Err(damaged.error().into()),
         None => Ok(()),
+    }
+}
+
+/// The engine passes over TABLESAMPLE and PARTITION, and would take all rows.
+fn refuse_part(name: &ObjectName, context: &dyn RelationPlannerContext) -> Result<()> {
+    let reference = context.object_name_to_table_reference(name.clone())?;
+    match versioned(&reference, context) {
+        Ok(_) => Err(Error::unsupported(format!(
+            "{name}: TABLESAMPLE and PARTITION are not supported"
+        ))
+        .into()),
+        // Of another's table it is the engine's to say what they mean.
+        Err(_) => Ok(()),
     }
 }
 

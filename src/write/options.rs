@@ -92,8 +92,12 @@ impl TableOptions {
                 .filter(|number| *number > 0)
                 .ok_or_else(|| {
                     Error::invalid(format!(
-                        "option '{PREFIX}{name}': '{}' is not a positive number",
-                        value.escape_debug()
+                        "option '{PREFIX}{name}': '{}' is not a positive number{}",
+                        value.escape_debug(),
+                        match name {
+                            TARGET_FILE_SIZE => " of bytes, such as 134217728",
+                            _ => "",
+                        }
                     ))
                 })
         };

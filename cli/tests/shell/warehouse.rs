@@ -168,7 +168,8 @@ fn files_of_a_table_are_not_read_as_files() {
     assert_eq!(
         message,
         "Error: 'wh/public/t' is an atio table, and its files are those of many versions; \
-         read it as atio_table('wh/public/t')\n"
+         read it as atio_table('wh/public/t'), or name it by \
+         CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION 'wh/public/t'\n"
     );
 }
 

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Column, DFSchema, JoinType, Result};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::{
-    DmlStatement, Expr, Filter, Limit, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, WriteOp,
+    DmlStatement, EmptyRelation, Expr, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
+    SubqueryAlias, WriteOp,
 };
 
 use super::target::ChangeTarget;
 use crate::error::Error;
-use crate::scan::{FILE, ROW, RowIds};
+use crate::scan::{self, FILE, ROW, RowIds, is_row_id};
 use crate::table::AtioTable;
 
 /// `plan`, whose scan also says of each row where it lies.
 ///
-/// Only nodes that hand rows on as they are may be above the scan.
+/// Above the scan there may be what the planner puts there, and what the optimizer makes of it: PREPARE
+/// keeps the optimized statement.
 pub(super) fn with_row_ids(plan: &LogicalPlan, row_ids: &RowIds) -> Result<LogicalPlan> {
     let below = |input: &Arc<LogicalPlan>| with_row_ids(input, row_ids).map(Arc::new);
     Ok(match plan {
@@ -26,6 +30,7 @@ pub(super) fn with_row_ids(plan: &LogicalPlan, row_ids: &RowIds) -> Result<Logic
             let table = AtioTable::downcast(provider.as_ref());
             let table = table.ok_or_else(|| unsupported(plan))?;
             table.check_writable()?;
+            check_names(table)?;
             let source = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
             let scan = TableScanBuilder::new(scan.table_name.clone(), source)
                 .with_filters(scan.filters.clone())
@@ -44,8 +49,54 @@ pub(super) fn with_row_ids(plan: &LogicalPlan, row_ids: &RowIds) -> Result<Logic
             let input = below(&alias.input)?;
             LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(input, alias.alias.clone())?)
         }
+        LogicalPlan::Projection(projection) => {
+            let input = with_row_ids(&projection.input, row_ids)?;
+            let mut columns = projection.expr.clone();
+            columns.extend(row_id_columns(input.schema())?);
+            LogicalPlanBuilder::from(input).project(columns)?.build()?
+        }
+        // What was a subquery: the rows of the table are on the left.
+        LogicalPlan::Join(join) if keeps_left(join.join_type) => {
+            let left = with_row_ids(&join.left, row_ids)?;
+            let right = join.right.as_ref().clone();
+            plan.with_new_exprs(plan.expressions(), vec![left, right])?
+        }
+        // No row meets the condition.
+        LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
+            LogicalPlan::EmptyRelation(EmptyRelation {
+                produce_one_row: false,
+                schema: Arc::new(schema_with_row_ids(&empty.schema)?),
+            })
+        }
         _ => return Err(unsupported(plan).into()),
     })
+}
+
+fn keeps_left(join: JoinType) -> bool {
+    use JoinType::{Inner, Left, LeftAnti, LeftMark, LeftSemi};
+    matches!(join, LeftSemi | LeftAnti | LeftMark | Left | Inner)
+}
+
+fn schema_with_row_ids(schema: &DFSchema) -> Result<DFSchema> {
+    let columns = schema.iter();
+    let columns = columns.map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
+    let ids = scan::with_row_ids(&Schema::empty());
+    let ids = ids.fields().iter().map(|field| (None, Arc::clone(field)));
+    DFSchema::new_with_metadata(columns.chain(ids).collect(), schema.metadata().clone())
+}
+
+/// Fails where a column has a name by which the scan says where a row lies.
+fn check_names(table: &AtioTable) -> Result<()> {
+    let schema = table.schema();
+    match schema.fields().iter().find(|field| is_row_id(field.name())) {
+        None => Ok(()),
+        Some(field) => Err(Error::unsupported(format!(
+            "rows of '{}' cannot be changed: its column '{}' has a name that this needs for itself",
+            table.location(),
+            field.name()
+        ))
+        .into()),
+    }
 }
 
 fn unsupported(plan: &LogicalPlan) -> Error {

@@ -7,7 +7,7 @@ use atio_core::log::{Expiry, ExpiryRow};
 use atio_core::progress::Listener;
 use chrono::Utc;
 
-use super::provider::AtioTable;
+use super::handle::AtioTable;
 use crate::error::{Error, Result};
 
 /// The kind of a row that is about a version, not a file.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use atio_core::log::{HistoryEntry, Position, Table};
 
-use super::provider::AtioTable;
+use super::handle::AtioTable;
 use super::version_ref::VersionRef;
 use crate::error::Result;
 

@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod expire;
+mod handle;
 mod history;
 mod pin;
 mod pin_versions;
@@ -14,10 +15,10 @@ mod version_ref;
 mod watch;
 
 pub use expire::{ExpireOptions, Expired};
+pub use handle::AtioTable;
+pub(crate) use handle::OfSession;
 pub use history::{DataFile, HistoryOptions};
 pub(crate) use pin_versions::PinVersions;
-pub use provider::AtioTable;
-pub(crate) use provider::OfSession;
 pub use refs::{Tag, TagOptions};
 pub(crate) use rows::nullable;
 pub use rows::{OverwriteOptions, Written};

@@ -18,8 +18,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::handle::AtioTable;
 use super::pin::Pin;
-use super::provider::AtioTable;
 use crate::scan::Above;
 
 /// The analyzer rule that pins every atio table of a statement.

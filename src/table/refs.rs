@@ -4,7 +4,7 @@ use atio_core::format::Version;
 use atio_core::log::{CommitOptions, RefUpdate, RefUpdated, Target};
 use chrono::{DateTime, Utc};
 
-use super::provider::AtioTable;
+use super::handle::AtioTable;
 use super::version_ref::VersionRef;
 use crate::error::Result;
 

@@ -15,7 +15,7 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
 use datafusion::prelude::SessionContext;
 
-use super::provider::AtioTable;
+use super::handle::AtioTable;
 use crate::error::{self, Error, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::write::WrittenVersion;

@@ -6,7 +6,7 @@ use atio_core::format::Version;
 use atio_core::log::Snapshot;
 use chrono::{DateTime, Utc};
 
-use super::provider::AtioTable;
+use super::handle::AtioTable;
 use crate::error::Result;
 
 /// A version of a table, as people name one.

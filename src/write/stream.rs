@@ -1,14 +1,10 @@
 //! Rows that arrive one batch after another: committed by number, size and time, and of a
 //! source that is told apart each once.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use atio_core::format::Version;
-use atio_core::log::{
-    Advance, CommitOptions, Committed, Snapshot, Table, check_position, check_source,
-};
+use atio_core::log::{Advance, Committed, Snapshot, Table, check_position};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::SchemaExt;
@@ -20,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::feed::{Feed, in_memory, of_table};
+use super::stream_options::StreamOptions;
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
@@ -27,69 +24,6 @@ use crate::error::{self, Error, ErrorKind, Result};
 
 /// How many batches wait while others are committed.
 const WAITING: usize = 1;
-
-/// What a [`StreamWriter`] writes, and when it commits.
-///
-/// ```
-/// let options = atio::StreamOptions {
-///     source: Some("sensor-7".into()),
-///     commit_every: Some(std::time::Duration::from_secs(2)),
-///     ..Default::default()
-/// };
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamOptions {
-    /// What the rows are of. The table remembers its position, so that every row of it is
-    /// written once, whatever happens; without a name it remembers none.
-    pub source: Option<String>,
-    /// Commits once so many rows wait.
-    pub commit_rows: u64,
-    /// Commits before more bytes wait, as batches take them in memory. One more batch waits
-    /// beside them at most.
-    pub commit_bytes: u64,
-    /// Commits once the oldest row has waited so long; None: never for that.
-    pub commit_every: Option<Duration>,
-    /// The message of every commit.
-    pub message: Option<String>,
-    /// The properties of every commit, by name.
-    pub properties: BTreeMap<String, String>,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self {
-            source: None,
-            commit_rows: 1_000_000,
-            commit_bytes: 64 * 1024 * 1024,
-            commit_every: Some(Duration::from_secs(10)),
-            message: None,
-            properties: BTreeMap::new(),
-        }
-    }
-}
-
-impl StreamOptions {
-    fn check(&self) -> Result<()> {
-        self.source.as_deref().map(check_source).transpose()?;
-        if self.commit_rows == 0
-            || self.commit_bytes == 0
-            || self.commit_every == Some(Duration::ZERO)
-        {
-            return Err(Error::invalid(
-                "a stream cannot be committed every 0 rows, bytes or seconds: give more",
-            ));
-        }
-        self.of_commit().check()
-    }
-
-    fn of_commit(&self) -> CommitOptions {
-        CommitOptions {
-            message: self.message.clone(),
-            properties: self.properties.clone(),
-            ..CommitOptions::default()
-        }
-    }
-}
 
 /// Writes rows that arrive one batch after another into a table.
 ///
@@ -327,8 +261,7 @@ impl StreamWriter {
     /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
     /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
     /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
-    /// use std::time::Duration;
-    ///
+    ///     ///
     /// // Beside waiting for rows; here none come, and nothing fails.
     /// let waited = tokio::time::timeout(Duration::from_millis(1), writer.until_stopped()).await;
     /// assert!(waited.is_err());

@@ -2,6 +2,7 @@
 
 mod bloom_filters;
 mod change;
+mod committer;
 mod data_file;
 mod exec;
 mod feed;

@@ -11,9 +11,8 @@ use datafusion::common::Result;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 
-use super::data_file::DataFiles;
+use super::data_files::{DataFiles, Limits, OpenFiles};
 use super::feed::Feed;
-use super::open_files::{Limits, OpenFiles};
 use super::writing::Writing;
 use crate::error::Error;
 

@@ -3,24 +3,19 @@
 //! The sink begins a run, and the partitions wait for that: a plan that nobody runs has no effect.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use atio_core::format::Operation;
-use atio_core::log::{CommitOptions, Transaction};
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use tokio::sync::watch;
 
 use super::change::{Change, Changed};
 use super::job::{Job, twice};
-use super::load::Load;
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
-use crate::settings::CommitSettings;
 
 /// The runs of one plan. Its node and its sink find each other by the context that they run in.
 #[derive(Debug)]
@@ -154,12 +149,6 @@ pub(super) enum Begun {
     InOrder(Arc<Writing>),
 }
 
-/// What is left to do for the sink.
-pub(super) enum Rest {
-    Load(Load),
-    Change(CommitOptions),
-}
-
 impl Run {
     /// How it is written, once the sink has begun it.
     pub(super) async fn begun(&self) -> Result<Begun> {
@@ -169,96 +158,10 @@ impl Run {
         begun.ok_or_else(|| twice().into())
     }
 
-    /// Begins it; None if its key was seen before.
-    pub(super) async fn begin(
-        &self,
-        runs: &Runs,
-        context: &Arc<TaskContext>,
-    ) -> Result<Option<(Begun, Rest)>> {
-        let options = CommitSettings::take(context.session_config());
-        let rest = match &runs.change {
-            Some(change) => begin_change(&runs.writer, change, &options)
-                .await?
-                .then_some(Rest::Change(options)),
-            None => begin(&runs.writer, options).await?.map(Rest::Load),
-        };
-        let Some(rest) = rest else {
-            return Ok(None);
-        };
-        let Target {
-            table, base, rows, ..
-        } = &runs.writer.target;
-        let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
-        let writing = Arc::new(writing);
-        let begun = match &rest {
-            Rest::Load(load) if load.is_in_order() => Begun::InOrder(writing),
-            Rest::Load(_) | Rest::Change(_) => {
-                let txn = Transaction::begin(table);
-                let partitions = runs.partitions.load(Ordering::Relaxed);
-                let job = runs.writer.begin(txn, base, &writing, partitions)?;
-                Begun::Whole(Arc::new(job))
-            }
-        };
-        self.begun.send_replace(Some(begun.clone()));
-        if runs.change.is_some() {
-            let memory = MemoryConsumer::new("rows that a statement changes");
-            self.changed
-                .count_in(memory.register(context.memory_pool()));
-        }
-        Ok(Some((begun, rest)))
+    /// Says how it is written, for which its partitions wait.
+    pub(super) fn tell(&self, begun: Begun) {
+        self.begun.send_replace(Some(begun));
     }
-}
-
-/// True unless what the options ask for was done before, under the same key.
-async fn begin_change(
-    writer: &VersionWriter,
-    change: &Change,
-    options: &CommitOptions,
-) -> Result<bool> {
-    let Target { table, base, .. } = &writer.target;
-    options.check_one_version(change.verb.word())?;
-    let Some(key) = &options.idempotency_key else {
-        return Ok(true);
-    };
-    let Some(version) = table.committed_with(base, key).await? else {
-        return Ok(true);
-    };
-    let operation = change.verb.operation();
-    table.repeats(version, Some(key), &operation).await?;
-    table.say_repeated(Some(key), version);
-    Ok(false)
-}
-
-/// The load that `options` describe; None if its key was seen before.
-pub(super) async fn begin(
-    writer: &Arc<VersionWriter>,
-    options: CommitOptions,
-) -> Result<Option<Load>> {
-    let Target {
-        table,
-        base,
-        overwrite,
-        ..
-    } = &writer.target;
-    if *overwrite {
-        options.check_one_version("INSERT OVERWRITE")?;
-    }
-    if let Some(key) = &options.idempotency_key
-        && let Some(version) = table.committed_with(base, key).await?
-    {
-        let operation = match overwrite {
-            true => Operation::Overwrite,
-            false => Operation::Append,
-        };
-        table.repeats(version, Some(key), &operation).await?;
-        table.say_repeated(Some(key), version);
-        return Ok(None);
-    }
-    let load = Load::new(writer, options)?;
-    if *overwrite {
-        load.check_not_begun()?;
-    }
-    Ok(Some(load))
 }
 
 pub(super) fn put<T>(place: &Mutex<Option<T>>, value: T) {

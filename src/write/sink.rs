@@ -1,28 +1,33 @@
-//! The sink: data files become one version.
+//! The sink: it begins the run of a statement, and its data files become one version.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use atio_core::format::Operation;
-use atio_core::log::{CommitOptions, Table};
+use atio_core::log::{CommitOptions, Table, Transaction};
 use atio_core::storage::Durability;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::datasource::sink::DataSink;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use futures::TryStreamExt;
 
+use super::change::Change;
 use super::feed::in_memory;
 use super::file_rows;
-use super::run::{self, Begun, Rest, Rows, Runs, take};
+use super::load::Load;
+use super::run::{Begun, Rows, Run, Runs, take};
 use super::target::Target;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::error::Error;
+use crate::settings::CommitSettings;
 
 /// Appends rows that are in memory as one version, which carries `options`.
 pub(crate) async fn append_rows(
@@ -35,7 +40,7 @@ pub(crate) async fn append_rows(
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     let data = in_memory(&base.arrow, batches);
     let writer = VersionWriter::new(Target::appending(table, base, Some(rows))?)?;
-    let Some(load) = run::begin(&Arc::new(writer), options).await? else {
+    let Some(load) = begin_load(&Arc::new(writer), options).await? else {
         return Ok(());
     };
     let metrics = ExecutionPlanMetricsSet::new();
@@ -82,7 +87,7 @@ impl DataSink for AtioSink {
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
         let run = self.runs.of_sink(context)?;
-        match run.begin(&self.runs, context).await? {
+        match begin_run(&self.runs, &run, context).await? {
             None => Ok(0),
             Some((Begun::Whole(job), Rest::Load(load))) => load.run_whole(&job, files).await,
             Some((Begun::Whole(job), Rest::Change(options))) => {
@@ -139,4 +144,98 @@ impl DisplayAs for AtioSink {
         }
         f.write_str(")")
     }
+}
+
+/// What is left to do for the sink.
+enum Rest {
+    Load(Load),
+    Change(CommitOptions),
+}
+
+/// Begins a run: takes the settings of the commit, looks for its key, and begins the transaction.
+/// None if the key was seen before.
+async fn begin_run(
+    runs: &Runs,
+    run: &Run,
+    context: &Arc<TaskContext>,
+) -> Result<Option<(Begun, Rest)>> {
+    let options = CommitSettings::take(context.session_config());
+    let rest = match &runs.change {
+        Some(change) => begin_change(&runs.writer, change, &options)
+            .await?
+            .then_some(Rest::Change(options)),
+        None => begin_load(&runs.writer, options).await?.map(Rest::Load),
+    };
+    let Some(rest) = rest else {
+        return Ok(None);
+    };
+    let Target {
+        table, base, rows, ..
+    } = &runs.writer.target;
+    let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
+    let writing = Arc::new(writing);
+    let begun = match &rest {
+        Rest::Load(load) if load.is_in_order() => Begun::InOrder(writing),
+        Rest::Load(_) | Rest::Change(_) => {
+            let txn = Transaction::begin(table);
+            let partitions = runs.partitions.load(Ordering::Relaxed);
+            let job = runs.writer.begin(txn, base, &writing, partitions)?;
+            Begun::Whole(Arc::new(job))
+        }
+    };
+    run.tell(begun.clone());
+    if runs.change.is_some() {
+        let memory = MemoryConsumer::new("rows that a statement changes");
+        run.changed.count_in(memory.register(context.memory_pool()));
+    }
+    Ok(Some((begun, rest)))
+}
+
+/// True unless what the options ask for was done before, under the same key.
+async fn begin_change(
+    writer: &VersionWriter,
+    change: &Change,
+    options: &CommitOptions,
+) -> Result<bool> {
+    let Target { table, base, .. } = &writer.target;
+    options.check_one_version(change.verb.word())?;
+    let Some(key) = &options.idempotency_key else {
+        return Ok(true);
+    };
+    let Some(version) = table.committed_with(base, key).await? else {
+        return Ok(true);
+    };
+    let operation = change.verb.operation();
+    table.repeats(version, Some(key), &operation).await?;
+    table.say_repeated(Some(key), version);
+    Ok(false)
+}
+
+/// The load that `options` describe; None if its key was seen before.
+async fn begin_load(writer: &Arc<VersionWriter>, options: CommitOptions) -> Result<Option<Load>> {
+    let Target {
+        table,
+        base,
+        overwrite,
+        ..
+    } = &writer.target;
+    if *overwrite {
+        options.check_one_version("INSERT OVERWRITE")?;
+    }
+    if let Some(key) = &options.idempotency_key
+        && let Some(version) = table.committed_with(base, key).await?
+    {
+        let operation = match overwrite {
+            true => Operation::Overwrite,
+            false => Operation::Append,
+        };
+        table.repeats(version, Some(key), &operation).await?;
+        table.say_repeated(Some(key), version);
+        return Ok(None);
+    }
+    let load = Load::new(writer, options)?;
+    if *overwrite {
+        load.check_not_begun()?;
+    }
+    Ok(Some(load))
 }

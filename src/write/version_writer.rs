@@ -16,11 +16,10 @@ use futures::TryStreamExt;
 use tracing::Instrument;
 
 use super::bloom_filters;
-use super::data_file::DataFiles;
+use super::data_files::{DataFiles, Limits};
 use super::feed::Feed;
 use super::file_rows;
 use super::job::Job;
-use super::open_files::Limits;
 use super::target::Target;
 use super::writing::Writing;
 use crate::engine_settings::{check_output, check_parquet_writer};

@@ -1,5 +1,8 @@
-//! One data file: rows go in, and when it is whole, its entry for a manifest comes out.
+//! Data files: rows go in, and when a file is whole, its entry for a manifest comes out.
+//!
+//! A stream of rows has a file open for each key of a row, and begins the next after a full one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use atio_core::format::FileEntry;
@@ -7,6 +10,7 @@ use atio_core::log::{Footer, Snapshot, Transaction, stats_columns};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::utils::memory::get_record_batch_memory_size;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::file_format::parquet::ParquetSink;
@@ -22,6 +26,7 @@ use object_store::path::Path;
 use tokio::sync::{RwLock, mpsc};
 
 use super::nan::NanWatch;
+use super::routes::{Key, Routes};
 use crate::engine_settings::without_panic;
 use crate::error::Error;
 
@@ -29,6 +34,110 @@ use crate::error::Error;
 const STAGING_URL: &str = "atio-staging://transaction/";
 /// How many batches may wait for the encoder.
 const QUEUE: usize = 2;
+/// No stream has more files open.
+const MOST: usize = 256;
+
+/// How the rows of a stream are dealt to files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// A file is ended once it has about so many bytes.
+    pub(super) file_size: u64,
+    /// What the rows that open files hold in memory may take, all together.
+    pub(super) memory: Option<usize>,
+    /// A row group, which is in memory until it is whole, takes no more.
+    pub(super) row_group: Option<usize>,
+}
+
+/// Open files, by the key of their rows.
+pub(super) struct OpenFiles<'a> {
+    files: &'a DataFiles,
+    routes: Routes,
+    limits: Limits,
+    open: HashMap<Key, Open>,
+}
+
+struct Open {
+    file: DataFile,
+    /// Bytes of the rows that it was given.
+    given: usize,
+}
+
+impl<'a> OpenFiles<'a> {
+    /// Rows with equal values in the columns `by` go to one file; without columns all do.
+    pub(super) fn new(
+        files: &'a DataFiles,
+        schema: &SchemaRef,
+        by: &[usize],
+        limits: Limits,
+    ) -> Result<Self> {
+        Ok(Self {
+            files,
+            routes: Routes::new(schema, by)?,
+            limits,
+            open: HashMap::new(),
+        })
+    }
+
+    /// Writes the rows of a batch, and gives the files that are whole with them.
+    pub(super) async fn write(&mut self, batch: RecordBatch) -> Result<Vec<FileEntry>> {
+        let mut whole = Vec::new();
+        for (key, rows) in self.routes.split(batch)? {
+            if !self.open.contains_key(&key) {
+                if self.open.len() >= MOST {
+                    whole.extend(self.finish_largest().await?);
+                }
+                let file = self.files.begin().await?;
+                self.open.insert(key.clone(), Open { file, given: 0 });
+            }
+            let Some(open) = self.open.get_mut(&key) else {
+                continue;
+            };
+            open.given += get_record_batch_memory_size(&rows);
+            open.file.write(rows).await?;
+            if self.files.written(&open.file) >= self.limits.file_size {
+                whole.extend(self.finish_one(&key).await?);
+            }
+        }
+        while self.open.len() > 1 && self.exceeds_memory() {
+            whole.extend(self.finish_largest().await?);
+        }
+        Ok(whole)
+    }
+
+    /// Ends all files.
+    pub(super) async fn finish(mut self) -> Result<Vec<FileEntry>> {
+        let mut whole = Vec::with_capacity(self.open.len());
+        for (_, open) in self.open.drain() {
+            whole.push(self.files.finish(open.file).await?);
+        }
+        Ok(whole)
+    }
+
+    async fn finish_one(&mut self, key: &Key) -> Result<Option<FileEntry>> {
+        match self.open.remove(key) {
+            Some(open) => self.files.finish(open.file).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn finish_largest(&mut self) -> Result<Option<FileEntry>> {
+        let largest = self.open.iter().max_by_key(|(_, open)| open.given);
+        match largest.map(|(key, _)| key.clone()) {
+            Some(key) => self.finish_one(&key).await,
+            None => Ok(None),
+        }
+    }
+
+    fn exceeds_memory(&self) -> bool {
+        let row_group = self.limits.row_group.unwrap_or(usize::MAX);
+        let held: usize = self
+            .open
+            .values()
+            .map(|open| open.given.min(row_group))
+            .sum();
+        self.limits.memory.is_some_and(|most| held > most)
+    }
+}
 
 /// Begins the data files of one transaction.
 pub(super) struct DataFiles {
@@ -229,3 +338,6 @@ fn staging_context(txn: &Transaction, context: &Arc<TaskContext>) -> Result<Arc<
         .with_runtime(runtime);
     Ok(Arc::new(context))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::compatibility::check_names;
 use super::connection::Engine;
-use super::registry::Place;
+use super::registry::TableLocation;
 use super::sink::DatabaseSink;
 use super::write::IfExists;
 use crate::error::Error;
@@ -178,11 +178,11 @@ impl FileFormat for DatabaseFormat {
                 Error::unsupported("a table of a database is not PARTITIONED BY COPY").into(),
             );
         }
-        let place = Place::find(state, self.engine, &config.original_url, self.free)?;
+        let location = TableLocation::find(state, self.engine, &config.original_url, self.free)?;
         let schema = input.schema();
         check_names(&schema)?;
         let sink = DatabaseSink {
-            place: Arc::new(place),
+            location: Arc::new(location),
             schema,
             if_exists: self.if_exists,
             create: true,

@@ -10,7 +10,7 @@ use datafusion::logical_expr::CreateExternalTable;
 use super::connection::Engine;
 use super::error::no_such_table;
 use super::provider::DatabaseTable;
-use super::registry::Place;
+use super::registry::TableLocation;
 use crate::error::Error;
 
 /// What a session calls the tables of each engine, and opens them by. `free`: whether
@@ -57,14 +57,14 @@ impl TableProviderFactory for DatabaseTableFactory {
             ))
             .into());
         }
-        let place = Place::find(state, self.engine, location, self.free)?;
-        let columns = place.connection.columns(&place.table).await?;
+        let location = TableLocation::find(state, self.engine, location, self.free)?;
+        let columns = location.connection.columns(&location.table).await?;
         let columns = columns.ok_or_else(|| {
             no_such_table().context(format!(
                 "cannot open table '{}' of {}",
-                place.table, place.connection
+                location.table, location.connection
             ))
         })?;
-        Ok(Arc::new(DatabaseTable::new(place, columns)?))
+        Ok(Arc::new(DatabaseTable::new(location, columns)?))
     }
 }

@@ -22,7 +22,7 @@ use futures::TryStreamExt;
 
 use super::column::{Column, schema_of};
 use super::defaults;
-use super::registry::Place;
+use super::registry::TableLocation;
 use super::sink::DatabaseSink;
 use super::write::IfExists;
 use crate::error::Error;
@@ -31,7 +31,7 @@ use crate::estimate::expected_rows;
 /// A table of a database, with the columns that it had when it was opened.
 #[derive(Debug)]
 pub(super) struct DatabaseTable {
-    place: Arc<Place>,
+    location: Arc<TableLocation>,
     columns: Vec<Column>,
     schema: SchemaRef,
     /// What stands for each column where an INSERT does not name it.
@@ -39,11 +39,11 @@ pub(super) struct DatabaseTable {
 }
 
 impl DatabaseTable {
-    pub(super) fn new(place: Place, columns: Vec<Column>) -> Result<Self> {
+    pub(super) fn new(location: TableLocation, columns: Vec<Column>) -> Result<Self> {
         let schema = schema_of(&columns);
         let unnamed = schema.fields().iter().map(|field| defaults::unnamed(field));
         Ok(Self {
-            place: Arc::new(place),
+            location: Arc::new(location),
             unnamed: unnamed.collect::<Result<_>>()?,
             schema,
             columns,
@@ -55,7 +55,7 @@ impl DatabaseTable {
     fn refused(&self, verb: &str) -> Error {
         Error::unsupported(format!(
             "cannot {verb} rows of table '{}' of {} from here; rows can be added, or all replaced",
-            self.place.table, self.place.connection
+            self.location.table, self.location.connection
         ))
     }
 }
@@ -89,7 +89,7 @@ impl TableProvider for DatabaseTable {
             }
         };
         Ok(Arc::new(DatabaseScan::new(
-            Arc::clone(&self.place),
+            Arc::clone(&self.location),
             columns,
             limit,
         )))
@@ -108,7 +108,7 @@ impl TableProvider for DatabaseTable {
         };
         let (input, schema) = defaults::named(input, &self.schema)?;
         let sink = DatabaseSink {
-            place: Arc::clone(&self.place),
+            location: Arc::clone(&self.location),
             schema,
             if_exists,
             create: false,
@@ -135,14 +135,14 @@ impl TableProvider for DatabaseTable {
 /// Reads columns of a table of a database, in one partition.
 #[derive(Debug)]
 struct DatabaseScan {
-    place: Arc<Place>,
+    location: Arc<TableLocation>,
     columns: Vec<Column>,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
 }
 
 impl DatabaseScan {
-    fn new(place: Arc<Place>, columns: Vec<Column>, limit: Option<usize>) -> Self {
+    fn new(location: Arc<TableLocation>, columns: Vec<Column>, limit: Option<usize>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema_of(&columns)),
             Partitioning::UnknownPartitioning(1),
@@ -150,7 +150,7 @@ impl DatabaseScan {
             Boundedness::Bounded,
         );
         Self {
-            place,
+            location,
             columns,
             limit,
             properties: Arc::new(properties),
@@ -187,8 +187,14 @@ impl ExecutionPlan for DatabaseScan {
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = schema_of(&self.columns);
-        let (place, columns, limit) = (Arc::clone(&self.place), self.columns.clone(), self.limit);
-        let rows = async move { place.connection.read(&place.table, columns, limit).await };
+        let (location, columns, limit) =
+            (Arc::clone(&self.location), self.columns.clone(), self.limit);
+        let rows = async move {
+            location
+                .connection
+                .read(&location.table, columns, limit)
+                .await
+        };
         let rows = futures::stream::once(rows).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
@@ -200,7 +206,7 @@ impl DisplayAs for DatabaseScan {
         write!(
             f,
             "DatabaseScan(connection={}, table={}, columns=[{columns}]",
-            self.place.name, self.place.table
+            self.location.name, self.location.table
         )?;
         if let Some(limit) = self.limit {
             write!(f, ", limit={limit}")?;

@@ -75,14 +75,14 @@ fn of_context(ctx: &SessionContext) -> Arc<Connections> {
 
 /// A table of a database, as a location names it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TableLocation {
     pub(super) connection: Connection,
     /// As the session calls it.
     pub(super) name: String,
     pub(super) table: TableName,
 }
 
-impl Place {
+impl TableLocation {
     /// Takes `<connection>/<table>` apart; the connection is a registered one, or `env:NAME`
     /// if `free` says that statements may choose. Of SQLite it is then the path of a file, too.
     pub(super) fn find(

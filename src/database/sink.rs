@@ -12,7 +12,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 
-use super::registry::Place;
+use super::registry::TableLocation;
 use super::report::{Report, Times};
 use super::write::{IfExists, Write};
 use crate::settings::CommitSettings;
@@ -20,7 +20,7 @@ use crate::settings::CommitSettings;
 /// Writes a stream of rows into a table of a database.
 #[derive(Debug)]
 pub(super) struct DatabaseSink {
-    pub(super) place: Arc<Place>,
+    pub(super) location: Arc<TableLocation>,
     pub(super) schema: SchemaRef,
     pub(super) if_exists: IfExists,
     /// Whether a table that is missing is made.
@@ -57,10 +57,10 @@ impl DataSink for DatabaseSink {
         data: SendableRecordBatchStream,
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
-        let target = format!("{}/{}", self.place.name, self.place.table);
+        let target = format!("{}/{}", self.location.name, self.location.table);
         CommitSettings::take(context.session_config()).check_no_version(&target)?;
         let write = Write {
-            table: self.place.table.clone(),
+            table: self.location.table.clone(),
             schema: Arc::clone(&self.schema),
             if_exists: self.if_exists,
             create: self.create,
@@ -70,7 +70,7 @@ impl DataSink for DatabaseSink {
             target,
             rows: self.rows,
         };
-        let connection = &self.place.connection;
+        let connection = &self.location.connection;
         let (written, times) = connection.write_and_tell(write, data, report).await;
         let rows = written?;
         self.record(rows, times);
@@ -88,7 +88,7 @@ impl DisplayAs for DatabaseSink {
         write!(
             f,
             "DatabaseSink(connection={}, table={}, operation={operation})",
-            self.place.name, self.place.table
+            self.location.name, self.location.table
         )
     }
 }

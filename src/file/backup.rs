@@ -12,17 +12,17 @@ use super::marker::Marker;
 use super::names;
 use super::publish::exchange;
 use super::remote::copy;
-use super::target::{LocalTarget, StoreTarget, Target};
+use super::target::{FileTarget, LocalTarget, StoreTarget};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Puts the backup of `target` in its place; true if what was there is the backup now.
 ///
 /// On a local disk the two change places, so that doing it again undoes it, and a marker is
 /// checked first. On an object store the backup is copied over the target.
-pub(crate) async fn restore(target: &Target) -> Result<bool> {
+pub(crate) async fn restore(target: &FileTarget) -> Result<bool> {
     match target {
-        Target::Store(target) => restore_object(target).await.map(|()| false),
-        Target::Disk(target) => {
+        FileTarget::Store(target) => restore_object(target).await.map(|()| false),
+        FileTarget::Disk(target) => {
             let target = target.clone();
             let done = blocking(move || Ok(restore_local(&target))).await;
             done.unwrap_or_else(|error| Err(cannot(error)))

@@ -68,7 +68,7 @@ pub use options::Existing;
 pub(crate) use options::{FileOptions, Marking};
 pub(crate) use shape::Shape;
 pub(crate) use staging_store::{OUT, Reserve};
-pub(crate) use target::{LocalTarget, StoreTarget, Target};
+pub(crate) use target::{FileTarget, LocalTarget, StoreTarget};
 pub(crate) use write::{Begun, FileWrite, Written};
 #[cfg(feature = "xlsx")]
 pub(crate) use xlsx::{is_xlsx, register_xlsx};

@@ -15,7 +15,7 @@ use super::names;
 use super::options::{Existing, FileOptions, Marking};
 use super::publish::{Published, already_there, no_marker};
 use super::shape::Shape;
-use super::staging_store::{FileStagingStore, Place};
+use super::staging_store::{FileStagingStore, StagingArea};
 use super::target::{StoreTarget, foreign, is_table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -50,7 +50,7 @@ impl Remote {
         target: &StoreTarget,
         shape: Shape,
         options: &FileOptions,
-    ) -> Result<Option<(Self, Place)>> {
+    ) -> Result<Option<(Self, StagingArea)>> {
         let old = find(target, shape).await?;
         if !old.is_empty() {
             match options.existing(shape) {
@@ -61,14 +61,14 @@ impl Remote {
             }
         }
         let key = target.objects.key(&target.name)?;
-        let place = Place::Store(target.objects.store().clone(), key.clone());
+        let area = StagingArea::Store(target.objects.store().clone(), key.clone());
         let remote = Self {
             target: target.clone(),
             shape,
             key,
             old,
         };
-        Ok(Some((remote, place)))
+        Ok(Some((remote, area)))
     }
 
     pub(super) async fn publish(

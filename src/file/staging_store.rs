@@ -36,7 +36,7 @@ pub(crate) type Reserve = dyn Fn(usize) -> crate::error::Result<()> + Send + Syn
 pub(super) struct FileStagingStore(Arc<Inner>);
 
 struct Inner {
-    place: Place,
+    area: StagingArea,
     /// The target, as messages call it.
     shown: String,
     hash: Hash,
@@ -45,7 +45,7 @@ struct Inner {
     state: Mutex<State>,
 }
 
-pub(super) enum Place {
+pub(super) enum StagingArea {
     /// A staged file, open.
     File(File, Durability),
     /// A staged directory.
@@ -69,9 +69,9 @@ struct State {
 }
 
 impl FileStagingStore {
-    pub(super) fn new(place: Place, shown: String, hash: Hash, reserve: Box<Reserve>) -> Self {
+    pub(super) fn new(area: StagingArea, shown: String, hash: Hash, reserve: Box<Reserve>) -> Self {
         Self(Arc::new(Inner {
-            place,
+            area,
             shown,
             hash,
             reserve,
@@ -81,8 +81,8 @@ impl FileStagingStore {
     }
 
     /// Where it goes.
-    pub(super) fn place(&self) -> &Place {
-        &self.0.place
+    pub(super) fn area(&self) -> &StagingArea {
+        &self.0.area
     }
 
     /// Asks for so many more bytes of memory.
@@ -126,7 +126,7 @@ impl FileStagingStore {
 
     /// Makes the names in a staged directory durable, the innermost first.
     pub(super) fn sync_folders(&self) -> io::Result<()> {
-        let Place::Folder(root, Durability::Full) = &self.0.place else {
+        let StagingArea::Folder(root, Durability::Full) = &self.0.area else {
             return Ok(());
         };
         let folders = std::mem::take(&mut self.0.state.lock().folders);
@@ -183,7 +183,7 @@ impl FileStagingStore {
 
     /// True if something must be aborted on a store.
     pub(super) fn has_uploads(&self) -> bool {
-        matches!(self.0.place, Place::Store(..)) && !self.0.state.lock().uploads.is_empty()
+        matches!(self.0.area, StagingArea::Store(..)) && !self.0.state.lock().uploads.is_empty()
     }
 
     /// The path below the target, where nothing was written before, and what is to count it.
@@ -223,10 +223,10 @@ impl FileStagingStore {
 
     fn explained(&self, error: Error) -> crate::error::Error {
         let shown = &self.0.shown;
-        let staged = match &self.0.place {
-            Place::File(..) => None,
-            Place::Folder(path, _) => Some(path.display().to_string()),
-            Place::Store(..) => return explain(format!("cannot write {shown}"), error),
+        let staged = match &self.0.area {
+            StagingArea::File(..) => None,
+            StagingArea::Folder(path, _) => Some(path.display().to_string()),
+            StagingArea::Store(..) => return explain(format!("cannot write {shown}"), error),
         };
         let cause = match error {
             Error::Generic { source, .. } => source.to_string(),
@@ -251,22 +251,22 @@ impl FileStagingStore {
 
     /// None where it makes no difference.
     fn shape(&self) -> Option<Shape> {
-        match self.0.place {
-            Place::File(..) => Some(Shape::File),
-            Place::Folder(..) => Some(Shape::Folder),
-            Place::Store(..) => None,
+        match self.0.area {
+            StagingArea::File(..) => Some(Shape::File),
+            StagingArea::Folder(..) => Some(Shape::Folder),
+            StagingArea::Store(..) => None,
         }
     }
 
     /// The open file for `name`, which is the staged file or is to be in the staged directory.
     pub(super) fn open(&self, name: &str) -> io::Result<Opened> {
-        match &self.0.place {
-            Place::File(file, _) => Ok(Opened {
+        match &self.0.area {
+            StagingArea::File(file, _) => Ok(Opened {
                 file: file.try_clone()?,
                 path: PathBuf::from(&self.0.shown),
                 name: Name::None,
             }),
-            Place::Folder(root, _) => {
+            StagingArea::Folder(root, _) => {
                 let path = root.join(name);
                 let above: Vec<_> = path
                     .ancestors()
@@ -295,13 +295,14 @@ impl FileStagingStore {
                 };
                 Ok(Opened { file, path, name })
             }
-            Place::Store(..) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            StagingArea::Store(..) => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
     }
 
     /// Makes the bytes of `file` durable. Never tried again on a failure.
     fn sync(&self, file: &File, path: &LocalPath) -> io::Result<()> {
-        if let Place::File(_, Durability::None) | Place::Folder(_, Durability::None) = self.0.place
+        if let StagingArea::File(_, Durability::None) | StagingArea::Folder(_, Durability::None) =
+            self.0.area
         {
             return Ok(());
         }

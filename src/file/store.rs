@@ -14,7 +14,7 @@ use object_store::{
 };
 
 use super::held::{Held, give_up};
-use super::staging_store::{FileStagingStore, Name, Opened, Place, generic, written};
+use super::staging_store::{FileStagingStore, Name, Opened, StagingArea, generic, written};
 use super::upload::{Inside, StagingUpload};
 
 #[async_trait]
@@ -27,7 +27,7 @@ impl ObjectStore for FileStagingStore {
     ) -> Result<PutResult> {
         let (name, tally) = self.begin(location)?;
         self.count(&payload);
-        let on_disk = !matches!(self.place(), Place::Store(..));
+        let on_disk = !matches!(self.area(), StagingArea::Store(..));
         if !on_disk {
             let reserved = self.reserve(payload.content_length());
             self.noted(reserved.map_err(generic))?;
@@ -53,7 +53,7 @@ impl ObjectStore for FileStagingStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let (name, tally) = self.begin(location)?;
-        let Place::Store(store, key) = self.place() else {
+        let StagingArea::Store(store, key) = self.area() else {
             let staging = self.clone();
             let opened = blocking(move || staging.open(&name)).await;
             let Opened { file, path, name } = self.noted(opened.map_err(generic))?;

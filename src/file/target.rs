@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where it is written.
 #[derive(Debug, Clone)]
-pub(crate) enum Target {
+pub(crate) enum FileTarget {
     Disk(LocalTarget),
     Store(StoreTarget),
 }
@@ -42,7 +42,7 @@ pub(crate) struct StoreTarget {
     pub(super) shown: String,
 }
 
-impl Target {
+impl FileTarget {
     /// How messages call it.
     pub(crate) fn shown(&self) -> String {
         match self {

@@ -17,8 +17,8 @@ use super::publish::{self, OnDisk, Published, Staged};
 use super::remote::Remote;
 use super::shape::Shape;
 use super::staged::{StagedFile, StagedFolder};
-use super::staging_store::{FileStagingStore, Place, Reserve};
-use super::target::{LocalTarget, Target};
+use super::staging_store::{FileStagingStore, Reserve, StagingArea};
+use super::target::{FileTarget, LocalTarget};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a directory that was made may be taken away before something is made in it.
@@ -34,7 +34,7 @@ pub(crate) enum Begun {
 /// A write that nobody sees yet. Dropping it leaves the old target as it was.
 #[must_use = "a write that is not finished is given up"]
 pub(crate) struct FileWrite {
-    target: Target,
+    target: FileTarget,
     shape: Shape,
     options: FileOptions,
     staging: FileStagingStore,
@@ -64,29 +64,29 @@ impl FileWrite {
     /// Looks at the target, and makes what is to be filled. What must be kept in memory until
     /// the end is asked for by `reserve`.
     pub(crate) async fn begin(
-        target: &Target,
+        target: &FileTarget,
         shape: Shape,
         options: &FileOptions,
         reserve: Box<Reserve>,
     ) -> Result<Begun> {
-        let (stage, place) = match target {
-            Target::Disk(local) => {
+        let (stage, area) = match target {
+            FileTarget::Disk(local) => {
                 let (local, options) = (local.clone(), options.clone());
                 match run_on_disk(move || begin(&local, shape, &options)).await? {
                     None => return Ok(Begun::Skip),
-                    Some((on_disk, place)) => (Stage::Disk(Some(on_disk)), place),
+                    Some((on_disk, area)) => (Stage::Disk(Some(on_disk)), area),
                 }
             }
-            Target::Store(store) => match Remote::begin(store, shape, options).await? {
+            FileTarget::Store(store) => match Remote::begin(store, shape, options).await? {
                 None => return Ok(Begun::Skip),
-                Some((remote, place)) => (Stage::Store(remote), place),
+                Some((remote, area)) => (Stage::Store(remote), area),
             },
         };
         Ok(Begun::Write(Box::new(Self {
             target: target.clone(),
             shape,
             options: options.clone(),
-            staging: FileStagingStore::new(place, target.shown(), options.hash, reserve),
+            staging: FileStagingStore::new(area, target.shown(), options.hash, reserve),
             stage,
             handed_over: false,
         })))
@@ -131,8 +131,8 @@ impl FileWrite {
         let marked = self.options.marker != Marking::Off;
         let marker = marked.then(|| {
             let name = match &self.target {
-                Target::Disk(target) => &target.name,
-                Target::Store(target) => &target.name,
+                FileTarget::Disk(target) => &target.name,
+                FileTarget::Store(target) => &target.name,
             };
             Marker::new(
                 name,
@@ -159,7 +159,8 @@ impl FileWrite {
                     .unwrap_or_else(|error| Err(unknown(&self.target, error)))?
             }
             Stage::Disk(on_disk) => {
-                let (Target::Disk(target), Some(on_disk)) = (&self.target, on_disk.take()) else {
+                let (FileTarget::Disk(target), Some(on_disk)) = (&self.target, on_disk.take())
+                else {
                     return Err(Error::invalid("a write cannot be finished twice"));
                 };
                 let target = target.clone();
@@ -220,7 +221,7 @@ fn begin(
     target: &LocalTarget,
     shape: Shape,
     options: &FileOptions,
-) -> Result<Option<(OnDisk, Place)>> {
+) -> Result<Option<(OnDisk, StagingArea)>> {
     let old = publish::look(target, shape, options)?;
     if old.is_some() && options.existing(shape) == Existing::Skip {
         return Ok(None);
@@ -233,15 +234,15 @@ fn begin(
     make(&mut made)?;
     let appends = shape == Shape::Folder && options.existing(shape) == Existing::Append;
     clean_target(target, appends)?;
-    let begun = || -> std::io::Result<(Staged, Place)> {
+    let begun = || -> std::io::Result<(Staged, StagingArea)> {
         Ok(match shape {
             Shape::File => {
                 let staged = StagedFile::new(target, old.is_some())?;
                 if let Some(old) = &old {
                     keep_mode(staged.as_file(), old)?;
                 }
-                let place = Place::File(staged.as_file().try_clone()?, options.durability);
-                (Staged::File(staged), place)
+                let area = StagingArea::File(staged.as_file().try_clone()?, options.durability);
+                (Staged::File(staged), area)
             }
             Shape::Folder => {
                 let staged = match &old {
@@ -250,8 +251,8 @@ fn begin(
                     }
                     _ => StagedFolder::new(target)?,
                 };
-                let place = Place::Folder(staged.path().to_owned(), options.durability);
-                (Staged::Folder(staged), place)
+                let area = StagingArea::Folder(staged.path().to_owned(), options.durability);
+                (Staged::Folder(staged), area)
             }
         })
     };
@@ -266,14 +267,14 @@ fn begin(
             _ => break,
         }
     }
-    let (staged, place) = staged.map_err(|error| {
+    let (staged, area) = staged.map_err(|error| {
         let what = format!(
             "cannot write {}: no file can be made in its directory",
             target.path().display()
         );
         Error::new(ErrorKind::Storage, what).with_source(error)
     })?;
-    Ok(Some((OnDisk { staged, made }, place)))
+    Ok(Some((OnDisk { staged, made }, area)))
 }
 
 /// True if a directory may have been removed while something was made in it, which Linux also
@@ -295,7 +296,10 @@ fn cut_off(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error 
 }
 
 /// The error of a task that ended while it published.
-fn unknown(target: &Target, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn unknown(
+    target: &FileTarget,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     let what = format!(
         "it is not known whether {} was written: publishing it was cut off; look before you write it again",
         target.shown()

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::{Error, ErrorKind};
-use crate::table::{AtioTable, Watch};
+use crate::table::{AtioTable, Lookup};
 
 /// Stands for a table of a catalog whose metadata cannot be read.
 ///
@@ -23,16 +23,16 @@ pub(super) struct DamagedTable {
     kind: ErrorKind,
     message: String,
     table: AtioTable,
-    watch: Arc<Watch>,
+    lookup: Arc<Lookup>,
 }
 
 impl DamagedTable {
-    pub(super) fn new(error: &Error, table: AtioTable, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(error: &Error, table: AtioTable, lookup: Arc<Lookup>) -> Self {
         Self {
             kind: error.kind(),
             message: error.to_string(),
             table,
-            watch,
+            lookup,
         }
     }
 
@@ -54,12 +54,12 @@ impl DamagedTable {
 #[async_trait]
 impl TableProvider for DamagedTable {
     fn schema(&self) -> SchemaRef {
-        self.watch.asked_for_schema();
+        self.lookup.asked_for_schema();
         Arc::new(Schema::empty())
     }
 
     fn table_type(&self) -> TableType {
-        self.watch.asked_for_type();
+        self.lookup.asked_for_type();
         TableType::Base
     }
 

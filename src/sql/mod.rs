@@ -27,6 +27,7 @@ mod leftovers;
 mod location;
 #[cfg(test)]
 mod location_proptests;
+mod lookups;
 mod managed;
 mod named;
 mod namespace;
@@ -48,7 +49,6 @@ mod target;
 mod two_phase;
 mod undrop;
 mod wait;
-mod watch;
 mod write;
 
 pub use catalog::AtioCatalog;

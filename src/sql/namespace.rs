@@ -13,10 +13,10 @@ use datafusion::logical_expr::TableType;
 use super::damaged::DamagedTable;
 use super::declared::DeclaredColumns;
 use super::dropped::{Dropped, DroppedTable, UndropOptions};
+use super::lookups::Lookups;
 use super::managed::{Warehouse, check_name};
 use super::new_rows::NewRows;
 use super::wait::wait;
-use super::watch::Watches;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::table::AtioTable;
 
@@ -26,7 +26,7 @@ pub(super) struct AtioSchema {
     name: Arc<str>,
     /// Views and tables with locations of their own: never on storage, never deleted.
     session: Arc<Mutex<HashMap<String, Arc<dyn TableProvider>>>>,
-    watches: Arc<Watches>,
+    lookups: Arc<Lookups>,
 }
 
 tokio::task_local! {
@@ -54,7 +54,7 @@ impl AtioSchema {
             warehouse,
             name: name.into(),
             session: Arc::default(),
-            watches: Arc::default(),
+            lookups: Arc::default(),
         }
     }
 
@@ -185,15 +185,15 @@ impl SchemaProvider for AtioSchema {
             return Ok(None);
         }
         let opened = self.warehouse.open(&self.name, name).await;
-        let watch = self.watches.hand_out(name);
+        let lookup = self.lookups.hand_out(name);
         Ok(match opened {
-            Ok(table) => Some(Arc::new(table.watched(watch))),
+            Ok(table) => Some(Arc::new(table.of_lookup(lookup))),
             Err(error) if error.kind() == ErrorKind::TableNotFound => None,
             // There is nothing to list, or to DROP, either.
             Err(error) if error.kind() == ErrorKind::StoreNotFound => return Err(error.into()),
             Err(error) => {
                 let table = self.warehouse.unread(&self.name, name)?;
-                Some(Arc::new(DamagedTable::new(&error, table, watch)))
+                Some(Arc::new(DamagedTable::new(&error, table, lookup)))
             }
         })
     }
@@ -239,7 +239,7 @@ impl SchemaProvider for AtioSchema {
         Ok(None)
     }
 
-    /// Drops a managed table only for DROP TABLE; see [`Watches`].
+    /// Drops a managed table only for DROP TABLE; see [`Lookups`].
     fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let registered = self.session().remove(name);
         if registered.is_some() {
@@ -248,7 +248,7 @@ impl SchemaProvider for AtioSchema {
         if !self.table_exist(name) {
             return Ok(None);
         }
-        if !self.watches.is_dropping(name) {
+        if !self.lookups.is_dropping(name) {
             return Err(Error::unsupported(format!(
                 "table '{name}' is not replaced: DataFusion would remove it before its new rows are known; use INSERT OVERWRITE to replace its rows, or DROP TABLE first"
             ))

@@ -12,7 +12,7 @@ use super::location::Location;
 use super::policy::{Access, AtioPolicy};
 use super::stores;
 use crate::error::{Error, Result};
-use crate::file::{LocalTarget, Shape, StoreTarget, Target};
+use crate::file::{FileTarget, LocalTarget, Shape, StoreTarget};
 
 /// Where COPY is to write. Nothing was looked for there yet.
 #[derive(Debug, Clone)]
@@ -97,12 +97,12 @@ impl CopyTarget {
     }
 
     /// The place itself. On a local disk files are not staged where `policy` does not allow it.
-    pub(super) fn open(&self, runtime: &RuntimeEnv, policy: &AtioPolicy) -> Result<Target> {
+    pub(super) fn open(&self, runtime: &RuntimeEnv, policy: &AtioPolicy) -> Result<FileTarget> {
         let location = match self {
             Self::Local(path) => {
                 let may_stage =
                     |folder: &std::path::Path| policy.check_path(folder, Access::Write).is_ok();
-                return Ok(Target::Disk(LocalTarget::new(path, may_stage)?));
+                return Ok(FileTarget::Disk(LocalTarget::new(path, may_stage)?));
             }
             Self::Store(location) => location,
         };
@@ -115,7 +115,7 @@ impl CopyTarget {
         })?;
         let objects = Objects::new(store, above, None, Durability::default());
         let target = StoreTarget::new(objects, name, location.shown().to_owned())?;
-        Ok(Target::Store(target))
+        Ok(FileTarget::Store(target))
     }
 }
 

@@ -11,9 +11,9 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 
+use super::lookup::Lookup;
 use super::pin::Pin;
 use super::statement::Statement;
-use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::scan::{Above, ReadSet, RowIds};
 
@@ -54,7 +54,7 @@ pub struct AtioTable {
     /// The newest version, and the statement that found it.
     looked: Option<(Statement, Arc<Snapshot>)>,
     /// Set where a catalog handed it out.
-    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) lookup: Option<Arc<Lookup>>,
     /// What its statement does above it.
     pub(super) above: Above,
     /// Those that an overwrite gives it.
@@ -95,7 +95,7 @@ impl AtioTable {
             store_url,
             at: At::Newest(Arc::new(Mutex::new(schema))),
             looked: None,
-            watch: None,
+            lookup: None,
             above: Above::UNKNOWN,
             columns: None,
             session: OfSession::default(),
@@ -129,7 +129,7 @@ impl AtioTable {
             store_url,
             at: At::Version(snapshot),
             looked,
-            watch: None,
+            lookup: None,
             above: Above::UNKNOWN,
             columns: None,
             session: OfSession::default(),
@@ -184,10 +184,10 @@ impl AtioTable {
         &self.store_url
     }
 
-    /// The same table, telling `watch` what it is asked for.
-    pub(crate) fn watched(self, watch: Arc<Watch>) -> Self {
+    /// The same table, telling `lookup` what it is asked for.
+    pub(crate) fn of_lookup(self, lookup: Arc<Lookup>) -> Self {
         Self {
-            watch: Some(watch),
+            lookup: Some(lookup),
             ..self
         }
     }
@@ -277,7 +277,7 @@ impl AtioTable {
         };
         Self {
             at,
-            watch: None,
+            lookup: None,
             above,
             ..self.clone()
         }

@@ -18,13 +18,13 @@ use crate::engine_settings::check_parquet_reader;
 use crate::error::Error;
 use crate::estimate::expected_rows;
 use crate::scan::{self, RowIds, is_row_id, with_row_ids};
-use crate::write::{Change, TableOptions, Target, Verb, plan_change, plan_insert};
+use crate::write::{Change, TableOptions, Verb, WriteTarget, plan_change, plan_insert};
 
 #[async_trait]
 impl TableProvider for AtioTable {
     fn schema(&self) -> SchemaRef {
-        if let Some(watch) = &self.watch {
-            watch.asked_for_schema();
+        if let Some(lookup) = &self.lookup {
+            lookup.asked_for_schema();
         }
         let schema = match &self.at {
             At::Newest(known) => lock(known),
@@ -38,8 +38,8 @@ impl TableProvider for AtioTable {
     }
 
     fn table_type(&self) -> TableType {
-        if let Some(watch) = &self.watch {
-            watch.asked_for_type();
+        if let Some(lookup) = &self.lookup {
+            lookup.asked_for_type();
         }
         TableType::Base
     }
@@ -104,7 +104,7 @@ impl TableProvider for AtioTable {
             .logically_equivalent_names_and_types(&input.schema())?;
         let options = TableOptions::of_table(&base.state.options)?;
         let overwrite = op == InsertOp::Overwrite;
-        let target = Target {
+        let target = WriteTarget {
             table: Arc::clone(&self.table),
             base,
             overwrite,
@@ -164,7 +164,7 @@ impl AtioTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let base = self.snapshot().await?;
         let options = TableOptions::of_table(&base.state.options)?;
-        let target = Target {
+        let target = WriteTarget {
             table: Arc::clone(&self.table),
             base,
             overwrite: false,

@@ -1,7 +1,7 @@
 //! Tags, and going back: commits without rows of their own.
 
 use atio_core::format::Version;
-use atio_core::log::{CommitOptions, RefUpdate, RefUpdated, Target};
+use atio_core::log::{CommitOptions, RefUpdate, RefUpdated, RollbackTarget};
 use chrono::{DateTime, Utc};
 
 use super::handle::AtioTable;
@@ -200,9 +200,9 @@ impl AtioTable {
         commit: CommitOptions,
     ) -> Result<RefUpdated> {
         let to = match to.into() {
-            VersionRef::Version(version) => Target::Version(version),
-            VersionRef::Tag(tag) => Target::Tag(tag),
-            other => Target::Version(self.find(&other).await?.version),
+            VersionRef::Version(version) => RollbackTarget::Version(version),
+            VersionRef::Tag(tag) => RollbackTarget::Tag(tag),
+            other => RollbackTarget::Version(self.find(&other).await?.version),
         };
         self.update_refs(RefUpdate::Rollback { to }, commit).await
     }

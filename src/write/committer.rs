@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::feed::{Feed, in_memory};
 use super::stream_options::StreamOptions;
-use super::target::Target;
+use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::error::{self, Error, ErrorKind, Result};
@@ -180,7 +180,7 @@ impl Committer {
 
     async fn append(&self, waiting: Waiting) -> datafusion::error::Result<Committed> {
         let base = &self.base;
-        let target = Target::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
+        let target = WriteTarget::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
         let writer = VersionWriter::new(target)?;
         let rows = in_memory(&base.arrow, waiting.batches);
         let mut feed = Feed::new(&base.arrow, rows, None);

@@ -29,12 +29,12 @@ use super::file_rows;
 use super::job::Job;
 use super::run::{Begun, Rows, Run, Runs, put};
 use super::sink::AtioSink;
-use super::target::Target;
+use super::target::WriteTarget;
 
 /// The plan that writes the rows of `input` to `target`: a write node, and the sink that commits
 /// what it gives.
 pub(crate) fn plan_insert(
-    target: Target,
+    target: WriteTarget,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan_write(Runs::new(target, None)?, input)
@@ -42,7 +42,7 @@ pub(crate) fn plan_insert(
 
 /// The same for a statement that changes rows of the table, as the rows of `input` say.
 pub(crate) fn plan_change(
-    target: Target,
+    target: WriteTarget,
     change: Change,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {

@@ -11,8 +11,8 @@ use datafusion::execution::SendableRecordBatchStream;
 use super::feed::{ChunkLimit, Feed};
 use super::job::Job;
 use super::row_sum::RowSum;
-use super::target::Target;
-use super::version_writer::{Staged, VersionWriter};
+use super::target::WriteTarget;
+use super::version_writer::{StagedVersion, VersionWriter};
 use super::writing::Writing;
 use crate::error::{self, Error, ErrorKind, Result as AtioResult};
 
@@ -158,7 +158,7 @@ impl Load {
     /// Commits a chunk. None if others have done the rest.
     async fn commit(
         &mut self,
-        staged: Staged,
+        staged: StagedVersion,
         reached: Reached,
         writing: &Writing,
     ) -> Result<Option<Version>> {
@@ -211,7 +211,7 @@ impl Load {
 
     /// Adds to `error` what became of the rows that were committed, and how to go on.
     async fn explain(&self, error: DataFusionError) -> DataFusionError {
-        let Target { table, base, .. } = &self.writer.target;
+        let WriteTarget { table, base, .. } = &self.writer.target;
         let newest = match table.newest().await {
             Ok(newest) => newest,
             // The table was dropped meanwhile, and what was committed with it.

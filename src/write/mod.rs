@@ -31,5 +31,5 @@ pub(crate) use part::prepare_part;
 pub(crate) use sink::append_rows;
 pub use stream::StreamWriter;
 pub use stream_options::StreamOptions;
-pub(crate) use target::Target;
+pub(crate) use target::WriteTarget;
 pub(crate) use writing::WrittenVersion;

@@ -8,7 +8,7 @@ use datafusion::common::SchemaExt;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::target::Target;
+use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::error::{self, Error, Result};
@@ -26,9 +26,9 @@ pub(crate) async fn prepare_part(
         let unfit = format!("the rows do not fit the table '{}'", table.name());
         Error::invalid(unfit).with_source(error)
     })?;
-    let target = Target {
+    let target = WriteTarget {
         overwrite: ticket.is_overwrite(),
-        ..Target::appending(table, Arc::clone(&base), None)?
+        ..WriteTarget::appending(table, Arc::clone(&base), None)?
     };
     let failed = |error| {
         let what = format!("a part of a write to '{}' was not prepared", table.name());

@@ -16,13 +16,13 @@ use super::change::{Change, Changed, Verb};
 use super::feed::Feed;
 use super::job::Job;
 use super::positions::Positions;
-use super::target::Target;
+use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use crate::error::Error;
 use crate::scan::{RowsLeft, rows_left};
 
 /// What a statement changes, with the files that it wrote.
-struct Staged {
+struct StagedReplacement {
     removes: BTreeSet<String>,
     adds: Vec<FileEntry>,
     merges: Vec<StagedMerge>,
@@ -46,7 +46,7 @@ impl VersionWriter {
         if change.verb == Verb::Truncate {
             return self.truncate(job, options).await;
         }
-        let Staged {
+        let StagedReplacement {
             removes,
             adds,
             merges,
@@ -91,11 +91,11 @@ impl VersionWriter {
         (change, changed): (&Change, &Changed),
         job: &Job,
         files: SendableRecordBatchStream,
-    ) -> Result<Staged> {
-        let Target { table, base, .. } = &self.target;
+    ) -> Result<StagedReplacement> {
+        let WriteTarget { table, base, .. } = &self.target;
         let (mut adds, merges) = self.gather_files(job, files).await?;
         if change.verb == Verb::Truncate {
-            return Ok(Staged {
+            return Ok(StagedReplacement {
                 removes: BTreeSet::new(),
                 adds,
                 merges,
@@ -137,7 +137,7 @@ impl VersionWriter {
             let plan = rows_left(context, table, &change.store_url, base, &manifests, left)?;
             adds.extend(self.rewrite(job, plan).await?);
         }
-        Ok(Staged {
+        Ok(StagedReplacement {
             removes,
             adds,
             merges,

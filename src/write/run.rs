@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::change::{Change, Changed};
 use super::job::{Job, twice};
-use super::target::Target;
+use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 
@@ -50,7 +50,7 @@ fn has(contexts: &[Arc<TaskContext>], context: &Arc<TaskContext>) -> bool {
 }
 
 impl Runs {
-    pub(super) fn new(target: Target, change: Option<Change>) -> Result<Arc<Self>> {
+    pub(super) fn new(target: WriteTarget, change: Option<Change>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             writer: Arc::new(VersionWriter::new(target)?),
             change: change.map(Arc::new),

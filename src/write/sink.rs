@@ -23,7 +23,7 @@ use super::feed::in_memory;
 use super::file_rows;
 use super::load::Load;
 use super::run::{Begun, Rows, Run, Runs, take};
-use super::target::Target;
+use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::error::Error;
@@ -39,7 +39,7 @@ pub(crate) async fn append_rows(
     let base = table.newest().await?;
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     let data = in_memory(&base.arrow, batches);
-    let writer = VersionWriter::new(Target::appending(table, base, Some(rows))?)?;
+    let writer = VersionWriter::new(WriteTarget::appending(table, base, Some(rows))?)?;
     let Some(load) = begin_load(&Arc::new(writer), options).await? else {
         return Ok(());
     };
@@ -121,7 +121,7 @@ impl DataSink for AtioSink {
 
 impl DisplayAs for AtioSink {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target {
+        let WriteTarget {
             table,
             base,
             overwrite,
@@ -169,7 +169,7 @@ async fn begin_run(
     let Some(rest) = rest else {
         return Ok(None);
     };
-    let Target {
+    let WriteTarget {
         table, base, rows, ..
     } = &runs.writer.target;
     let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
@@ -197,7 +197,7 @@ async fn begin_change(
     change: &Change,
     options: &CommitOptions,
 ) -> Result<bool> {
-    let Target { table, base, .. } = &writer.target;
+    let WriteTarget { table, base, .. } = &writer.target;
     options.check_one_version(change.verb.word())?;
     let Some(key) = &options.idempotency_key else {
         return Ok(true);
@@ -213,7 +213,7 @@ async fn begin_change(
 
 /// The load that `options` describe; None if its key was seen before.
 async fn begin_load(writer: &Arc<VersionWriter>, options: CommitOptions) -> Result<Option<Load>> {
-    let Target {
+    let WriteTarget {
         table,
         base,
         overwrite,

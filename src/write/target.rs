@@ -13,7 +13,7 @@ use crate::settings::CommitSettings;
 
 /// What a statement writes to, and how.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct WriteTarget {
     pub(crate) table: Arc<Table>,
     /// The version that the statement reads.
     pub(crate) base: Arc<Snapshot>,
@@ -28,7 +28,7 @@ pub(crate) struct Target {
     pub(crate) reads: Option<ReadSet>,
 }
 
-impl Target {
+impl WriteTarget {
     /// What it reads of the table, for the versions that come before its own.
     pub(super) fn reads(&self, session: &SessionConfig) -> Option<Reads> {
         let isolation = CommitSettings::isolation(session);

@@ -20,7 +20,7 @@ use super::data_files::{DataFiles, Limits};
 use super::feed::Feed;
 use super::file_rows;
 use super::job::Job;
-use super::target::Target;
+use super::target::WriteTarget;
 use super::writing::Writing;
 use crate::engine_settings::{check_output, check_parquet_writer};
 use crate::error::Error;
@@ -31,13 +31,13 @@ const MEMORY_SHARE: usize = 8;
 /// Writes the data files of versions of one table, and commits them.
 #[derive(Debug)]
 pub(super) struct VersionWriter {
-    pub(super) target: Target,
+    pub(super) target: WriteTarget,
     /// With field ids, as files are written.
     file_schema: SchemaRef,
 }
 
 impl VersionWriter {
-    pub(super) fn new(target: Target) -> Result<Self> {
+    pub(super) fn new(target: WriteTarget) -> Result<Self> {
         let file_schema = target.base.schema.to_arrow_with_ids()?;
         Ok(Self {
             target,
@@ -54,7 +54,7 @@ impl VersionWriter {
         writing: &Arc<Writing>,
         streams: usize,
     ) -> Result<Job> {
-        let Target { table, options, .. } = &self.target;
+        let WriteTarget { table, options, .. } = &self.target;
         let context = &writing.context;
         let memory = match context.memory_pool().memory_limit() {
             MemoryLimit::Finite(bytes) => Some(bytes / streams.max(1)),
@@ -86,7 +86,7 @@ impl VersionWriter {
         base: &Arc<Snapshot>,
         feed: &mut Feed,
         writing: &Arc<Writing>,
-    ) -> Result<Staged> {
+    ) -> Result<StagedVersion> {
         let txn = Transaction::begin(&self.target.table);
         let job = self.begin(txn, base, writing, 1)?;
         let write = async {
@@ -119,7 +119,7 @@ impl VersionWriter {
         &self,
         job: &Job,
         rows: SendableRecordBatchStream,
-    ) -> Result<Staged> {
+    ) -> Result<StagedVersion> {
         let written = self.gather_files(job, rows).await;
         self.staged(job, &self.target.base, written).await
     }
@@ -151,7 +151,7 @@ impl VersionWriter {
         base: &Arc<Snapshot>,
         write: impl Future<Output = Result<Vec<FileEntry>>>,
     ) -> Result<(Vec<FileEntry>, Vec<StagedMerge>)> {
-        let Target {
+        let WriteTarget {
             table, overwrite, ..
         } = &self.target;
         let span = tracing::info_span!("write", table = table.name());
@@ -169,10 +169,10 @@ impl VersionWriter {
         job: &Job,
         base: &Arc<Snapshot>,
         written: Result<(Vec<FileEntry>, Vec<StagedMerge>)>,
-    ) -> Result<Staged> {
+    ) -> Result<StagedVersion> {
         let (files, merges) = self.or_abort(job, base, written).await?;
         job.writing().staged(&files);
-        Ok(Staged {
+        Ok(StagedVersion {
             txn: Arc::clone(job.txn()),
             base: Arc::clone(base),
             rows: files.iter().filter_map(|file| file.rows).sum(),
@@ -220,13 +220,13 @@ impl VersionWriter {
     /// Commits what was staged, with the endings of [`Table::commit`](atio_core::log::Table::commit).
     pub(super) async fn commit(
         &self,
-        staged: Staged,
+        staged: StagedVersion,
         advance: Option<Advance>,
         options: CommitOptions,
         writing: &Writing,
     ) -> Result<Committed> {
         let overwrite = &self.target.overwrite;
-        let Staged {
+        let StagedVersion {
             txn,
             base,
             files,
@@ -299,7 +299,7 @@ struct Attempt {
 
 /// The data files of one version that is not committed yet.
 #[must_use = "files that are not committed are removed"]
-pub(super) struct Staged {
+pub(super) struct StagedVersion {
     txn: Arc<Transaction>,
     base: Arc<Snapshot>,
     files: Vec<FileEntry>,
@@ -307,7 +307,7 @@ pub(super) struct Staged {
     pub(super) rows: u64,
 }
 
-impl Staged {
+impl StagedVersion {
     /// Removes the files.
     pub(super) async fn abort(self) {
         self.txn.abort().await;

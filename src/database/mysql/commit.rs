@@ -91,7 +91,7 @@ enum Found {
     /// It has its name.
     Renamed,
     /// It has not, and is dropped.
-    Beside,
+    NotRenamed,
     /// Neither: somebody else dropped or renamed it, before it got its name or after.
     Nothing,
     /// The server may still be at it.
@@ -109,7 +109,7 @@ async fn after_lost_answer(
     while Instant::now() < give_up {
         match timeout_at(give_up, look(server, table, side)).await {
             Ok(Ok(Found::Renamed)) => return Ok(()),
-            Ok(Ok(Found::Beside)) => return Err(lost),
+            Ok(Ok(Found::NotRenamed)) => return Err(lost),
             Ok(Ok(Found::Nothing)) => break,
             _ => sleep(ASK_EVERY).await,
         }
@@ -143,7 +143,7 @@ async fn look(server: &Server, table: &TableName, side: &TableName) -> Result<Fo
         _ => match columns::comment(&mut connection, side).await? {
             Some(_) => {
                 side_table::abandon(&mut connection, side).await;
-                Found::Beside
+                Found::NotRenamed
             }
             None => Found::Nothing,
         },

@@ -19,7 +19,7 @@ pub use open_options::OpenOptions;
 pub use operation::columns::NewColumns;
 pub use operation::create::NewTable;
 pub use operation::expire::{Expiry, ExpiryRow};
-pub use operation::ref_update::{RefUpdate, RefUpdated, Target};
+pub use operation::ref_update::{RefUpdate, RefUpdated, RollbackTarget};
 pub use operation::row_change::RowChange;
 pub use operation::rows::Committed;
 pub use operation::source_position::{Advance, Position, check_position, check_source};

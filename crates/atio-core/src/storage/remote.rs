@@ -16,7 +16,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-use super::store_error::Place;
+use super::store_error::StoreName;
 
 /// Passes everything on to a store, with errors that can be shown.
 ///
@@ -24,7 +24,7 @@ use super::store_error::Place;
 /// looks first and then writes: for stores that cannot do both at once.
 pub struct RemoteStore {
     inner: Arc<dyn ObjectStore>,
-    place: Arc<Place>,
+    store_name: Arc<StoreName>,
     /// Taken by whoever looks and then writes.
     single_writer: Option<tokio::sync::Mutex<()>>,
     /// Some stores refuse any attribute of an object.
@@ -36,7 +36,7 @@ impl RemoteStore {
     pub fn new(inner: Arc<dyn ObjectStore>, location: &str, single_writer: bool) -> Self {
         Self {
             inner,
-            place: Arc::new(Place::of(location)),
+            store_name: Arc::new(StoreName::of(location)),
             single_writer: single_writer.then(tokio::sync::Mutex::default),
             refuses_attributes: AtomicBool::new(false),
         }
@@ -93,13 +93,13 @@ impl RemoteStore {
     }
 
     fn plain(&self) -> impl Fn(Error) -> Error + Send + Sync + use<> {
-        let place = Arc::clone(&self.place);
-        move |error| place.plain(error, false)
+        let store_name = Arc::clone(&self.store_name);
+        move |error| store_name.plain(error, false)
     }
 
     fn plain_listing(&self) -> impl Fn(Error) -> Error + Send + Sync + use<> {
-        let place = Arc::clone(&self.place);
-        move |error| place.plain(error, true)
+        let store_name = Arc::clone(&self.store_name);
+        move |error| store_name.plain(error, true)
     }
 }
 
@@ -129,7 +129,7 @@ impl ObjectStore for RemoteStore {
         let upload = self.inner.put_multipart_opts(location, opts).await;
         Ok(Box::new(RemoteUpload {
             inner: upload.map_err(self.plain())?,
-            place: Arc::clone(&self.place),
+            store_name: Arc::clone(&self.store_name),
         }))
     }
 
@@ -184,7 +184,7 @@ impl fmt::Display for RemoteStore {
 impl fmt::Debug for RemoteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteStore")
-            .field("place", &self.place)
+            .field("store_name", &self.store_name)
             .finish_non_exhaustive()
     }
 }
@@ -192,25 +192,26 @@ impl fmt::Debug for RemoteStore {
 #[derive(Debug)]
 struct RemoteUpload {
     inner: Box<dyn MultipartUpload>,
-    place: Arc<Place>,
+    store_name: Arc<StoreName>,
 }
 
 #[async_trait]
 impl MultipartUpload for RemoteUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let place = Arc::clone(&self.place);
+        let store_name = Arc::clone(&self.store_name);
         let part = self.inner.put_part(data);
-        part.map_err(move |error| place.plain(error, false)).boxed()
+        part.map_err(move |error| store_name.plain(error, false))
+            .boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let completed = self.inner.complete().await;
-        completed.map_err(|error| self.place.plain(error, false))
+        completed.map_err(|error| self.store_name.plain(error, false))
     }
 
     async fn abort(&mut self) -> Result<()> {
         let aborted = self.inner.abort().await;
-        aborted.map_err(|error| self.place.plain(error, false))
+        aborted.map_err(|error| self.store_name.plain(error, false))
     }
 }
 

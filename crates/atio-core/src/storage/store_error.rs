@@ -28,7 +28,7 @@ const ROLES: [&str; 3] = [
 
 /// What messages call a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct StoreName {
     service: String,
     noun: &'static str,
     name: String,
@@ -44,7 +44,7 @@ enum Trouble {
     Other(String),
 }
 
-impl Place {
+impl StoreName {
     /// The store of `location`, which is a URL without credentials.
     pub(crate) fn of(location: &str) -> Self {
         let (scheme, rest) = location.split_once("://").unwrap_or(("", location));
@@ -256,12 +256,12 @@ mod tests {
 
     #[test]
     fn a_missing_bucket_is_told_from_a_missing_object() {
-        let place = Place::of("s3://b/t");
+        let store_name = StoreName::of("s3://b/t");
         let object = not_found(&format!(
             "{GET}404 Not Found: <Error><Code>NoSuchKey</Code>"
         ));
         assert!(matches!(
-            place.plain(object, false),
+            store_name.plain(object, false),
             StoreError::NotFound { .. }
         ));
         for (error, listing) in [
@@ -273,7 +273,7 @@ mod tests {
             ),
             (generic(&format!("{GET}404 Not Found: ")), true),
         ] {
-            let error = explain("cannot read x", place.plain(error, listing));
+            let error = explain("cannot read x", store_name.plain(error, listing));
             assert_eq!(error.kind(), ErrorKind::StoreNotFound);
             assert_eq!(
                 error.to_string(),
@@ -281,8 +281,8 @@ mod tests {
             );
         }
         let container = not_found("status code: 404 : <Code>ContainerNotFound</Code>");
-        let place = Place::of("abfss://c@account.dfs.core.windows.net/t");
-        let text = explain("", place.plain(container, false)).to_string();
+        let store_name = StoreName::of("abfss://c@account.dfs.core.windows.net/t");
+        let text = explain("", store_name.plain(container, false)).to_string();
         assert!(text.starts_with("container c does not exist"), "{text}");
     }
 
@@ -293,7 +293,7 @@ mod tests {
             path: "t/x".to_owned(),
             source: format!("{GET}{body}").into(),
         };
-        let error = Place::of("s3a://b/t").plain(denied, false);
+        let error = StoreName::of("s3a://b/t").plain(denied, false);
         let error = explain("cannot read x", error);
         assert_eq!(
             format!("{error}"),
@@ -302,7 +302,10 @@ mod tests {
         assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
         // A listing says so in another way.
         let listed = generic("Error performing list request: status code: 403 Forbidden: ");
-        let error = explain("cannot list x", Place::of("gs://b/t").plain(listed, true));
+        let error = explain(
+            "cannot list x",
+            StoreName::of("gs://b/t").plain(listed, true),
+        );
         assert_eq!(
             error.to_string(),
             "cannot list x: permission denied by gs for bucket b (HTTP 403)"
@@ -311,9 +314,9 @@ mod tests {
 
     #[test]
     fn what_a_server_answers_is_cut_short_and_holds_no_query() {
-        let place = Place::of("s3://b/t");
+        let store_name = StoreName::of("s3://b/t");
         let body = "x".repeat(10_000);
-        let error = place.plain(generic(&format!("{GET}500 Internal: {body}")), false);
+        let error = store_name.plain(generic(&format!("{GET}500 Internal: {body}")), false);
         let text = explain("cannot read x", error).to_string();
         assert!(text.len() < 600 && text.ends_with(".."), "{text}");
         assert!(
@@ -321,7 +324,7 @@ mod tests {
             "{text}"
         );
         let xml = "500 Internal: <?xml?><Error><Code>SlowDown</Code><Message>Later</Message><HostId>SECRET</HostId>";
-        let error = place.plain(generic(&format!("{GET}{xml}")), false);
+        let error = store_name.plain(generic(&format!("{GET}{xml}")), false);
         let text = format!("{:?}", explain("cannot read x", error));
         assert!(text.contains("SlowDown: Later"), "{text}");
         assert!(!text.contains("SECRET"), "{text}");
@@ -349,7 +352,11 @@ mod tests {
             store: "S3",
             source: Box::new(layer),
         };
-        explain("cannot read x", Place::of("s3://b/t").plain(error, false)).to_string()
+        explain(
+            "cannot read x",
+            StoreName::of("s3://b/t").plain(error, false),
+        )
+        .to_string()
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::log::table::Table;
 pub(in crate::log) const WRITER: &str = concat!("atio ", env!("CARGO_PKG_VERSION"));
 
 /// The part of a record that tells what changed.
-pub(in crate::log) struct Draft {
+pub(in crate::log) struct RecordedChange {
     pub(in crate::log) operation: Operation,
     pub(in crate::log) changes: Changes,
     pub(in crate::log) added: Totals,
@@ -28,7 +28,7 @@ pub(in crate::log) struct Draft {
     pub(in crate::log) options: CommitOptions,
 }
 
-impl Draft {
+impl RecordedChange {
     /// A version of the same rows.
     pub(in crate::log) fn same_state(operation: Operation) -> Self {
         Self {
@@ -48,16 +48,16 @@ impl Table {
         &self,
         txn: &Transaction,
         base: &Snapshot,
-        draft: Draft,
+        recorded: RecordedChange,
         attempt: u32,
     ) -> Result<CommitRecord> {
         let Record::Live(live) = &base.record.record else {
             let state = python::stage(txn, base, base, true).await?;
             return self
-                .record_of_state(txn, base, (&state, &base.schema), draft, attempt)
+                .record_of_state(txn, base, (&state, &base.schema), recorded, attempt)
                 .await;
         };
-        let mut record = self.next_record(txn.id(), base, draft)?;
+        let mut record = self.next_record(txn.id(), base, recorded)?;
         record.snapshot = live.snapshot.clone();
         record.snapshot_filename = live.snapshot_filename.clone();
         Ok(record)
@@ -69,10 +69,10 @@ impl Table {
         txn: &Transaction,
         base: &Snapshot,
         (state, schema): (&State, &TableSchema),
-        draft: Draft,
+        recorded: RecordedChange,
         attempt: u32,
     ) -> Result<CommitRecord> {
-        let mut record = self.next_record(txn.id(), base, draft)?;
+        let mut record = self.next_record(txn.id(), base, recorded)?;
         let bytes = state.to_bytes(record.committed_at_us)?;
         let path = layout::snapshot(
             record.committed_at_us / 1000,
@@ -92,7 +92,7 @@ impl Table {
         &self,
         txn: Txn,
         base: &Snapshot,
-        draft: Draft,
+        recorded: RecordedChange,
     ) -> Result<CommitRecord> {
         check_features(base)?;
         let now = Utc::now().timestamp_micros();
@@ -131,16 +131,16 @@ impl Table {
             }),
             parent: Some(base.version),
             committed_at_us: now.max(after_base),
-            operation: draft.operation,
+            operation: recorded.operation,
             snapshot: None,
             refs,
             last_expire: base.record.last_expire(),
-            changes: draft.changes,
-            added: draft.added,
-            removed: draft.removed,
-            message: draft.options.message,
-            properties: draft.options.properties,
-            key: draft.options.idempotency_key,
+            changes: recorded.changes,
+            added: recorded.added,
+            removed: recorded.removed,
+            message: recorded.options.message,
+            properties: recorded.options.properties,
+            key: recorded.options.idempotency_key,
             writer: WRITER.to_owned(),
             expired: Vec::new(),
             revoked: Vec::new(),

@@ -19,7 +19,7 @@ use crate::format::{
 use crate::lock::lock;
 use crate::log::commit::engine::{self, On, Planned, Statement};
 use crate::log::commit::options::CommitOptions;
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::commit::transaction::Transaction;
 use crate::log::read::locate::{self, Found};
 use crate::log::table::Table;
@@ -136,7 +136,7 @@ impl Table {
         snapshot: ObjectRef,
         below: Option<&CommitRecord>,
     ) -> Result<CommitRecord> {
-        let draft = Draft::same_state(Operation::Create);
+        let recorded = RecordedChange::same_state(Operation::Create);
         let mut record = CommitRecord {
             version_id: Version::ZERO,
             snapshot_filename: Some(snapshot.path.clone()),
@@ -147,13 +147,13 @@ impl Table {
             previous: None,
             parent: None,
             committed_at_us: at_us,
-            operation: draft.operation,
+            operation: recorded.operation,
             snapshot: Some(snapshot),
             refs: None,
             last_expire: None,
             changes: Changes::default(),
-            added: draft.added,
-            removed: draft.removed,
+            added: recorded.added,
+            removed: recorded.removed,
             message: None,
             properties: BTreeMap::new(),
             key: None,

@@ -8,7 +8,7 @@ use crate::format::intent::Intent;
 use crate::format::layout::{self, Kind};
 use crate::format::{CommitRecord, Operation, Version};
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::commit::transaction::Transaction;
 use crate::log::operation::tombstones;
 use crate::log::read::history::PARALLEL;
@@ -38,8 +38,8 @@ impl Statement for Dropping {
             return Err(on.table.not_dropped());
         }
         self.objects = on.table.droppable().await?;
-        let draft = Draft::same_state(Operation::Drop);
-        let mut record = on.table.next_record(on.txn.id(), base, draft)?;
+        let recorded = RecordedChange::same_state(Operation::Drop);
+        let mut record = on.table.next_record(on.txn.id(), base, recorded)?;
         record.refs = None;
         record.removed = base.totals();
         record.last_expire = Some(record.version_id);

@@ -17,7 +17,7 @@ use crate::log::table::Table;
 
 /// A version, as people name one.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum RollbackTarget {
     /// By its number.
     Version(Version),
     /// By a name that it was given.
@@ -46,7 +46,7 @@ pub enum RefUpdate {
     /// Makes the state of a version that of the newest.
     Rollback {
         /// The version whose state it is.
-        to: Target,
+        to: RollbackTarget,
     },
 }
 
@@ -281,7 +281,7 @@ impl RefUpdate {
         match self {
             RefUpdate::Tag { version, .. } => *version,
             RefUpdate::Rollback {
-                to: Target::Version(version),
+                to: RollbackTarget::Version(version),
             } => Some(*version),
             _ => None,
         }

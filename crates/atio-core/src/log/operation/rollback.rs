@@ -11,9 +11,9 @@ use crate::format::{
 use crate::log::commit::engine::On;
 use crate::log::commit::merge;
 use crate::log::commit::options::CommitOptions;
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::commit::transaction::Transaction;
-use crate::log::operation::ref_update::Target;
+use crate::log::operation::ref_update::RollbackTarget;
 use crate::log::operation::source_position::overwritten_loads;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
@@ -36,13 +36,13 @@ impl Table {
     pub(in crate::log) async fn plan_rollback(
         &self,
         on: On<'_>,
-        to: &Target,
+        to: &RollbackTarget,
         options: &CommitOptions,
     ) -> Result<(Version, Option<CommitRecord>)> {
         let (txn, base, attempt) = (on.txn, on.base()?, on.attempt);
         let version = match to {
-            Target::Version(version) => *version,
-            Target::Tag(name) => self.tagged_at(base, name).await?,
+            RollbackTarget::Version(version) => *version,
+            RollbackTarget::Tag(name) => self.tagged_at(base, name).await?,
         };
         let target = self.target(base, version).await?;
         if is_same(base, &target) {
@@ -58,7 +58,7 @@ impl Table {
             (manifests.manifests.iter()).any(|manifest| manifest.object.path == *path)
         };
         let dropped = base.state.manifests.iter().map(|m| m.object.path.clone());
-        let draft = Draft {
+        let recorded = RecordedChange {
             operation: Operation::Rollback,
             changes: Changes {
                 added: difference.added,
@@ -71,13 +71,13 @@ impl Table {
         };
         let mut record = match shared(&target, &state) {
             Some(live) => {
-                let mut record = self.next_record(txn.id(), base, draft)?;
+                let mut record = self.next_record(txn.id(), base, recorded)?;
                 record.snapshot = live.snapshot.clone();
                 record.snapshot_filename = live.snapshot_filename.clone();
                 record
             }
             None => {
-                self.record_of_state(txn, base, (&state, &target.schema), draft, attempt)
+                self.record_of_state(txn, base, (&state, &target.schema), recorded, attempt)
                     .await?
             }
         };

@@ -13,7 +13,7 @@ use crate::format::{
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::commit::transaction::Transaction;
 use crate::log::operation::rewrite::Stays;
 use crate::log::operation::row_change::RowChange;
@@ -23,6 +23,17 @@ use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
 /// How a commit that did not fail ended.
+///
+/// ```
+/// use atio_core::log::Committed;
+///
+/// fn show(committed: Committed) -> String {
+///     match committed {
+///         Committed::As(version) => format!("made version {version}"),
+///         Committed::Before(version) => format!("version {version} has it already"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     /// It made this version.
@@ -34,6 +45,14 @@ pub enum Committed {
 
 impl Committed {
     /// The version that has the rows.
+    ///
+    /// ```
+    /// use atio_core::{format::Version, log::Committed};
+    ///
+    /// let first = Version::ZERO.next()?;
+    /// assert_eq!(Committed::Before(first).version(), first);
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn version(self) -> Version {
         match self {
             Self::As(version) | Self::Before(version) => version,
@@ -144,7 +163,7 @@ impl Table {
         base: &Snapshot,
         change: &RowChange,
         merges: Vec<StagedMerge>,
-    ) -> Result<Staged> {
+    ) -> Result<StagedChange> {
         let adds = change.adds().filter(|adds| !adds.files.is_empty());
         let mut unwritten = Vec::new();
         let added = match adds {
@@ -170,7 +189,7 @@ impl Table {
                 Some(named)
             }
         };
-        let mut staged = Staged {
+        let mut staged = StagedChange {
             unwritten,
             added,
             columns,
@@ -195,7 +214,12 @@ impl Table {
     }
 
     /// The state of `base` without what `change` removes of it.
-    fn what_stays(&self, base: &Snapshot, change: &RowChange, staged: &Staged) -> Result<Stays> {
+    fn what_stays(
+        &self,
+        base: &Snapshot,
+        change: &RowChange,
+        staged: &StagedChange,
+    ) -> Result<Stays> {
         let mut state = match (&staged.adopted, &base.python) {
             (Some(adopted), Some(_)) => adopted.clone(),
             (None, Some(_)) => {
@@ -230,7 +254,7 @@ impl Table {
         txn: &Transaction,
         base: &Snapshot,
         (change, options): (&RowChange, &CommitOptions),
-        (stays, staged): (&Stays, &Staged),
+        (stays, staged): (&Stays, &StagedChange),
         attempt: u32,
     ) -> Result<CommitRecord> {
         let mut state = stays.state.clone();
@@ -245,7 +269,7 @@ impl Table {
             state.schema = named.clone();
             state.next_field_id = columns.next_field_id;
         }
-        let draft = Draft {
+        let recorded = RecordedChange {
             operation: change.operation(),
             changes: Changes {
                 added: staged
@@ -266,7 +290,7 @@ impl Table {
             removed: stays.removed_totals,
             options: options.clone(),
         };
-        self.record_of_state(txn, base, (&state, schema), draft, attempt)
+        self.record_of_state(txn, base, (&state, schema), recorded, attempt)
             .await
     }
 }
@@ -275,7 +299,7 @@ impl Table {
 struct Writing<'a> {
     change: &'a RowChange,
     options: &'a CommitOptions,
-    staged: Staged,
+    staged: StagedChange,
 }
 
 impl Statement for Writing<'_> {
@@ -339,7 +363,7 @@ impl Statement for Writing<'_> {
 }
 
 /// What is staged once for all attempts.
-struct Staged {
+struct StagedChange {
     /// Names and bytes of what the first attempt is to stage beside its snapshot.
     unwritten: Vec<(String, Bytes)>,
     added: Option<ManifestRef>,
@@ -350,7 +374,7 @@ struct Staged {
     adopted: Option<State>,
 }
 
-impl Staged {
+impl StagedChange {
     /// Says that everything is written, the manifest of the new files too.
     fn keep_written(&mut self, table: &Table, adds: Option<&Manifest>) {
         if !std::mem::take(&mut self.unwritten).is_empty()

@@ -11,7 +11,7 @@ use crate::format::refs::{RefsFile, Tag, check_tag_name};
 use crate::format::{CommitRecord, ObjectRef, Operation, Record, StoredRecord, Version, layout};
 use crate::log::commit::engine::On;
 use crate::log::commit::options::CommitOptions;
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::operation::ref_update::RefUpdate;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -75,9 +75,9 @@ impl Table {
     ) -> Result<(Version, Option<CommitRecord>)> {
         let (txn, base, attempt) = (on.txn, on.base()?, on.attempt);
         let mut refs = self.refs(base).await?;
-        let mut draft = Draft {
+        let mut recorded = RecordedChange {
             options: options.clone(),
-            ..Draft::same_state(Operation::Untag)
+            ..RecordedChange::same_state(Operation::Untag)
         };
         let version = match update {
             RefUpdate::Tag {
@@ -100,8 +100,8 @@ impl Table {
                 if let (Some(found), false) = (found, replace) {
                     return Err(self.taken(name, found.version));
                 }
-                draft.operation = Operation::Tag;
-                draft.options.message = message.clone();
+                recorded.operation = Operation::Tag;
+                recorded.options.message = message.clone();
                 let tag = Tag {
                     version,
                     txn: target.txn(),
@@ -119,7 +119,9 @@ impl Table {
                 return Err(Error::invalid("a rollback is not a tag"));
             }
         };
-        let mut record = self.record_of_same_state(txn, base, draft, attempt).await?;
+        let mut record = self
+            .record_of_same_state(txn, base, recorded, attempt)
+            .await?;
         for tag in refs.tags.values_mut() {
             tag.at_us.get_or_insert(record.committed_at_us);
         }

@@ -33,7 +33,7 @@ pub(crate) struct Found {
 
 /// How a file is put under its final name.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(super) enum PublishMode<'a> {
     /// Fails if the name is taken.
     New,
     /// The same in the directory that is open here, whatever is at its path by now.
@@ -128,12 +128,12 @@ impl Disk {
     }
 
     /// Renames the file `from` to `to`, both on one file system.
-    pub(super) fn publish(&self, from: &Path, to: &Path, place: Place<'_>) -> io::Result<()> {
+    pub(super) fn publish(&self, from: &Path, to: &Path, mode: PublishMode<'_>) -> io::Result<()> {
         step("publish", to)?;
-        match place {
-            Place::New => rename_new(from, to),
-            Place::NewIn(folder) => rename_new_in(from, folder, to),
-            Place::Over => fs::rename(from, to),
+        match mode {
+            PublishMode::New => rename_new(from, to),
+            PublishMode::NewIn(folder) => rename_new_in(from, folder, to),
+            PublishMode::Over => fs::rename(from, to),
         }?;
         step("published", to)
     }

@@ -16,7 +16,7 @@ use object_store::{
     ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
-use super::disk::{Disk, Place, blocking, open_folder};
+use super::disk::{Disk, PublishMode, blocking, open_folder};
 use super::error::{cannot_write, generic};
 use super::step::step;
 use super::unsynced::Unsynced;
@@ -100,7 +100,7 @@ impl LocalWriter {
                 writer.sync_staged(&file, &staged)?;
             }
             let to = writer.target(&name)?;
-            writer.publish(&staged, &to, Place::Over)
+            writer.publish(&staged, &to, PublishMode::Over)
         })
         .await
     }
@@ -223,8 +223,8 @@ impl Writer {
     }
 
     /// Puts a staged file under its name; if that fails it is removed.
-    fn publish(&self, staged: &LocalPath, to: &LocalPath, place: Place<'_>) -> io::Result<()> {
-        let published = self.disk.publish(staged, to, place);
+    fn publish(&self, staged: &LocalPath, to: &LocalPath, mode: PublishMode<'_>) -> io::Result<()> {
+        let published = self.disk.publish(staged, to, mode);
         match (&published, to.parent()) {
             (Ok(()), Some(folder)) => {
                 self.unsynced.add_folder(folder.to_owned());
@@ -253,7 +253,7 @@ impl Writer {
             Ok(staged) => staged,
             Err(error) => return Created::Refused(refused(name, error)),
         };
-        match self.publish(&staged, &to, Place::New) {
+        match self.publish(&staged, &to, PublishMode::New) {
             Ok(()) => match self.unsynced.add_file(&self.disk, file, to) {
                 Ok(()) => Created::Yes(None),
                 Err(error) => Created::Unclear(generic(error)),
@@ -280,8 +280,10 @@ impl Writer {
         };
         // A DROP may set the table aside at any moment. The record is then in that table, and its
         // name durable there, or nowhere.
-        let place = records.as_ref().map_or(Place::New, Place::NewIn);
-        match self.publish(&staged, &to, place) {
+        let mode = records
+            .as_ref()
+            .map_or(PublishMode::New, PublishMode::NewIn);
+        match self.publish(&staged, &to, mode) {
             Ok(()) => match self.sync_open_records(records.as_ref()) {
                 Ok(()) => Created::Yes(None),
                 Err(error) => Created::Unclear(generic(error)),
@@ -419,7 +421,7 @@ impl ObjectStore for LocalWriter {
         let publish = move |file: File, staged: &LocalPath| {
             let publish = || {
                 let to = writer.target(&name)?;
-                writer.publish(staged, &to, Place::New)?;
+                writer.publish(staged, &to, PublishMode::New)?;
                 writer.unsynced.add_file(&writer.disk, file, to)
             };
             publish().map_err(|error| cannot_write(&name, error))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use atio_core::ErrorKind;
 use atio_core::format::Version;
-use atio_core::log::{CommitOptions, Expiry, RefUpdate, Table, Target};
+use atio_core::log::{CommitOptions, Expiry, RefUpdate, RollbackTarget, Table};
 
 use super::super::everything;
 use super::{Place, TRUNCATE, append, delete, merge, newest_rows, objects, on_both, rows, update};
@@ -89,7 +89,7 @@ async fn check_rollback(place: Place) {
     let table = open();
     changed(&table).await;
     for number in [4, 6, 2, 7, 1, 5] {
-        let to = Target::Version(version(number));
+        let to = RollbackTarget::Version(version(number));
         let options = CommitOptions::default();
         table
             .update_refs(RefUpdate::Rollback { to }, options)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use atio_core::ErrorKind;
 use atio_core::format::Version;
-use atio_core::log::{CommitOptions, Expiry, RefUpdate, Target};
+use atio_core::log::{CommitOptions, Expiry, RefUpdate, RollbackTarget};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
@@ -200,7 +200,7 @@ async fn check_others(place: Place) {
 
     // Back to version 1: the row 2 comes, the row 4 goes.
     let base = ours.newest().await.unwrap();
-    let to = Target::Version(Version::new(1).unwrap());
+    let to = RollbackTarget::Version(Version::new(1).unwrap());
     other
         .update_refs(RefUpdate::Rollback { to }, options())
         .await

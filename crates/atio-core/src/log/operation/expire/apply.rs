@@ -7,7 +7,7 @@ use super::inventory::Inventory;
 use super::plan::{ExpirePlan, ExpiryRow};
 use crate::error::{ErrorKind, Result};
 use crate::format::{CommitRecord, Operation, Version};
-use crate::log::commit::record::Draft;
+use crate::log::commit::record::RecordedChange;
 use crate::log::commit::transaction::Transaction;
 use crate::log::operation::tombstones;
 use crate::log::read::snapshot::Snapshot;
@@ -22,9 +22,9 @@ pub(super) async fn fence(
     plan: &ExpirePlan,
     attempt: u32,
 ) -> Result<CommitRecord> {
-    let draft = Draft::same_state(Operation::Expire);
+    let recorded = RecordedChange::same_state(Operation::Expire);
     let mut record = table
-        .record_of_same_state(txn, base, draft, attempt)
+        .record_of_same_state(txn, base, recorded, attempt)
         .await?;
     record.last_expire = Some(record.version_id);
     record.expired = plan.expired.clone();

@@ -11,32 +11,32 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::table::Watch;
+use crate::table::Lookup;
 
 /// The providers that a schema has handed out and that are still in use.
 #[derive(Debug, Default)]
-pub(super) struct Watches {
-    by_name: Mutex<HashMap<String, Vec<Weak<Watch>>>>,
+pub(super) struct Lookups {
+    by_name: Mutex<HashMap<String, Vec<Weak<Lookup>>>>,
 }
 
-impl Watches {
-    /// A watch for a provider that is handed out under `name`.
-    pub(super) fn hand_out(&self, name: &str) -> Arc<Watch> {
-        let watch = Arc::new(Watch::default());
+impl Lookups {
+    /// A lookup for a provider that is handed out under `name`.
+    pub(super) fn hand_out(&self, name: &str) -> Arc<Lookup> {
+        let lookup = Arc::new(Lookup::default());
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let watches = by_name.entry(name.to_owned()).or_default();
-        watches.retain(|watch| watch.strong_count() > 0);
-        watches.push(Arc::downgrade(&watch));
-        watch
+        let lookups = by_name.entry(name.to_owned()).or_default();
+        lookups.retain(|lookup| lookup.strong_count() > 0);
+        lookups.push(Arc::downgrade(&lookup));
+        lookup
     }
 
     /// True while a DROP TABLE of `name` is under way: by the provider that was handed out
     /// last, and on its thread, for DROP asks and deregisters without a pause.
     pub(super) fn is_dropping(&self, name: &str) -> bool {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = by_name.get(name).and_then(|watches| watches.last());
+        let newest = by_name.get(name).and_then(|lookups| lookups.last());
         newest
             .and_then(Weak::upgrade)
-            .is_some_and(|watch| watch.is_drop())
+            .is_some_and(|lookup| lookup.is_drop())
     }
 }

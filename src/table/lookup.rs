@@ -1,18 +1,18 @@
-//! What a provider that a catalog handed out was asked for.
+//! The lookup of a table in a catalog: what the provider that was handed out was asked for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 
-/// What one provider was asked for so far.
+/// What the provider of one lookup was asked for so far.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct Lookup {
     schema: AtomicBool,
     /// The thread that asked for the kind of table last.
     table_type: Mutex<Option<ThreadId>>,
 }
 
-impl Watch {
+impl Lookup {
     pub(crate) fn asked_for_schema(&self) {
         self.schema.store(true, Ordering::Release);
     }

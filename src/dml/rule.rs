@@ -109,18 +109,20 @@ fn condition(input: &LogicalPlan) -> Option<Expr> {
 }
 
 fn update(dml: &DmlStatement, table: &AtioTable) -> Result<LogicalPlan> {
-    let LogicalPlan::Projection(values) = dml.input.as_ref() else {
-        return Err(Error::unsupported(format!(
-            "UPDATE of '{}' in this form is not supported",
-            dml.table_name
-        ))
-        .into());
-    };
     let row_ids = RowIds::default();
-    let input = with_row_ids(&values.input, &row_ids)?;
-    let columns = values.expr.len();
-    let target = ChangeTarget::new(table, Verb::Update, row_ids, columns, Vec::new());
-    insert(dml, target, input, values.expr.clone())
+    let (input, values) = match dml.input.as_ref() {
+        LogicalPlan::Projection(values) => {
+            let input = with_row_ids(&values.input, &row_ids)?;
+            (input, values.expr.clone())
+        }
+        // What the optimizer made of it.
+        other => {
+            let values = other.schema().columns().into_iter().map(Expr::Column);
+            (with_row_ids(other, &row_ids)?, values.collect())
+        }
+    };
+    let target = ChangeTarget::new(table, Verb::Update, row_ids, values.len(), Vec::new());
+    insert(dml, target, input, values)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod create_as;
+mod drops;
 mod memory;
 mod refusals;
 mod statements;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use atio::{AtioCatalog, Dropped, ErrorKind, PurgeOptions, UndropOptions};
+use atio::{
+    AtioCatalog, AtioTable, CreateOptions, Dropped, ErrorKind, PurgeOptions, UndropOptions,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::prelude::SessionContext;
 use tokio::sync::Barrier;
 
@@ -181,6 +184,34 @@ async fn each_drop_of_a_name_has_an_id_by_which_it_comes_back_or_goes() {
     }
     assert_eq!(rows(&ctx, &purge("")).await.len(), 2);
     assert_eq!(rows(&ctx, "SELECT id FROM atio_dropped()").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drop_by_a_handle_deletes_what_is_old_in_its_own_directory() {
+    let place = Place::disk();
+    let ctx = place.session();
+    let mut aged = Vec::new();
+    for folder in ["here", "there"] {
+        let location = format!("{}/{folder}/t", place.root());
+        for _ in 0..2 {
+            let create =
+                format!("CREATE EXTERNAL TABLE t (a INT) STORED AS ATIO LOCATION '{location}'");
+            rows(&ctx, &create).await;
+            rows(&ctx, "DROP TABLE t").await;
+            let table = AtioTable::open(&ctx, &location).await.unwrap();
+            let dropped = table.drop_table(&ctx).await.unwrap();
+            assert!(matches!(dropped, Dropped::Kept(_)), "{dropped:?}");
+        }
+        let two = kept(&place.path().join(folder));
+        assert_eq!(two.len(), 2, "what is young stays");
+        aged.push(age(&two[0], Duration::from_secs(7 * 86_400 + 60)));
+    }
+    let location = format!("{}/here/t", place.root());
+    let columns = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
+    let table = AtioTable::create(&ctx, &location, &columns, CreateOptions::default());
+    table.await.unwrap().drop_table(&ctx).await.unwrap();
+    assert!(!aged[0].exists() && aged[1].exists(), "{aged:?}");
+    assert_eq!(kept(&place.path().join("here")).len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

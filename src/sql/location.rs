@@ -167,6 +167,23 @@ impl Location {
         }
     }
 
+    /// The directory of a catalog that this is a table of, the table's schema and its name. None
+    /// where that is no place of its own: elsewhere than on the local disk, and right below its root.
+    pub(super) fn in_catalog(&self) -> Result<Option<(Self, &str, &str)>> {
+        fn name(path: &LocalPath) -> Option<&str> {
+            path.file_name().and_then(|name| name.to_str())
+        }
+        let path = self.local.as_deref();
+        let Some((path, above)) = path.and_then(|path| Some((path, path.parent()?))) else {
+            return Ok(None);
+        };
+        let (Some(schema), Some(table), Some(root)) = (name(above), name(path), above.parent())
+        else {
+            return Ok(None);
+        };
+        Ok(Some((Self::local(root)?, schema, table)))
+    }
+
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }

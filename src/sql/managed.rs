@@ -39,21 +39,26 @@ pub(super) struct Warehouse {
 
 impl Warehouse {
     pub(super) fn new(ctx: &SessionContext, location: Location) -> Result<Self> {
-        let policy = AtioPolicy::of(&ctx.state());
-        policy.check(&location, Access::Read)?;
+        AtioPolicy::of(&ctx.state()).check(&location, Access::Read)?;
         location.check_no_file()?;
+        DeclaredColumns::register(ctx);
+        Self::around(ctx, location)
+    }
+
+    /// The directory that a table is in as if a catalog had made it. The host may allow less of it
+    /// than the table.
+    pub(super) fn around(ctx: &SessionContext, location: Location) -> Result<Self> {
         let store = store(&ctx.runtime_env(), &location)?;
         let store = match location.local {
             Some(_) => store,
             None => Arc::new(RemoteStore::new(store, location.shown(), false)),
         };
-        let tables = OpenTables::of(&ctx.state());
-        DeclaredColumns::register(ctx);
+        let state = ctx.state();
         Ok(Self {
             session: ctx.state_weak_ref(),
             location,
-            tables,
-            policy,
+            tables: OpenTables::of(&state),
+            policy: AtioPolicy::of(&state),
             store,
         })
     }

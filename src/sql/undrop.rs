@@ -245,7 +245,25 @@ impl Warehouse {
     /// Deletes all tables of the warehouse that were dropped more than seven days ago, and what a
     /// crash left of others. What cannot be deleted stays, and the log says so.
     pub(super) async fn purge_old(&self, now_us: i64) {
-        let all = self.dropped().await.unwrap_or_else(|error| {
+        let all = self.dropped().await;
+        self.purge_if_old(all, now_us).await;
+        let Some(root) = &self.location.local else {
+            return;
+        };
+        let listed = kept::names(root).unwrap_or_default();
+        for name in listed.iter().filter(|name| name.starts_with(KEPT_SCHEMA)) {
+            remove_leftovers(&root.join(name), LEFTOVER_AGE);
+            remove_if_empty(Some(&root.join(name)));
+        }
+    }
+
+    /// The same of one schema's tables.
+    pub(super) async fn purge_old_in(&self, schema: &str, now_us: i64) {
+        self.purge_if_old(self.dropped_in(schema), now_us).await;
+    }
+
+    async fn purge_if_old(&self, all: Result<Vec<Kept>>, now_us: i64) {
+        let all = all.unwrap_or_else(|error| {
             log::warn!("what was dropped long ago is not deleted: {error}");
             Vec::new()
         });
@@ -259,14 +277,6 @@ impl Warehouse {
             {
                 log::warn!("{} stays: {error}", kept.words());
             }
-        }
-        let Some(root) = &self.location.local else {
-            return;
-        };
-        let listed = kept::names(root).unwrap_or_default();
-        for name in listed.iter().filter(|name| name.starts_with(KEPT_SCHEMA)) {
-            remove_leftovers(&root.join(name), LEFTOVER_AGE);
-            remove_if_empty(Some(&root.join(name)));
         }
     }
 

@@ -144,6 +144,26 @@ impl AtioCatalog {
     /// The dropped tables that can come back, in order of their schemas and names, those of one
     /// name from the newest on. None on an object store, where a DROP is final.
     ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "multi_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let location = directory.path().to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// use atio::AtioCatalog;
+    ///
+    /// let catalog = AtioCatalog::register(&ctx, "w", location)?;
+    /// ctx.sql("CREATE TABLE w.public.sales AS SELECT 'tea' AS item").await?.collect().await?;
+    /// catalog.drop_table("public", "sales").await?;
+    ///
+    /// let dropped = catalog.dropped_tables().await?;
+    /// assert_eq!((dropped[0].schema.as_str(), dropped[0].table.as_str()), ("public", "sales"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Storage`](crate::ErrorKind::Storage) if the directory cannot be read.
@@ -155,6 +175,27 @@ impl AtioCatalog {
     /// Brings a dropped table back, with all its versions. Its schema is made if it was
     /// dropped, too. A write that was under way when the table was dropped commits nothing any
     /// more.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "multi_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let location = directory.path().to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// use atio::{AtioCatalog, UndropOptions};
+    ///
+    /// let catalog = AtioCatalog::register(&ctx, "w", location)?;
+    /// ctx.sql("CREATE TABLE w.public.sales AS SELECT 'tea' AS item").await?.collect().await?;
+    /// catalog.drop_table("public", "sales").await?;
+    ///
+    /// let options = UndropOptions { new_name: Some("old_sales".into()), ..UndropOptions::default() };
+    /// catalog.undrop_table("public", "sales", &options).await?;
+    /// assert_eq!(ctx.sql("SELECT item FROM w.public.old_sales").await?.count().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -177,6 +218,28 @@ impl AtioCatalog {
 
     /// Deletes what was dropped as `table`, for good, or tells what would go. What is not kept any
     /// longer is deleted without this, by the next DROP.
+    ///
+    /// ```
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "multi_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let location = directory.path().to_str().unwrap_or_default();
+    /// # let ctx = SessionContext::new();
+    /// # atio::register(&ctx)?;
+    /// use atio::{AtioCatalog, PurgeOptions};
+    ///
+    /// let catalog = AtioCatalog::register(&ctx, "w", location)?;
+    /// ctx.sql("CREATE TABLE w.public.sales AS SELECT 'tea' AS item").await?.collect().await?;
+    /// catalog.drop_table("public", "sales").await?;
+    ///
+    /// let would_go = catalog.purge_table("public", "sales", &PurgeOptions::default()).await?;
+    /// assert!(would_go[0].bytes > 0 && !would_go[0].deleted);
+    /// let options = PurgeOptions { dry_run: false, ..PurgeOptions::default() };
+    /// assert!(catalog.purge_table("public", "sales", &options).await?[0].deleted);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -1,6 +1,12 @@
 //! What a person sees of dropped tables, and says of how they come back or go.
 
 /// A dropped table that can come back: see [`AtioCatalog::undrop_table`](crate::AtioCatalog::undrop_table).
+///
+/// ```
+/// fn show(dropped: &atio::DroppedTable) -> String {
+///     format!("{}.{} (id {})", dropped.schema, dropped.table, dropped.id)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DroppedTable {
@@ -19,6 +25,16 @@ pub struct DroppedTable {
 }
 
 /// What a DROP came to.
+///
+/// ```
+/// fn show(dropped: &atio::Dropped) -> String {
+///     match dropped {
+///         atio::Dropped::Kept(table) => format!("can come back by its id {}", table.id),
+///         atio::Dropped::ForGood => "gone".to_owned(),
+///         _ => "was a name of this session alone".to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dropped {
@@ -31,6 +47,10 @@ pub enum Dropped {
 }
 
 /// How [`AtioCatalog::undrop_table`](crate::AtioCatalog::undrop_table) brings a table back.
+///
+/// ```
+/// let options = atio::UndropOptions { new_name: Some("sales_2".into()), ..Default::default() };
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct UndropOptions {
     /// Which of those that were dropped under the name, by [`DroppedTable::id`]; by default
@@ -41,6 +61,10 @@ pub struct UndropOptions {
 }
 
 /// How [`AtioCatalog::purge_table`](crate::AtioCatalog::purge_table) deletes.
+///
+/// ```
+/// let options = atio::PurgeOptions { dry_run: false, ..Default::default() };
+/// ```
 #[derive(Debug, Clone)]
 pub struct PurgeOptions {
     /// Which of those that were dropped under the name, by [`DroppedTable::id`]; by default all
@@ -60,6 +84,13 @@ impl Default for PurgeOptions {
 }
 
 /// What a purge found of one dropped table.
+///
+/// ```
+/// fn show(purged: &atio::PurgedTable) -> String {
+///     let done = if purged.deleted { "deleted" } else { "would go" };
+///     format!("{}: {} bytes {done}", purged.table.table, purged.bytes)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgedTable {

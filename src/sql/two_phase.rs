@@ -90,6 +90,25 @@ impl AtioTable {
     /// those of one of its runs. It uses the session's memory pool and Parquet settings, and one
     /// thread to encode.
     ///
+    /// ```
+    /// # use datafusion::logical_expr::dml::InsertOp;
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let location = format!("{}/sales", directory.path().display());
+    /// # let ctx = SessionContext::new();
+    /// # let columns = ctx.sql("SELECT 'tea' AS item").await?.schema().as_arrow().clone();
+    /// # let table = atio::AtioTable::create(&ctx, &location, &columns, Default::default()).await?;
+    /// let ticket = table.begin(&ctx, InsertOp::Append).await?;
+    /// let rows = ctx.sql("SELECT 'tea' AS item").await?.execute_stream().await?;
+    /// let part = table.prepare(&ctx, &ticket, rows).await?;
+    /// assert!(!part.is_empty());
+    /// assert_eq!(table.current_version().await?.get(), 0, "nobody sees it yet");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Whatever `rows` fails with, and then nothing is left of this part;
@@ -114,6 +133,28 @@ impl AtioTable {
     /// append goes on over what others committed meanwhile. Committing the same parts again
     /// gives the same version, as [`Committed::Before`]; so does a ticket whose `idempotency_key`
     /// another version has.
+    ///
+    /// ```
+    /// # use datafusion::logical_expr::dml::InsertOp;
+    /// # use datafusion::prelude::SessionContext;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let location = format!("{}/sales", directory.path().display());
+    /// # let ctx = SessionContext::new();
+    /// # let columns = ctx.sql("SELECT 'tea' AS item").await?.schema().as_arrow().clone();
+    /// # let table = atio::AtioTable::create(&ctx, &location, &columns, Default::default()).await?;
+    /// use atio::{CommitOptions, Committed};
+    ///
+    /// let ticket = table.begin(&ctx, InsertOp::Append).await?;
+    /// let rows = ctx.sql("SELECT 'tea' AS item").await?.execute_stream().await?;
+    /// let parts = [table.prepare(&ctx, &ticket, rows).await?];
+    /// let first = table.commit(&ctx, &ticket, &parts, CommitOptions::default()).await?;
+    /// let again = table.commit(&ctx, &ticket, &parts, CommitOptions::default()).await?;
+    /// assert_eq!(again, Committed::Before(first.version()));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

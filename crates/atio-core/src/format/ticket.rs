@@ -23,6 +23,18 @@ const PART: &str = "the part";
 ///
 /// It goes to other processes as bytes, which the same release of this library reads. It holds no
 /// rows and no credentials.
+///
+/// ```
+/// use atio_core::format::ticket::Ticket;
+///
+/// fn hand_on(ticket: &Ticket) -> atio_core::Result<Vec<u8>> {
+///     println!("transaction {} on version {}", ticket.txn(), ticket.base());
+///     ticket.to_bytes()
+/// }
+///
+/// let cut = Ticket::from_bytes(b"{}").unwrap_err();
+/// assert_eq!(cut.kind(), atio_core::ErrorKind::InvalidInput);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The id of the table.

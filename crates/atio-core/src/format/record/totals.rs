@@ -25,6 +25,13 @@ pub struct Totals {
 
 impl Totals {
     /// The sum; fails where it is beyond what can be counted.
+    ///
+    /// ```
+    /// # use atio_core::format::Totals;
+    /// let file = Totals { files: 1, rows: 2, bytes: 300 };
+    /// assert_eq!(file.plus(file)?, Totals { files: 2, rows: 4, bytes: 600 });
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn plus(self, other: Totals) -> Result<Totals> {
         let add = |what: &str, a: u64, b: u64| {
             a.checked_add(b)
@@ -39,6 +46,14 @@ impl Totals {
     }
 
     /// The difference; fails where less is there than goes.
+    ///
+    /// ```
+    /// # use atio_core::format::Totals;
+    /// let file = Totals { files: 1, rows: 2, bytes: 300 };
+    /// assert_eq!(file.minus(file)?, Totals::default());
+    /// assert!(Totals::default().minus(file).is_err());
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub fn minus(self, other: Totals) -> Result<Totals> {
         let subtract = |what: &str, a: u64, b: u64| {
             a.checked_sub(b)

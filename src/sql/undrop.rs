@@ -189,16 +189,28 @@ impl Warehouse {
         for kept in &all {
             self.check_purgeable(kept, access).await?;
         }
-        let mut purged = Vec::new();
+        let (mut purged, mut taken) = (Vec::new(), None);
         for kept in &all {
-            let bytes = self.bytes(kept).await?;
-            purged.push(PurgedTable {
-                table: kept.shown(),
-                bytes,
-                deleted: !options.dry_run && self.purge_one(kept).await?,
-            });
+            let purge = async {
+                let bytes = self.bytes(kept).await?;
+                let deleted = !options.dry_run && self.purge_one(kept).await?;
+                Ok((bytes, deleted))
+            };
+            match purge.await {
+                Ok((bytes, deleted)) => purged.push(PurgedTable {
+                    table: kept.shown(),
+                    bytes,
+                    deleted,
+                }),
+                // Another process brought it back or purged it meanwhile.
+                Err(error) if error.kind() == ErrorKind::TableNotFound => taken = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(purged)
+        match taken {
+            Some(error) if purged.is_empty() => Err(error),
+            _ => Ok(purged),
+        }
     }
 
     /// Fails if what somebody put there would be deleted, too.

@@ -5,6 +5,7 @@
 mod create_as;
 mod drops;
 mod memory;
+mod merges;
 mod refusals;
 mod statements;
 mod tables;

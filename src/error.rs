@@ -8,14 +8,25 @@ pub use atio_core::{Error, ErrorKind, Result};
 
 /// The error of ours that is inside one of DataFusion's; otherwise `what` went wrong.
 pub(crate) fn from_datafusion(what: &str, error: DataFusionError) -> Error {
-    let error = match error {
+    match ours(error) {
+        Ok(error) => error,
+        Err(error) => Error::new(kind_below(&error), what).with_source(error),
+    }
+}
+
+/// The error of ours in one of DataFusion's, without the names of the engine's rules around it.
+fn ours(error: DataFusionError) -> std::result::Result<Error, DataFusionError> {
+    match error {
         DataFusionError::External(source) => match source.downcast::<Error>() {
-            Ok(error) => return *error,
-            Err(source) => DataFusionError::External(source),
+            Ok(error) => Ok(*error),
+            Err(source) => Err(DataFusionError::External(source)),
         },
-        error => error,
-    };
-    Error::new(kind_below(&error), what).with_source(error)
+        DataFusionError::Context(context, inner) => match ours(*inner) {
+            Ok(error) => Ok(error),
+            Err(inner) => Err(DataFusionError::Context(context, Box::new(inner))),
+        },
+        error => Err(error),
+    }
 }
 
 /// The error in one of DataFusion's, and before it `context`.

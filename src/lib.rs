@@ -66,6 +66,7 @@ pub use atio_core::redact;
 pub use atio_core::storage::Durability;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 pub use database::{Connection, IfExists, Server, Tls, register_connection, write_database};
+pub use dml::{Merge, RowsChanged};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use sql::{

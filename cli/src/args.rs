@@ -22,6 +22,7 @@ Examples:
   atio                                      a SQL prompt
   atio -c \"SELECT * FROM 'june.csv'\"        one statement
   atio write june.csv ./sales --create      a file into a table, with no SQL
+  atio upsert ./sales new.csv --key id      rows that are there updated, others inserted
   atio history ./sales                      the versions of that table
   .. | atio ingest ./sales --format json    a stream into a table
   atio write ./sales sales.xlsx             a table into a file";

@@ -25,6 +25,9 @@ const CLAUSE: &str = "__atio_clause";
 const WRITES: &str = "__atio_writes";
 /// What the columns that name a row in errors begin with.
 const KEY: &str = "__atio_key_";
+/// What the columns of a source begin with that no two rows may share which are inserted. Behind it
+/// is the name of the column that they are a copy of.
+pub(super) const UNIQUE: &str = "__atio_unique_";
 
 /// The statement that does what `merge` says.
 pub(super) fn plan(
@@ -33,7 +36,8 @@ pub(super) fn plan(
     table: &AtioTable,
 ) -> Result<LogicalPlan> {
     let target = &dml.table_name;
-    check_order(target, &merge.clauses)?;
+    let name = table.table().name();
+    check_order(name, &merge.clauses)?;
     let row_ids = RowIds::default();
     let provider = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
     let rows = LogicalPlanBuilder::scan(target.clone(), provider, None)?;
@@ -45,8 +49,9 @@ pub(super) fn plan(
         .map(Expr::Column)
         .collect();
     for clause in &merge.clauses {
-        check_columns(target, source.schema(), clause)?;
+        check_columns((name, target), source.schema(), clause)?;
     }
+    let unique = unique(source.schema());
     of_source.push(lit(true).alias(SOURCE));
     let source = LogicalPlanBuilder::from(source)
         .project(of_source)?
@@ -83,8 +88,10 @@ pub(super) fn plan(
         let key = Expr::Column(Column::new(Some(target.clone()), name));
         written.push(key.alias(format!("{KEY}{at}")));
     }
+    written.extend(unique.iter().map(|(column, _)| column.clone()));
+    let unique = unique.into_iter().map(|(_, name)| name).collect();
     let input = LogicalPlanBuilder::from(taken).project(written)?.build()?;
-    let target = ChangeTarget::new(table, Verb::Merge, row_ids, width, keys);
+    let target = ChangeTarget::new(table, Verb::Merge, row_ids, width, keys).with_unique(unique);
     Ok(statement(dml, target, input))
 }
 
@@ -122,13 +129,13 @@ fn words(clause: &MergeIntoClause) -> &'static str {
 }
 
 /// Fails if a clause is never reached, or does what its kind cannot.
-fn check_order(target: &TableReference, clauses: &[MergeIntoClause]) -> Result<()> {
+fn check_order(name: &str, clauses: &[MergeIntoClause]) -> Result<()> {
     let mut ended = BTreeSet::new();
     for clause in clauses {
         let words = words(clause);
         if ended.contains(words) {
             return Err(Error::invalid(format!(
-                "MERGE INTO '{target}': a clause {words} follows one without a condition, which takes all of its rows: put that one last"
+                "MERGE INTO '{name}': a clause {words} follows one without a condition, which takes all of its rows: put that one last"
             ))
             .into());
         }
@@ -142,7 +149,7 @@ fn check_order(target: &TableReference, clauses: &[MergeIntoClause]) -> Result<(
                 false => ("UPDATE or DELETE", "INSERT"),
             };
             return Err(Error::invalid(format!(
-                "MERGE INTO '{target}': {words} cannot {action}: it takes {instead}"
+                "MERGE INTO '{name}': {words} cannot {action}: it takes {instead}"
             ))
             .into());
         }
@@ -152,7 +159,7 @@ fn check_order(target: &TableReference, clauses: &[MergeIntoClause]) -> Result<(
 
 /// Fails if a clause reads a row that its kind has not.
 fn check_columns(
-    target: &TableReference,
+    (name, target): (&str, &TableReference),
     source: &DFSchema,
     clause: &MergeIntoClause,
 ) -> Result<()> {
@@ -174,7 +181,7 @@ fn check_columns(
                 _ => continue,
             };
             return Err(Error::invalid(format!(
-                "MERGE INTO '{target}': {} has no row of {missing}, and reads its column '{}'",
+                "MERGE INTO '{name}': {} has no row of {missing}, and reads its column '{}'",
                 words(clause),
                 column.name
             ))
@@ -182,6 +189,15 @@ fn check_columns(
         }
     }
     Ok(())
+}
+
+/// The columns of a source that no two rows may share which are inserted, and how they are called.
+fn unique(source: &DFSchema) -> Vec<(Expr, String)> {
+    let unique = source.columns().into_iter().filter_map(|column| {
+        let name = column.name.strip_prefix(UNIQUE)?.to_owned();
+        Some((Expr::Column(column), name))
+    });
+    unique.collect()
 }
 
 /// The columns of the table in the condition: by them a row is named.

@@ -23,6 +23,7 @@ pub(super) struct ChangeTarget {
     row_ids: RowIds,
     columns: usize,
     keys: Vec<String>,
+    unique: Vec<String>,
 }
 
 impl ChangeTarget {
@@ -40,7 +41,13 @@ impl ChangeTarget {
             row_ids,
             columns,
             keys,
+            unique: Vec::new(),
         }
+    }
+
+    /// The same; rows that take the place of none differ in these columns of the source.
+    pub(super) fn with_unique(self, unique: Vec<String>) -> Self {
+        Self { unique, ..self }
     }
 }
 
@@ -76,6 +83,7 @@ impl TableProvider for ChangeTarget {
             store_url: self.table.store_url().clone(),
             columns: self.columns,
             keys: self.keys.clone(),
+            unique: self.unique.clone(),
         };
         self.table.plan_change(change, input).await
     }

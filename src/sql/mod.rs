@@ -28,6 +28,7 @@ mod location;
 #[cfg(test)]
 mod location_proptests;
 mod lookups;
+mod lost_parts;
 mod managed;
 mod named;
 mod namespace;

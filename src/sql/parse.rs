@@ -9,16 +9,16 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
-use datafusion::sql::parser::{CopyToSource, DFParserBuilder, ParserInput, Statement};
+use datafusion::sql::parser::{DFParserBuilder, ParserInput, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FromTable, FunctionArg, FunctionArgExpr, Statement as SqlStatement, TableFactor,
-    TableFunctionArgs, TableVersion, Value, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, TableFactor, TableFunctionArgs, TableVersion, Value,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use crate::error::Error;
+use super::lost_parts::{check_whole, visit};
 
 /// As deep as DataFusion's parser goes where nothing else is set.
 const RECURSION_LIMIT: usize = 50;
@@ -42,9 +42,9 @@ const RECURSION_LIMIT: usize = 50;
 /// # Errors
 ///
 /// The parser's, if the text is not SQL of this dialect otherwise either;
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a `DELETE` from an old version, from a
-/// `TABLESAMPLE` or from a `PARTITION`: the engine would take it for one from the newest version and
-/// from all rows.
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) where the engine would lose a part of the statement: for
+/// a `DELETE` from an old version, from a `TABLESAMPLE` or from a `PARTITION`, and for an `UPDATE` that
+/// gives a column two values or names a field of a column.
 ///
 /// [`DFParser`]: datafusion::sql::parser::DFParser
 pub fn parse_sql(text: &str, dialect: &dyn Dialect) -> Result<VecDeque<Statement>> {
@@ -65,7 +65,7 @@ pub(super) fn parse(
             .parse_statements()
     };
     let error = match parse(text.into()) {
-        Ok(statements) => return whole_deletes(statements),
+        Ok(statements) => return check_whole(statements),
         Err(error) => error,
     };
     let Some((tokens, mut lifted)) = lift(text, dialect) else {
@@ -73,78 +73,12 @@ pub(super) fn parse(
     };
     match parse(tokens.into()) {
         Ok(mut statements) => match lifted.put_back(&mut statements) {
-            true => whole_deletes(statements),
+            true => check_whole(statements),
             false => Err(error),
         },
         Err(other) if lifted.is_in(&other) => Err(error),
         Err(other) => Err(other),
     }
-}
-
-/// The statements, unless one of them deletes from an old version or from a part of a table: the
-/// engine would pass over that, and delete from the newest and from all rows.
-fn whole_deletes(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
-    let mut partial = PartialDeletes(None);
-    for statement in &mut statements {
-        visit(statement, &mut partial);
-    }
-    partial.0.map_or(Ok(statements), |error| Err(error.into()))
-}
-
-/// What is wrong with the first DELETE of which the engine would drop a part.
-struct PartialDeletes(Option<Error>);
-
-impl VisitorMut for PartialDeletes {
-    type Break = ();
-
-    fn pre_visit_statement(&mut self, statement: &mut SqlStatement) -> ControlFlow<()> {
-        let SqlStatement::Delete(delete) = statement else {
-            return ControlFlow::Continue(());
-        };
-        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        self.0 = from.iter().find_map(|table| {
-            let TableFactor::Table {
-                version,
-                sample,
-                partitions,
-                ..
-            } = &table.relation
-            else {
-                return None;
-            };
-            let relation = &table.relation;
-            if version.is_some() {
-                return Some(Error::invalid(format!(
-                    "cannot delete from an old version ({relation}): only the newest version can be written"
-                )));
-            }
-            (sample.is_some() || !partitions.is_empty()).then(|| {
-                Error::invalid(format!(
-                    "cannot delete from a part of a table ({relation}): say by WHERE which rows go"
-                ))
-            })
-        });
-        match self.0 {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
-    }
-}
-
-/// Shows the parts of a statement that are SQL of their own to `visitor`.
-fn visit(statement: &mut Statement, visitor: &mut impl VisitorMut<Break = ()>) {
-    let _: ControlFlow<()> = match statement {
-        Statement::Statement(statement) => statement.visit(visitor),
-        Statement::CopyTo(copy) => match &mut copy.source {
-            CopyToSource::Query(query) => query.visit(visitor),
-            CopyToSource::Relation(_) => ControlFlow::Continue(()),
-        },
-        Statement::Explain(explain) => {
-            visit(&mut explain.statement, visitor);
-            ControlFlow::Continue(())
-        }
-        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
-    };
 }
 
 /// The tokens of `text`, with an argument in the place of each AS OF; None if there is none.
@@ -405,6 +339,34 @@ mod tests {
     fn delete_from_a_partition_is_refused() {
         let error = parse_sql("DELETE FROM t PARTITION (p0)", &GenericDialect {}).unwrap_err();
         assert!(error.to_string().contains("say by WHERE"), "{error}");
+    }
+
+    #[test]
+    fn update_that_gives_a_column_two_values_is_refused() {
+        let dialect = GenericDialect {};
+        for text in [
+            "UPDATE t SET x = 1, x = 2",
+            "UPDATE t SET x = 1, y = 3, t.x = 2 WHERE y = 1",
+            "EXPLAIN UPDATE t SET x = 1, x = 1",
+            "SELECT 1; UPDATE t SET x = 1, x = 2",
+            "PREPARE p AS UPDATE t SET x = $1, x = $2",
+        ] {
+            let error = parse_sql(text, &dialect).unwrap_err().to_string();
+            let expected = "UPDATE of t: column 'x' is given two values";
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        for whole in [
+            "UPDATE t SET x = y, y = x",
+            "UPDATE t SET t.x = 1",
+            "UPDATE a.b.t SET b.t.x = 1, T.y = 2",
+            "UPDATE t AS u SET u.x = 1",
+        ] {
+            assert_eq!(one(whole, &dialect).unwrap(), whole);
+        }
+        for text in ["UPDATE t SET s.x = 1", "UPDATE t AS u SET t.x = 1"] {
+            let error = parse_sql(text, &dialect).unwrap_err().to_string();
+            assert!(error.contains("is no column of it"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Warehouse {
             let purge = async {
                 let bytes = self.bytes(kept).await?;
                 let deleted = !options.dry_run && self.purge_one(kept).await?;
-                Ok((bytes, deleted))
+                Ok::<_, Error>((bytes, deleted))
             };
             match purge.await {
                 Ok((bytes, deleted)) => purged.push(PurgedTable {

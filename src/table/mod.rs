@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod expire;
+mod fitting;
 mod handle;
 mod history;
 mod lookup;
@@ -15,6 +16,7 @@ mod statement;
 mod version_ref;
 
 pub use expire::{ExpireOptions, Expired};
+pub(crate) use fitting::{as_column, check_known, check_names, no_column};
 pub use handle::AtioTable;
 pub(crate) use handle::OfSession;
 pub use history::{DataFile, HistoryOptions};

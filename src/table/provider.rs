@@ -138,6 +138,7 @@ impl TableProvider for AtioTable {
             store_url: self.store_url.clone(),
             columns: 0,
             keys: Vec::new(),
+            unique: Vec::new(),
         };
         let nothing = EmptyExec::new(with_row_ids(&Schema::empty()));
         self.plan_change(change, Arc::new(nothing)).await

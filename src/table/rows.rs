@@ -5,20 +5,22 @@ use std::sync::Arc;
 use atio_core::format::Version;
 use atio_core::log::CommitOptions;
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef, UInt64Type};
+use datafusion::arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 
+use super::fitting::fitting;
 use super::handle::AtioTable;
-use crate::error::{self, Error, Result as AtioResult};
+use crate::error::{self, Result as AtioResult};
 use crate::settings::CommitSettings;
-use crate::write::WrittenVersion;
+use crate::write::Outcome;
 
 /// What a write came to.
 ///
@@ -216,7 +218,7 @@ impl AtioTable {
     }
 
     /// Its columns; fails if nothing can be written to it.
-    async fn columns_to_write(&self) -> AtioResult<SchemaRef> {
+    pub(crate) async fn columns_to_write(&self) -> AtioResult<SchemaRef> {
         self.check_writable()?;
         let columns = TableProvider::schema(self);
         if columns.fields().is_empty() {
@@ -232,29 +234,39 @@ impl AtioTable {
         operation: InsertOp,
         commit: CommitOptions,
     ) -> AtioResult<Written> {
-        let what = format!("cannot write to '{}'", self.table().name());
+        let (state, plan) = rows.into_parts();
         let name = TableReference::bare(self.location());
-        let (mut state, plan) = rows.into_parts();
+        let target = provider_as_source(Arc::new(self.clone()));
+        let plan = LogicalPlanBuilder::insert_into(plan, name, target, operation);
+        let plan = plan.and_then(LogicalPlanBuilder::build);
+        let (rows, outcome) = self.run(state, plan, commit).await?;
+        Ok(Written {
+            rows,
+            version: outcome.version(),
+        })
+    }
+
+    /// Runs a plan that writes to the table; gives how many rows it wrote, and what came of it.
+    pub(crate) async fn run(
+        &self,
+        mut state: SessionState,
+        plan: Result<LogicalPlan>,
+        commit: CommitOptions,
+    ) -> AtioResult<(u64, Arc<Outcome>)> {
         CommitSettings::new(commit)?.install(state.config_mut());
-        let version = Arc::new(WrittenVersion::default());
-        state.config_mut().set_extension(Arc::clone(&version));
-        let target = provider_as_source(Arc::new(self));
-        let written = async {
-            let plan = LogicalPlanBuilder::insert_into(plan, name, target, operation)?;
-            DataFrame::new(state, plan.build()?).collect().await
-        };
-        let counts = written
-            .await
-            .map_err(|error| error::from_datafusion(&what, error))?;
+        let outcome = Arc::new(Outcome::default());
+        state.config_mut().set_extension(Arc::clone(&outcome));
+        let written = async { DataFrame::new(state, plan?).collect().await };
+        let counts = written.await.map_err(|error| {
+            let what = format!("cannot write to '{}'", self.table().name());
+            error::from_datafusion(&what, error)
+        })?;
         let counts = counts.iter().filter_map(|batch| {
             let counts = batch.columns().first()?;
             let counts = counts.as_primitive_opt::<UInt64Type>()?;
             Some(counts.iter().flatten().sum::<u64>())
         });
-        Ok(Written {
-            rows: counts.sum(),
-            version: version.get(),
-        })
+        Ok((counts.sum(), outcome))
     }
 }
 
@@ -263,112 +275,4 @@ pub(crate) fn nullable(columns: &Schema) -> SchemaRef {
     let fields = columns.fields().iter();
     let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// The rows with the columns of a table at `location`, each found by its name.
-fn fitting(rows: DataFrame, table: &Schema, location: &str) -> AtioResult<DataFrame> {
-    let found = rows.schema().as_arrow();
-    let wrong = |what: String| Error::invalid(format!("cannot write to {location}: {what}"));
-    for (at, field) in found.fields().iter().enumerate() {
-        let name = field.name().escape_debug();
-        if table.index_of(field.name()).is_err() {
-            let columns = table.fields().iter().map(|field| field.name().as_str());
-            return Err(wrong(format!(
-                "the table has no column '{name}'; its columns are {}",
-                columns.collect::<Vec<_>>().join(", ")
-            )));
-        }
-        if found
-            .fields()
-            .iter()
-            .take(at)
-            .any(|f| f.name() == field.name())
-        {
-            return Err(wrong(format!("the rows have two columns '{name}'")));
-        }
-    }
-    let columns = table.fields().iter().map(|field| {
-        let (name, wanted) = (field.name().escape_debug(), field.data_type());
-        let Ok(index) = found.index_of(field.name()) else {
-            return match field.is_nullable() {
-                true => Ok(cast(lit(ScalarValue::Null), wanted.clone()).alias(field.name())),
-                false => Err(wrong(format!(
-                    "column '{name}' is NOT NULL, and missing in the rows"
-                ))),
-            };
-        };
-        let column = Expr::Column(Column::from(rows.schema().qualified_field(index)));
-        let has = found.field(index).data_type();
-        match takes(wanted, has) {
-            true if wanted == has => Ok(column.alias(field.name())),
-            true => Ok(cast(column, wanted.clone()).alias(field.name())),
-            false => Err(wrong(format!(
-                "column '{name}' is of type {wanted}, and in the rows of type {has}: cast it first"
-            ))),
-        }
-    });
-    let columns = columns.collect::<AtioResult<Vec<_>>>()?;
-    rows.select(columns)
-        .map_err(|error| wrong("its columns cannot be taken".to_owned()).with_source(error))
-}
-
-/// True if a column of type `wanted` takes every value of type `has` as it is, or fails.
-fn takes(wanted: &DataType, has: &DataType) -> bool {
-    use DataType::{
-        Binary, BinaryView, Dictionary, FixedSizeList, Float32, Float64, LargeBinary, LargeList,
-        LargeListView, LargeUtf8, List, ListView, Map, Null, Struct, Utf8, Utf8View,
-    };
-    match (wanted, has) {
-        (wanted, has) if wanted == has => true,
-        (_, Null) | (Float64, Float32) => true,
-        (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => true,
-        (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => true,
-        (Dictionary(_, wanted), Dictionary(_, has)) => takes(wanted, has),
-        (Dictionary(_, wanted), has) => takes(wanted, has),
-        (wanted, Dictionary(_, has)) => takes(wanted, has),
-        (
-            List(wanted) | LargeList(wanted) | ListView(wanted) | LargeListView(wanted),
-            List(has) | LargeList(has) | ListView(has) | LargeListView(has),
-        )
-        | (Map(wanted, _), Map(has, _)) => takes(wanted.data_type(), has.data_type()),
-        (FixedSizeList(wanted, of), FixedSizeList(has, by)) => {
-            of == by && takes(wanted.data_type(), has.data_type())
-        }
-        (Struct(wanted), Struct(has)) => {
-            wanted.len() == has.len()
-                && wanted.iter().zip(has).all(|(wanted, has)| {
-                    wanted.name() == has.name() && takes(wanted.data_type(), has.data_type())
-                })
-        }
-        // Out of its range a cast fails.
-        (wanted, has) => wanted.is_integer() && has.is_integer(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_lose_a_value_in_silence_is_not_taken() {
-        use DataType::{Decimal128, Float32, Float64, Int32, Int64, Null, Utf8, Utf8View};
-        let list = |item| DataType::new_list(item, true);
-        for (wanted, has, expected) in [
-            (Int64, Int64, true),
-            (Utf8, Utf8View, true),
-            (list(Utf8), list(Utf8View), true),
-            (Int32, Int64, true),
-            (Float64, Float32, true),
-            (Utf8, Null, true),
-            (Int64, Float64, false),
-            (Float32, Float64, false),
-            (Float64, Int64, false),
-            (Int64, Utf8, false),
-            (Utf8, Int64, false),
-            (list(Int64), list(Utf8), false),
-            (Decimal128(10, 2), Decimal128(10, 3), false),
-        ] {
-            assert_eq!(takes(&wanted, &has), expected, "{has} as {wanted}");
-        }
-    }
 }

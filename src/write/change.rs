@@ -15,6 +15,8 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
+use super::distinct::{Distinct, UniqueValues};
+use super::outcome::Counts;
 use super::positions::Positions;
 use crate::error::Error;
 use crate::scan::RowIds;
@@ -54,7 +56,8 @@ impl Verb {
 ///
 /// Each row of the query has some columns of the table, or none of them; then the number of a file and
 /// that of a row in it, which goes (NULL: none does); for a MERGE whether the columns are a new
-/// row; and the values by which an error names the row that goes.
+/// row; the values by which an error names the row that goes; and those by which rows that take the
+/// place of none are told apart.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) verb: Verb,
@@ -66,6 +69,9 @@ pub(crate) struct Change {
     pub(crate) columns: usize,
     /// The columns of the table by which an error names a row.
     pub(crate) keys: Vec<String>,
+    /// The columns of the source of which no two rows may have the same values, where neither takes
+    /// the place of a row. NULL is the same as no other value.
+    pub(crate) unique: Vec<String>,
 }
 
 /// The rows of one run, as far as they have come.
@@ -75,7 +81,10 @@ pub(super) struct Changed(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     gone: Positions,
-    added: u64,
+    /// Of a MERGE.
+    merged: Counts,
+    /// What is unique of the rows that take the place of none.
+    distinct: Distinct,
     /// Counts `gone` in the session's memory.
     memory: Option<MemoryReservation>,
 }
@@ -90,10 +99,11 @@ impl Changed {
         self.lock().memory = Some(memory);
     }
 
-    /// The rows that go, and how many come that take the place of none.
-    pub(super) fn take(&self) -> (Positions, u64) {
+    /// The rows that go, and what a MERGE does.
+    pub(super) fn take(&self) -> (Positions, Counts) {
         let mut state = self.lock();
-        (std::mem::take(&mut state.gone), state.added)
+        state.distinct = Distinct::default();
+        (std::mem::take(&mut state.gone), state.merged)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -126,11 +136,26 @@ impl Change {
     ) -> Result<RecordBatch> {
         let files = batch.column(self.columns).as_primitive::<UInt32Type>();
         let rows = batch.column(self.columns + 1).as_primitive::<Int64Type>();
+        let is_written = match self.verb {
+            Verb::Merge => Some(batch.column(self.columns + 2).as_boolean()),
+            _ => None,
+        };
+        let unique = self.unique_values(batch)?;
         let mut state = changed.lock();
         for at in 0..batch.num_rows() {
             if rows.is_null(at) {
-                state.added += 1;
+                state.merged.inserted += 1;
+                if let Some(unique) = &unique
+                    && !state.distinct.add(unique, at)
+                {
+                    return Err(self.twice_new(table, batch, at).into());
+                }
                 continue;
+            }
+            match is_written.map(|is_written| is_written.value(at)) {
+                Some(true) => state.merged.updated += 1,
+                Some(false) => state.merged.deleted += 1,
+                None => {}
             }
             let row = u64::try_from(rows.value(at));
             let row = row.map_err(|_| Error::damaged("a data file has a row before its first"))?;
@@ -138,9 +163,14 @@ impl Change {
                 return Err(self.twice(table, batch, at).into());
             }
         }
-        let State { gone, memory, .. } = &mut *state;
+        let State {
+            gone,
+            distinct,
+            memory,
+            ..
+        } = &mut *state;
         if let Some(memory) = memory {
-            memory.try_resize(gone.memory())?;
+            memory.try_resize(gone.memory() + distinct.memory())?;
         }
         drop(state);
         if self.columns == 0 {
@@ -148,29 +178,53 @@ impl Change {
         }
         let of_table: Vec<_> = (0..self.columns).collect();
         let written = batch.project(&of_table)?;
-        match self.verb {
-            Verb::Merge => {
-                let is_written = batch.column(self.columns + 2).as_boolean();
-                Ok(filter_record_batch(&written, is_written)?)
-            }
-            _ => Ok(written),
+        match is_written {
+            Some(is_written) => Ok(filter_record_batch(&written, is_written)?),
+            None => Ok(written),
         }
+    }
+
+    /// What may be there once of the rows of a batch; None where all may be there twice.
+    fn unique_values(&self, batch: &RecordBatch) -> Result<Option<UniqueValues>> {
+        if self.unique.is_empty() {
+            return Ok(None);
+        }
+        let first = self.columns + 3 + self.keys.len();
+        let columns = batch.columns().iter().skip(first).take(self.unique.len());
+        UniqueValues::new(columns.cloned().collect()).map(Some)
     }
 
     /// Two rows of the source match the row at `at`.
     fn twice(&self, table: &str, batch: &RecordBatch, at: usize) -> Error {
-        let first = self.columns + 3;
-        let values = self.keys.iter().zip(first..).map(|(name, column)| {
-            let value = array_value_to_string(batch.column(column), at);
-            format!("{name} = {}", value.unwrap_or_default().escape_debug())
-        });
-        let values: Vec<_> = values.collect();
-        let which = match values.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", values.join(", ")),
-        };
+        let which = named(&self.keys, self.columns + 3, batch, at);
         Error::invalid(format!(
             "MERGE INTO '{table}': several rows of the source match one row of the table{which}, and each would change it; nothing was written: make the rows of the source unique, or the ON condition narrower"
         ))
+    }
+
+    /// Two rows of the source, one of them at `at`, are new and have the same key.
+    fn twice_new(&self, table: &str, batch: &RecordBatch, at: usize) -> Error {
+        let first = self.columns + 3 + self.keys.len();
+        let which = named(&self.unique, first, batch, at);
+        Error::invalid(format!(
+            "MERGE INTO '{table}': several rows of the source have one key{which}, which no row of the table has, and each would be inserted; nothing was written: make the keys of the source unique"
+        ))
+    }
+}
+
+/// The values of the columns from `first` in the row at `at`.
+fn named(names: &[String], first: usize, batch: &RecordBatch, at: usize) -> String {
+    let values = names.iter().zip(first..).map(|(name, column)| {
+        let value = array_value_to_string(batch.column(column), at);
+        format!(
+            "{} = {}",
+            name.escape_debug(),
+            value.unwrap_or_default().escape_debug()
+        )
+    });
+    let values: Vec<_> = values.collect();
+    match values.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", values.join(", ")),
     }
 }

@@ -15,6 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::change::{Change, Changed, Verb};
 use super::feed::Feed;
 use super::job::Job;
+use super::outcome::Counts;
 use super::positions::Positions;
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
@@ -26,8 +27,7 @@ struct StagedReplacement {
     removes: BTreeSet<String>,
     adds: Vec<FileEntry>,
     merges: Vec<StagedMerge>,
-    /// How many rows were deleted, updated or inserted.
-    rows: u64,
+    counts: Counts,
 }
 
 impl VersionWriter {
@@ -50,7 +50,7 @@ impl VersionWriter {
             removes,
             adds,
             merges,
-            rows,
+            counts,
         } = staged;
         if removes.is_empty() && adds.is_empty() {
             job.txn().abort().await;
@@ -68,22 +68,19 @@ impl VersionWriter {
             Verb::Merge | Verb::Truncate => RowChange::merge(removes, adds, reads),
         };
         let committed = self.commit_change(job, row_change, merges, options).await?;
-        Ok(match committed {
-            Committed::As(_) => rows,
-            Committed::Before(_) => 0,
-        })
+        Ok(counted(job, &committed, counts))
     }
 
     async fn truncate(&self, job: &Job, options: CommitOptions) -> Result<u64> {
-        let rows = self.target.base.totals().rows;
+        let counts = Counts {
+            deleted: self.target.base.totals().rows,
+            ..Counts::default()
+        };
         let truncate = RowChange::truncate();
         let committed = self
             .commit_change(job, truncate, Vec::new(), options)
             .await?;
-        Ok(match committed {
-            Committed::As(_) => rows,
-            Committed::Before(_) => 0,
-        })
+        Ok(counted(job, &committed, counts))
     }
 
     async fn stage_replacement(
@@ -99,7 +96,7 @@ impl VersionWriter {
                 removes: BTreeSet::new(),
                 adds,
                 merges,
-                rows: 0,
+                counts: Counts::default(),
             });
         }
         let manifests = table.manifests(base).await?;
@@ -118,12 +115,22 @@ impl VersionWriter {
             })
         };
         let found = change.row_ids.found();
-        let (gone, added) = changed.take();
+        let (gone, merged) = changed.take();
         let mut removes = BTreeSet::new();
-        let mut rows = gone.count() + added;
+        let mut counts = match change.verb {
+            Verb::Update => Counts {
+                updated: gone.count(),
+                ..Counts::default()
+            },
+            Verb::Delete | Verb::Truncate => Counts {
+                deleted: gone.count(),
+                ..Counts::default()
+            },
+            Verb::Merge => merged,
+        };
         for number in &found.whole {
             let file = of_number(*number)?;
-            rows += file.known()?.0;
+            counts.deleted += file.known()?.0;
             removes.insert(file.path.clone());
         }
         let mut left = Vec::new();
@@ -141,7 +148,7 @@ impl VersionWriter {
             removes,
             adds,
             merges,
-            rows,
+            counts,
         })
     }
 
@@ -175,6 +182,18 @@ impl VersionWriter {
             rest.ended().await;
         }
         written
+    }
+}
+
+/// How many rows the statement changed, where its version was not there before.
+fn counted(job: &Job, committed: &Committed, counts: Counts) -> u64 {
+    match committed {
+        Committed::As(version) => {
+            job.writing().committed(*version);
+            job.writing().changed(counts);
+            counts.sum()
+        }
+        Committed::Before(_) => 0,
     }
 }
 

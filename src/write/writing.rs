@@ -1,12 +1,14 @@
 //! How a write is going: its context, its metrics and its reporter.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use atio_core::format::{FileEntry, Version};
 use atio_core::progress::{Listener, Reporter, Step};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+
+use super::outcome::{Counts, Outcome};
 
 /// One statement that writes: where it runs, and who looks on.
 #[derive(Debug)]
@@ -73,24 +75,19 @@ impl Writing {
 
     /// Says that it made a version.
     pub(super) fn committed(&self, version: Version) {
-        let asks = self
-            .context
-            .session_config()
-            .get_extension::<WrittenVersion>();
-        if let Some(asks) = asks {
-            *asks.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        if let Some(outcome) = self.outcome() {
+            outcome.set_version(version);
         }
     }
-}
 
-/// Asks which version a write makes last, as an extension of the session that it runs in: a plan
-/// gives only how many rows there were.
-#[derive(Debug, Default)]
-pub(crate) struct WrittenVersion(Mutex<Option<Version>>);
+    /// Says how many rows that version changes.
+    pub(super) fn changed(&self, counts: Counts) {
+        if let Some(outcome) = self.outcome() {
+            outcome.set_counts(counts);
+        }
+    }
 
-impl WrittenVersion {
-    /// The version; None if none was made.
-    pub(crate) fn get(&self) -> Option<Version> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outcome(&self) -> Option<Arc<Outcome>> {
+        self.context.session_config().get_extension::<Outcome>()
     }
 }

@@ -3,6 +3,7 @@
 //! Each action calls the function of `atio` that SQL has for it, too; so nothing is possible here
 //! alone, and what a person names is never a part of any SQL.
 
+mod columns;
 mod dropped;
 mod exact;
 mod format;
@@ -10,6 +11,7 @@ mod ingest;
 mod input;
 mod output;
 mod table;
+mod upsert;
 mod wishes;
 mod write;
 
@@ -23,6 +25,7 @@ use crate::session::Session;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     Write(write::Write),
+    Upsert(upsert::Upsert),
     History(table::History),
     Tag(table::Tag),
     Tags(table::Tags),
@@ -40,6 +43,7 @@ impl Action {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Write(_) => "write",
+            Self::Upsert(_) => "upsert",
             Self::History(_) => "history",
             Self::Tag(_) => "tag",
             Self::Tags(_) => "tags",
@@ -65,6 +69,7 @@ impl Action {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Write(write) => write.run(session).await,
+            Self::Upsert(upsert) => Box::pin(upsert.run(session)).await,
             Self::History(history) => history.run(session).await,
             Self::Tag(tag) => tag.run(session).await,
             Self::Tags(tags) => tags.run(session).await,

@@ -7,17 +7,17 @@ use atio::{AtioTable, CommitOptions, CreateOptions, Existing, OverwriteOptions, 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Field, Schema, UInt64Type};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::{Column, ScalarValue, TableReference, plan_err};
+use datafusion::common::{TableReference, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::dml::CopyTo;
-use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit};
 use datafusion::object_store::ObjectStoreExt;
 use futures::StreamExt;
 
-use super::exact::{self, Text};
+use super::columns::by_name;
 use super::format::Format;
 use super::input::{self, Input, find_table};
 use super::wishes::{IfExists, NO_MARKER, Wishes};
@@ -296,51 +296,6 @@ impl Output {
             None => plan_err!("there is no table {}, and it cannot be made", self.location),
         }
     }
-}
-
-/// The rows with the columns of `table`, each found by its name.
-fn by_name(rows: DataFrame, table: &Schema) -> Result<DataFrame> {
-    let found = rows.schema();
-    if let Some(unknown) = found
-        .fields()
-        .iter()
-        .find(|f| table.index_of(f.name()).is_err())
-    {
-        let columns: Vec<_> = table.fields().iter().map(|f| f.name().as_str()).collect();
-        return plan_err!(
-            "the table has no column '{}'; its columns are {}",
-            unknown.name().escape_debug(),
-            columns.join(", ")
-        );
-    }
-    let columns = table.fields().iter().map(|field| {
-        let value = match found.has_column_with_unqualified_name(field.name()) {
-            true => Expr::Column(Column::new_unqualified(field.name())),
-            false if field.is_nullable() => lit(ScalarValue::Null),
-            false => {
-                return plan_err!(
-                    "column '{}' is NOT NULL in the table, and missing in what is read",
-                    field.name().escape_debug()
-                );
-            }
-        };
-        let wanted = field.data_type();
-        let exactly = found
-            .field_with_unqualified_name(field.name())
-            .is_ok_and(|found| {
-                [Text::Json, Text::Csv].iter().any(|text| {
-                    let read = exact::type_to_read(wanted, *text);
-                    read != *wanted && read == *found.data_type()
-                })
-            });
-        let value = match exactly {
-            true => exact::expression(value, field),
-            false => cast(value, wanted.clone()),
-        };
-        Ok(value.alias(field.name()))
-    });
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    rows.select(columns)
 }
 
 /// Runs a write; returns the number of its rows.

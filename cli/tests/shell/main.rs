@@ -15,6 +15,7 @@ mod progress;
 mod secrets;
 mod stores;
 mod tables;
+mod upserts;
 mod warehouse;
 mod workbooks;
 mod writes;

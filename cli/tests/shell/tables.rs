@@ -339,6 +339,9 @@ fn a_wrong_command_line_has_status_2_and_does_nothing() {
         vec!["expire", "t", "--retain-last", "0"],
         vec!["expire", "t", "--yes=1"],
         vec!["write", "t"],
+        vec!["upsert", "t", "in.csv"],
+        vec!["upsert", "t", "in.csv", "--key", ""],
+        vec!["upsert", "t", "--key", "id"],
         vec!["ingest", "t"],
         vec!["ingest", "t", "--format", "table"],
         vec!["ingest", "t", "--format", "json", "--every", "0s"],
@@ -360,7 +363,7 @@ fn every_command_has_help_with_an_example() {
     let all = succeeded(&run(home.path(), &["--help"]));
     assert!(all.contains("Examples:\n  atio "), "{all}");
     for command in [
-        "write", "history", "tag", "tags", "untag", "rollback", "expire", "ingest",
+        "write", "upsert", "history", "tag", "tags", "untag", "rollback", "expire", "ingest",
     ] {
         assert!(all.contains(&format!("\n  {command} ")), "{all}");
         let help = succeeded(&run(home.path(), &[command, "--help"]));

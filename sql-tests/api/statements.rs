@@ -15,7 +15,40 @@ on_every_place!(
     view_and_prepared_statement_keep_the_version_that_they_name,
     statement_that_the_options_forbid_is_not_run,
     statements_of_the_engine_are_left_to_it,
+    plan_that_is_kept_and_run_again_changes_what_is_there_then,
 );
+
+/// A program may keep a statement that was analyzed and optimized.
+async fn plan_that_is_kept_and_run_again_changes_what_is_there_then(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    for value in [1, 2] {
+        rows(&ctx, &format!("INSERT INTO t VALUES ({value})")).await;
+    }
+    for (text, left) in [
+        ("DELETE FROM t WHERE a = 9", "2|10"),
+        ("DELETE FROM t WHERE a > 8", "2|10"),
+        ("UPDATE t SET a = 100 WHERE a = 9", "3|110"),
+        ("TRUNCATE TABLE t", "0|NULL"),
+    ] {
+        rows(&ctx, "TRUNCATE TABLE t").await;
+        for value in [1, 2] {
+            rows(&ctx, &format!("INSERT INTO t VALUES ({value})")).await;
+        }
+        let plan = ctx.sql(text).await.unwrap().into_optimized_plan().unwrap();
+        let run = |plan| async { ctx.execute_logical_plan(plan).await.unwrap().collect().await };
+        if !text.starts_with("TRUNCATE") {
+            run(plan.clone()).await.unwrap();
+        }
+        // Files have other numbers now.
+        rows(&ctx, "DELETE FROM t WHERE a = 1").await;
+        rows(&ctx, "INSERT INTO t VALUES (9)").await;
+        rows(&ctx, "INSERT INTO t VALUES (8)").await;
+        run(plan).await.unwrap();
+        let found = row(&ctx, "SELECT count(*), sum(a) FROM t").await;
+        assert_eq!(found, left, "{text}");
+    }
+}
 
 async fn every_form_of_as_of_is_honoured_in_the_default_dialect(place: Place) {
     let ctx = place.session();

@@ -13,10 +13,9 @@ use datafusion::logical_expr::{
     SubqueryAlias, WriteOp,
 };
 
-use super::target::ChangeTarget;
 use crate::error::Error;
 use crate::scan::{self, FILE, ROW, RowIds, is_row_id};
-use crate::table::AtioTable;
+use crate::table::{AtioTable, ChangeTarget};
 
 /// `plan`, whose scan also says of each row where it lies.
 ///
@@ -30,7 +29,7 @@ pub(super) fn with_row_ids(plan: &LogicalPlan, row_ids: &RowIds) -> Result<Logic
             let table = AtioTable::downcast(provider.as_ref());
             let table = table.ok_or_else(|| unsupported(plan))?;
             table.check_writable()?;
-            check_names(table)?;
+            check_not_reserved(table)?;
             let source = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
             let scan = TableScanBuilder::new(scan.table_name.clone(), source)
                 .with_filters(scan.filters.clone())
@@ -86,7 +85,7 @@ fn schema_with_row_ids(schema: &DFSchema) -> Result<DFSchema> {
 }
 
 /// Fails where a column has a name by which the scan says where a row lies.
-fn check_names(table: &AtioTable) -> Result<()> {
+fn check_not_reserved(table: &AtioTable) -> Result<()> {
     let schema = table.schema();
     match schema.fields().iter().find(|field| is_row_id(field.name())) {
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! MERGE: a join of the table with the source, of which each row says what becomes of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use datafusion::common::{Column, DFSchema, JoinType, Result, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -8,13 +9,11 @@ use datafusion::logical_expr::dml::{
     MergeIntoAction, MergeIntoClause, MergeIntoClauseKind, MergeIntoOp,
 };
 use datafusion::logical_expr::{Case, DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, lit};
-use std::sync::Arc;
 
 use super::assemble::{row_id_columns, statement};
-use super::target::ChangeTarget;
 use crate::error::Error;
 use crate::scan::{ROW, RowIds};
-use crate::table::AtioTable;
+use crate::table::{AtioTable, ChangeTarget};
 use crate::write::Verb;
 
 /// True in each row of the source, and NULL where a row of the table has none.
@@ -41,7 +40,7 @@ pub(super) fn plan(
     let row_ids = RowIds::default();
     let provider = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
     let rows = LogicalPlanBuilder::scan(target.clone(), provider, None)?;
-    let source = Arc::unwrap_or_clone(Arc::clone(&dml.input));
+    let source = dml.input.as_ref().clone();
     let mut of_source: Vec<_> = source
         .schema()
         .columns()
@@ -104,6 +103,10 @@ fn join_type(clauses: &[MergeIntoClause]) -> JoinType {
         (false, true) => JoinType::Left,
         (true, true) => JoinType::Full,
     }
+}
+
+fn is_matched(clause: &MergeIntoClause) -> bool {
+    clause.kind == MergeIntoClauseKind::Matched
 }
 
 fn is_not_matched(clause: &MergeIntoClause) -> bool {
@@ -224,19 +227,26 @@ fn clause_of_row(joined: &DFSchema, clauses: &[MergeIntoClause]) -> Result<Expr>
     let in_table = Expr::Column(Column::from((qualifier, field))).is_not_null();
     let (qualifier, field) = joined.qualified_field_with_unqualified_name(SOURCE)?;
     let in_source = Expr::Column(Column::from((qualifier, field))).is_not_null();
-    let mut cases = Vec::with_capacity(clauses.len());
-    for (number, clause) in (0_i32..).zip(clauses) {
-        let mut takes = match clause.kind {
-            MergeIntoClauseKind::Matched => in_table.clone().and(in_source.clone()),
-            MergeIntoClauseKind::NotMatched | MergeIntoClauseKind::NotMatchedByTarget => {
-                !in_table.clone()
-            }
-            MergeIntoClauseKind::NotMatchedBySource => !in_source.clone(),
+    // A condition is computed for rows of its kind alone: for others it may fail.
+    type Kind = fn(&MergeIntoClause) -> bool;
+    let kinds: [(Expr, Kind); 3] = [
+        (!in_table, is_not_matched),
+        (!in_source, is_not_matched_by_source),
+        (lit(true), is_matched),
+    ];
+    let mut cases = Vec::with_capacity(kinds.len());
+    for (is_of_kind, kind) in kinds {
+        let of_kind = (0_i32..).zip(clauses).filter(|(_, clause)| kind(clause));
+        let of_kind = of_kind.map(|(number, clause)| {
+            let takes = clause.predicate.clone().map_or(lit(true), Expr::unalias);
+            (Box::new(takes), Box::new(lit(number)))
+        });
+        let of_kind: Vec<_> = of_kind.collect();
+        let number = match of_kind.is_empty() {
+            true => Expr::Literal(ScalarValue::Int32(None), None),
+            false => Expr::Case(Case::new(None, of_kind, None)),
         };
-        if let Some(predicate) = &clause.predicate {
-            takes = takes.and(predicate.clone().unalias());
-        }
-        cases.push((Box::new(takes), Box::new(lit(number))));
+        cases.push((Box::new(is_of_kind), Box::new(number)));
     }
     Ok(Expr::Case(Case::new(None, cases, None)))
 }

@@ -10,7 +10,6 @@ mod changes;
 mod clause;
 mod merge;
 mod rule;
-mod target;
 
 pub use builder::Merge;
 pub use changes::RowsChanged;

@@ -10,10 +10,9 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::assemble::{insert, with_row_ids};
 use super::merge;
-use super::target::ChangeTarget;
 use crate::error::Error;
 use crate::scan::RowIds;
-use crate::table::AtioTable;
+use crate::table::{AtioTable, ChangeTarget};
 use crate::write::Verb;
 
 /// Rewrites DELETE, UPDATE and MERGE on atio tables. Runs behind the rule that pins versions.

@@ -37,6 +37,19 @@ impl RowIds {
         }
     }
 
+    /// The same question, asked by another plan: what its scan finds is its own.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            whole: self.whole.clone(),
+            found: Arc::default(),
+        }
+    }
+
+    /// True if both are told what one scan found.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.found, &other.found)
+    }
+
     pub(super) fn whole(&self) -> Option<&Expr> {
         self.whole.as_ref()
     }

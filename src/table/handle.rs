@@ -172,6 +172,11 @@ impl AtioTable {
         }
     }
 
+    /// Who is told where rows lie, if its scans say so.
+    pub(super) fn row_ids(&self) -> Option<&RowIds> {
+        self.row_ids.as_ref()
+    }
+
     /// Where the scans of its statement note what they read.
     pub(super) fn read_set(&self) -> Option<&ReadSet> {
         match &self.at {

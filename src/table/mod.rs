@@ -2,6 +2,7 @@
 //! asks: the same without SQL.
 
 pub mod batches;
+mod change_target;
 mod expire;
 mod fitting;
 mod handle;
@@ -15,6 +16,7 @@ mod rows;
 mod statement;
 mod version_ref;
 
+pub(crate) use change_target::ChangeTarget;
 pub use expire::{ExpireOptions, Expired};
 pub(crate) use fitting::{as_column, check_known, check_names, no_column};
 pub use handle::AtioTable;

@@ -18,9 +18,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::change_target::ChangeTarget;
 use super::handle::AtioTable;
 use super::pin::Pin;
-use crate::scan::Above;
+use crate::scan::{Above, RowIds};
 
 /// The analyzer rule that pins every atio table of a statement.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ impl AnalyzerRule for PinVersions {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let mut statement = Statement {
             pins: HashMap::new(),
+            row_ids: Vec::new(),
             above: Above::of(&plan)?,
             writes: plan.exists(|node| Ok(matches!(node, LogicalPlan::Dml(_))))?,
         };
@@ -46,9 +48,9 @@ impl AnalyzerRule for PinVersions {
                 }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
             },
-            LogicalPlan::Dml(mut dml) => match statement.read(&dml.target) {
-                Some(table) => {
-                    dml.target = provider_as_source(Arc::new(table));
+            LogicalPlan::Dml(mut dml) => match statement.written(&dml.target) {
+                Some(target) => {
+                    dml.target = target;
                     Ok(Transformed::yes(LogicalPlan::Dml(dml)))
                 }
                 None => Ok(Transformed::no(LogicalPlan::Dml(dml))),
@@ -62,6 +64,8 @@ impl AnalyzerRule for PinVersions {
 /// What all scans of one statement have in common.
 struct Statement {
     pins: HashMap<String, Pin>,
+    /// Those that a plan had before, and what takes their place.
+    row_ids: Vec<(RowIds, RowIds)>,
     above: Above,
     writes: bool,
 }
@@ -71,11 +75,43 @@ impl Statement {
     fn read(&mut self, source: &Arc<dyn TableSource>) -> Option<AtioTable> {
         let provider = source_as_provider(source).ok()?;
         let table = AtioTable::downcast(provider.as_ref())?;
+        let pinned = table.in_statement(self.pin(table), self.above);
+        Some(match table.row_ids() {
+            Some(row_ids) => pinned.with_row_ids(self.ids(row_ids)),
+            None => pinned,
+        })
+    }
+
+    /// The same of what it writes.
+    fn written(&mut self, target: &Arc<dyn TableSource>) -> Option<Arc<dyn TableSource>> {
+        if let Some(table) = self.read(target) {
+            return Some(provider_as_source(Arc::new(table)));
+        }
+        let provider = source_as_provider(target).ok()?;
+        // A plan that was analyzed before, as one that a program keeps.
+        let target = ChangeTarget::downcast(provider.as_ref())?;
+        let pin = self.pin(target.table());
+        let target = target.in_statement(pin, self.above, self.ids(target.row_ids()));
+        Some(provider_as_source(Arc::new(target)))
+    }
+
+    fn pin(&mut self, table: &AtioTable) -> Pin {
         let pin = self.pins.entry(table.location().to_owned());
         let pin = pin.or_insert_with(|| match self.writes {
             true => Pin::of_write(),
             false => Pin::default(),
         });
-        Some(table.in_statement(pin.clone(), self.above))
+        pin.clone()
+    }
+
+    /// What takes the place of `row_ids` in this statement, for the scan and for the target.
+    fn ids(&mut self, row_ids: &RowIds) -> RowIds {
+        let known = self.row_ids.iter().find(|(old, _)| old.is_same(row_ids));
+        if let Some((_, new)) = known {
+            return new.clone();
+        }
+        let new = row_ids.anew();
+        self.row_ids.push((row_ids.clone(), new.clone()));
+        new
     }
 }

@@ -17,7 +17,7 @@ use super::handle::{At, AtioTable, lock};
 use crate::engine_settings::check_parquet_reader;
 use crate::error::Error;
 use crate::estimate::expected_rows;
-use crate::scan::{self, RowIds, is_row_id, with_row_ids};
+use crate::scan::{self, is_row_id, with_row_ids};
 use crate::write::{Change, TableOptions, Verb, WriteTarget, plan_change, plan_insert};
 
 #[async_trait]
@@ -134,7 +134,7 @@ impl TableProvider for AtioTable {
         self.check_writable()?;
         let change = Change {
             verb: Verb::Truncate,
-            row_ids: RowIds::default(),
+            whole: Vec::new(),
             store_url: self.store_url.clone(),
             columns: 0,
             keys: Vec::new(),

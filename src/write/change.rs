@@ -19,7 +19,6 @@ use super::distinct::{Distinct, UniqueValues};
 use super::outcome::Counts;
 use super::positions::Positions;
 use crate::error::Error;
-use crate::scan::RowIds;
 
 /// The statements that change rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +60,8 @@ impl Verb {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) verb: Verb,
-    /// What the scan of the table found.
-    pub(crate) row_ids: RowIds,
+    /// The numbers of the files of which all rows go, which the query has not read.
+    pub(crate) whole: Vec<u32>,
     /// Where the data files are.
     pub(crate) store_url: ObjectStoreUrl,
     /// How many columns of the table each row of the query has.

@@ -24,6 +24,18 @@ const LOAD_ROWS: &str = "atio.load_rows";
 /// What may come before a load that stopped is run again.
 const UNLESS: &str = ", unless an INSERT OVERWRITE comes first, which ends it";
 
+/// Fails if `key` is that of a load that has not ended: then it is for the rest of that.
+pub(super) fn check_not_begun(target: &WriteTarget, key: &str) -> AtioResult<()> {
+    match target.table.load_position(&target.base.state, key)? {
+        None => Ok(()),
+        Some(position) => Err(Error::invalid(format!(
+            "the key '{}' is that of a load into '{}' that stopped at {position}: run the INSERT INTO again to end it, or use another key; nothing was written",
+            key.escape_debug(),
+            target.table.name()
+        ))),
+    }
+}
+
 /// A load that runs.
 pub(super) struct Load {
     writer: Arc<VersionWriter>,
@@ -50,18 +62,6 @@ impl Load {
             rows: 0,
             versions: None,
         })
-    }
-
-    /// Fails if it has begun: then its key is for the rest of it.
-    pub(super) fn check_not_begun(&self) -> AtioResult<()> {
-        match self.position {
-            None => Ok(()),
-            Some(position) => Err(Error::invalid(format!(
-                "the key '{}' is that of a load into '{}' that stopped at {position}: run the INSERT INTO again to end it, or use another key; nothing was written",
-                self.key().unwrap_or_default().escape_debug(),
-                self.writer.target.table.name()
-            ))),
-        }
     }
 
     /// True if its rows are written one after another, by one who can tell where a chunk ends.

@@ -7,34 +7,52 @@ use roaring::RoaringTreemap;
 
 /// Rows, by the number of their file and their number in it.
 #[derive(Debug, Default)]
-pub(super) struct Positions(BTreeMap<u32, RoaringTreemap>);
+pub(super) struct Positions {
+    files: BTreeMap<u32, RoaringTreemap>,
+    rows: u64,
+    /// Their memory, and how many rows there were when that was counted.
+    counted: (usize, u64),
+}
+
+/// What a file takes beside its rows, about.
+const FILE_BYTES: usize = 256;
 
 impl Positions {
     /// Adds a row; false if it was there.
     pub(super) fn add(&mut self, file: u32, row: u64) -> bool {
-        self.0.entry(file).or_default().insert(row)
+        let added = self.files.entry(file).or_default().insert(row);
+        self.rows += u64::from(added);
+        added
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> u64 {
-        self.0.values().map(RoaringTreemap::len).sum()
+        self.rows
     }
 
-    /// About so many bytes of memory.
-    pub(super) fn memory(&self) -> usize {
-        self.0.values().map(RoaringTreemap::serialized_size).sum()
+    /// About so many bytes of memory. They are counted when there is an eighth more of rows: it is asked
+    /// for each batch, and there may be many files.
+    pub(super) fn memory(&mut self) -> usize {
+        let (bytes, rows) = self.counted;
+        if self.rows < rows + rows / 8 + 1024 && rows > 0 {
+            return bytes;
+        }
+        let files = self.files.values();
+        let bytes = files.map(|rows| FILE_BYTES + rows.serialized_size()).sum();
+        self.counted = (bytes, self.rows);
+        bytes
     }
 
     /// The files that have any, and how many.
     pub(super) fn files(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.0.iter().map(|(file, rows)| (*file, rows.len()))
+        self.files.iter().map(|(file, rows)| (*file, rows.len()))
     }
 
     /// The other rows of a file, which has `of`.
     pub(super) fn others(&self, file: u32, of: usize) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         let mut next = 0;
-        let rows = self.0.get(&file).into_iter().flatten();
+        let rows = self.files.get(&file).into_iter().flatten();
         for row in rows.filter_map(|row| usize::try_from(row).ok()) {
             if row > next {
                 ranges.push(next..row);

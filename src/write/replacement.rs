@@ -10,6 +10,7 @@ use datafusion::common::Result;
 use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::change::{Change, Changed, Verb};
@@ -21,6 +22,16 @@ use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use crate::error::Error;
 use crate::scan::{RowsLeft, rows_left};
+
+/// So many ranges of rows that stay are looked at together, 16 bytes each and some more.
+const RANGES_AT_ONCE: usize = 1 << 20;
+
+/// What the rest of files is written from and for.
+struct Rest<'a> {
+    job: &'a Job,
+    store_url: &'a ObjectStoreUrl,
+    manifests: &'a [Arc<Manifest>],
+}
 
 /// What a statement changes, with the files that it wrote.
 struct StagedReplacement {
@@ -41,18 +52,19 @@ impl VersionWriter {
         options: CommitOptions,
     ) -> Result<u64> {
         let base = &self.target.base;
-        let staged = self.stage_replacement((change, changed), job, files).await;
+        let truncates = change.verb == Verb::Truncate;
+        let staged = match truncates {
+            true => self.stage_truncation(job, files).await,
+            false => self.stage_replacement((change, changed), job, files).await,
+        };
         let staged = self.or_abort(job, base, staged).await?;
-        if change.verb == Verb::Truncate {
-            return self.truncate(job, options).await;
-        }
         let StagedReplacement {
             removes,
             adds,
             merges,
             counts,
         } = staged;
-        if removes.is_empty() && adds.is_empty() {
+        if removes.is_empty() && adds.is_empty() && !truncates {
             job.txn().abort().await;
             return Ok(0);
         }
@@ -65,22 +77,29 @@ impl VersionWriter {
         let row_change = match change.verb {
             Verb::Delete => RowChange::delete(removes, adds, reads),
             Verb::Update => RowChange::update(removes, adds, reads),
-            Verb::Merge | Verb::Truncate => RowChange::merge(removes, adds, reads),
+            Verb::Merge => RowChange::merge(removes, adds, reads),
+            Verb::Truncate => RowChange::truncate(),
         };
         let committed = self.commit_change(job, row_change, merges, options).await?;
         Ok(counted(job, &committed, counts))
     }
 
-    async fn truncate(&self, job: &Job, options: CommitOptions) -> Result<u64> {
-        let counts = Counts {
-            deleted: self.target.base.totals().rows,
-            ..Counts::default()
-        };
-        let truncate = RowChange::truncate();
-        let committed = self
-            .commit_change(job, truncate, Vec::new(), options)
-            .await?;
-        Ok(counted(job, &committed, counts))
+    async fn stage_truncation(
+        &self,
+        job: &Job,
+        files: SendableRecordBatchStream,
+    ) -> Result<StagedReplacement> {
+        // None come: the partitions end, as they have to.
+        let adds = self.gather_rows(job, files).await?;
+        Ok(StagedReplacement {
+            removes: BTreeSet::new(),
+            adds,
+            merges: Vec::new(),
+            counts: Counts {
+                deleted: self.target.base.totals().rows,
+                ..Counts::default()
+            },
+        })
     }
 
     async fn stage_replacement(
@@ -91,14 +110,6 @@ impl VersionWriter {
     ) -> Result<StagedReplacement> {
         let WriteTarget { table, base, .. } = &self.target;
         let (mut adds, merges) = self.gather_files(job, files).await?;
-        if change.verb == Verb::Truncate {
-            return Ok(StagedReplacement {
-                removes: BTreeSet::new(),
-                adds,
-                merges,
-                counts: Counts::default(),
-            });
-        }
         let manifests = table.manifests(base).await?;
         let listed: Vec<_> = manifests
             .iter()
@@ -114,7 +125,6 @@ impl VersionWriter {
                 ))
             })
         };
-        let found = change.row_ids.found();
         let (gone, merged) = changed.take();
         let mut removes = BTreeSet::new();
         let mut counts = match change.verb {
@@ -128,21 +138,33 @@ impl VersionWriter {
             },
             Verb::Merge => merged,
         };
-        for number in &found.whole {
+        check_rows(counts.inserted + counts.updated, &adds)?;
+        for number in &change.whole {
             let file = of_number(*number)?;
             counts.deleted += file.known()?.0;
             removes.insert(file.path.clone());
         }
-        let mut left = Vec::new();
+        let rest = Rest {
+            job,
+            store_url: &change.store_url,
+            manifests: &manifests,
+        };
+        let (mut left, mut ranges) = (Vec::new(), 0);
         for (number, count) in gone.files() {
             let file = of_number(number)?;
             removes.insert(file.path.clone());
-            left.extend(what_is_left(&gone, number, count, file)?);
+            let Some(of_file) = what_is_left(&gone, number, count, file)? else {
+                continue;
+            };
+            ranges += of_file.rows.len();
+            left.push(of_file);
+            if ranges >= RANGES_AT_ONCE {
+                adds.extend(self.rewrite(&rest, std::mem::take(&mut left)).await?);
+                ranges = 0;
+            }
         }
         if !left.is_empty() {
-            let context = &job.writing().context;
-            let plan = rows_left(context, table, &change.store_url, base, &manifests, left)?;
-            adds.extend(self.rewrite(job, plan).await?);
+            adds.extend(self.rewrite(&rest, left).await?);
         }
         Ok(StagedReplacement {
             removes,
@@ -152,8 +174,20 @@ impl VersionWriter {
         })
     }
 
+    /// Writes the rows that are `left` into new files, in several partitions side by side.
+    async fn rewrite(&self, rest: &Rest<'_>, left: Vec<RowsLeft>) -> Result<Vec<FileEntry>> {
+        let kept = left.iter().flat_map(|file| &file.rows);
+        let kept: usize = kept.map(ExactSizeIterator::len).sum();
+        let WriteTarget { table, base, .. } = &self.target;
+        let context = &rest.job.writing().context;
+        let plan = rows_left(context, table, rest.store_url, base, rest.manifests, left)?;
+        let written = self.write_all(rest.job, plan).await?;
+        check_rows(kept as u64, &written)?;
+        Ok(written)
+    }
+
     /// Writes the rows of all partitions of `plan`, side by side.
-    async fn rewrite(&self, job: &Job, plan: Arc<dyn ExecutionPlan>) -> Result<Vec<FileEntry>> {
+    async fn write_all(&self, job: &Job, plan: Arc<dyn ExecutionPlan>) -> Result<Vec<FileEntry>> {
         let partitions = plan.output_partitioning().partition_count();
         let (txn, base) = (Arc::clone(job.txn()), &self.target.base);
         let rest = Arc::new(self.begin(txn, base, job.writing(), partitions)?);
@@ -194,6 +228,19 @@ fn counted(job: &Job, committed: &Committed, counts: Counts) -> u64 {
             counts.sum()
         }
         Committed::Before(_) => 0,
+    }
+}
+
+/// Fails unless `files` have as many rows as were to be written: a row that is lost on the way must
+/// not be committed.
+fn check_rows(expected: u64, files: &[FileEntry]) -> Result<()> {
+    let written: u64 = files.iter().filter_map(|file| file.rows).sum();
+    match written == expected {
+        true => Ok(()),
+        false => Err(Error::damaged(format!(
+            "{expected} rows were to be written and {written} were: nothing was committed"
+        ))
+        .into()),
     }
 }
 

@@ -21,7 +21,7 @@ use futures::TryStreamExt;
 use super::change::Change;
 use super::feed::in_memory;
 use super::file_rows;
-use super::load::Load;
+use super::load::{Load, check_not_begun};
 use super::run::{Begun, Rows, Run, Runs, take};
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
@@ -203,6 +203,7 @@ async fn begin_change(
         return Ok(true);
     };
     let Some(version) = table.committed_with(base, key).await? else {
+        check_not_begun(&writer.target, key)?;
         return Ok(true);
     };
     let operation = change.verb.operation();
@@ -233,9 +234,8 @@ async fn begin_load(writer: &Arc<VersionWriter>, options: CommitOptions) -> Resu
         table.say_repeated(Some(key), version);
         return Ok(None);
     }
-    let load = Load::new(writer, options)?;
-    if *overwrite {
-        load.check_not_begun()?;
+    if let (true, Some(key)) = (*overwrite, &options.idempotency_key) {
+        check_not_begun(&writer.target, key)?;
     }
-    Ok(Some(load))
+    Ok(Some(Load::new(writer, options)?))
 }

@@ -130,18 +130,25 @@ impl VersionWriter {
         job: &Job,
         rows: SendableRecordBatchStream,
     ) -> Result<(Vec<FileEntry>, Vec<StagedMerge>)> {
-        let gather = async {
-            let files: Vec<_> = rows.try_collect().await?;
-            let files = files.iter().map(file_rows::from_batch);
-            let files: Vec<_> = files
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect();
-            job.check_ended(&files)?;
-            Ok(files)
-        };
+        let gather = self.gather_rows(job, rows);
         self.beside_merges(job, &self.target.base, gather).await
+    }
+
+    /// The same for a version that needs no merges.
+    pub(super) async fn gather_rows(
+        &self,
+        job: &Job,
+        rows: SendableRecordBatchStream,
+    ) -> Result<Vec<FileEntry>> {
+        let files: Vec<_> = rows.try_collect().await?;
+        let files = files.iter().map(file_rows::from_batch);
+        let files: Vec<_> = files
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        job.check_ended(&files)?;
+        Ok(files)
     }
 
     /// Merges of manifests are prepared while files are written.

@@ -1,5 +1,6 @@
 //! What a rewritten statement inserts into: it takes rows that say what changes.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,14 +11,15 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::handle::AtioTable;
+use super::pin::Pin;
 use crate::error::Error;
-use crate::scan::RowIds;
-use crate::table::AtioTable;
+use crate::scan::{Above, RowIds};
 use crate::write::{Change, Verb};
 
 /// The table of a statement that changes rows.
-#[derive(Debug)]
-pub(super) struct ChangeTarget {
+#[derive(Debug, Clone)]
+pub(crate) struct ChangeTarget {
     table: AtioTable,
     verb: Verb,
     row_ids: RowIds,
@@ -28,7 +30,7 @@ pub(super) struct ChangeTarget {
 
 impl ChangeTarget {
     /// Rows have `columns` columns of the table; see [`Change`].
-    pub(super) fn new(
+    pub(crate) fn new(
         table: &AtioTable,
         verb: Verb,
         row_ids: RowIds,
@@ -46,8 +48,29 @@ impl ChangeTarget {
     }
 
     /// The same; rows that take the place of none differ in these columns of the source.
-    pub(super) fn with_unique(self, unique: Vec<String>) -> Self {
+    pub(crate) fn with_unique(self, unique: Vec<String>) -> Self {
         Self { unique, ..self }
+    }
+
+    pub(super) fn downcast(provider: &dyn TableProvider) -> Option<&Self> {
+        (provider as &dyn Any).downcast_ref()
+    }
+
+    pub(super) fn table(&self) -> &AtioTable {
+        &self.table
+    }
+
+    pub(super) fn row_ids(&self) -> &RowIds {
+        &self.row_ids
+    }
+
+    /// The same in one statement: held to `pin`, and told by `row_ids` what the scan found.
+    pub(super) fn in_statement(&self, pin: Pin, above: Above, row_ids: RowIds) -> Self {
+        Self {
+            table: self.table.in_statement(pin, above),
+            row_ids,
+            ..self.clone()
+        }
     }
 }
 
@@ -79,7 +102,8 @@ impl TableProvider for ChangeTarget {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let change = Change {
             verb: self.verb,
-            row_ids: self.row_ids.clone(),
+            // The scan is planned already, and the next plan has others.
+            whole: self.row_ids.found().whole,
             store_url: self.table.store_url().clone(),
             columns: self.columns,
             keys: self.keys.clone(),

@@ -5,10 +5,12 @@
 
 #![cfg(test)]
 
+mod changed_rows;
 mod directory_bytes;
 mod directory_readers;
 mod interpreter;
 mod python_writes;
+mod random_changes;
 mod rows;
 mod schemas;
 mod table;

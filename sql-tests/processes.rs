@@ -14,6 +14,7 @@ pub(crate) mod killed_loads;
 pub(crate) mod leftovers;
 mod many_writers;
 mod memory_use;
+mod merge_memory;
 mod paused_writer;
 mod purged_tables;
 mod resource_limits;

@@ -36,7 +36,13 @@ async fn plan_that_is_kept_and_run_again_changes_what_is_there_then(place: Place
             rows(&ctx, &format!("INSERT INTO t VALUES ({value})")).await;
         }
         let plan = ctx.sql(text).await.unwrap().into_optimized_plan().unwrap();
-        let run = |plan| async { ctx.execute_logical_plan(plan).await.unwrap().collect().await };
+        let run = |plan| async {
+            ctx.execute_logical_plan(plan)
+                .await
+                .unwrap()
+                .collect()
+                .await
+        };
         if !text.starts_with("TRUNCATE") {
             run(plan.clone()).await.unwrap();
         }

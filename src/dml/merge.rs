@@ -58,8 +58,9 @@ pub(super) fn plan(
 
     let on = merge.on.clone().unalias();
     let keys = keys(target, &on);
-    let joined = rows
-        .join_on(source, join_type(&merge.clauses), [on])?
+    // The left side is the one that the engine holds in memory where it knows nothing of their sizes.
+    let joined = LogicalPlanBuilder::from(source)
+        .join_on(rows.build()?, join_type(&merge.clauses), [on])?
         .build()?;
     let clause = clause_of_row(joined.schema(), &merge.clauses)?.alias(CLAUSE);
     let mut columns: Vec<_> = joined
@@ -94,13 +95,13 @@ pub(super) fn plan(
     Ok(statement(dml, target, input))
 }
 
-/// Which rows without a partner matter.
+/// Which rows without a partner matter: those of the source are on the left.
 fn join_type(clauses: &[MergeIntoClause]) -> JoinType {
     let any = |by: fn(&MergeIntoClause) -> bool| clauses.iter().any(by);
     match (any(is_not_matched), any(is_not_matched_by_source)) {
         (false, false) => JoinType::Inner,
-        (true, false) => JoinType::Right,
-        (false, true) => JoinType::Left,
+        (true, false) => JoinType::Left,
+        (false, true) => JoinType::Right,
         (true, true) => JoinType::Full,
     }
 }

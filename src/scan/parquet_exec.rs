@@ -44,10 +44,12 @@ pub(super) fn parquet_exec(
         has_row_ids,
     } = scan;
     let cache = runtime.cache_manager.get_file_metadata_cache();
-    let parquet = TableParquetOptions {
+    let mut parquet = TableParquetOptions {
         global: session.options().execution.parquet.clone(),
         ..Default::default()
     };
+    // All columns are read of the few rows that a statement changes.
+    parquet.global.pushdown_filters |= has_row_ids;
     let page_index = match !filters.is_empty() && parquet.global.enable_page_index {
         true => PageIndexPolicy::Optional,
         false => PageIndexPolicy::Skip,

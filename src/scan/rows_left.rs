@@ -1,11 +1,11 @@
 //! The plan that reads what is left of data files when some of their rows go.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use atio_core::format::Manifest;
 use atio_core::log::{Snapshot, Table};
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -23,10 +23,8 @@ use crate::error::Error;
 pub(crate) struct RowsLeft {
     /// The path of the file, below the root of the table.
     pub(crate) path: String,
-    /// The rows that are read, in the order of the file, which has others.
-    pub(crate) rows: Vec<Range<usize>>,
-    /// How many rows the file has.
-    pub(crate) of: usize,
+    /// Of each row of the file, whether it is read.
+    pub(crate) rows: BooleanBuffer,
 }
 
 /// The plan that reads these rows of the data files of `snapshot`, with all columns.
@@ -43,15 +41,15 @@ pub(crate) fn rows_left(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut wanted: HashMap<_, _> = files
         .into_iter()
-        .map(|file| (file.path, (file.rows, file.of)))
+        .map(|file| (file.path, file.rows))
         .collect();
     let mut listed: Vec<Listed<'_>> = Vec::with_capacity(wanted.len());
     let mut selections = Vec::with_capacity(wanted.len());
     for manifest in manifests {
         for file in &manifest.files {
-            if let Some((rows, of)) = wanted.remove(&file.path) {
+            if let Some(rows) = wanted.remove(&file.path) {
                 listed.push((manifest.as_ref(), file));
-                selections.push(RowSelection::from_consecutive_ranges(rows.into_iter(), of));
+                selections.push(RowSelection::from_boolean_buffer(rows));
             }
         }
     }

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::handle::AtioTable;
+use super::merge_join::within_memory;
 use super::pin::Pin;
 use crate::error::Error;
 use crate::scan::{Above, RowIds};
@@ -96,15 +97,20 @@ impl TableProvider for ChangeTarget {
 
     async fn insert_into(
         &self,
-        _: &dyn Session,
+        state: &dyn Session,
         input: Arc<dyn ExecutionPlan>,
         _: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (input, spills) = match self.verb {
+            Verb::Merge => within_memory(state, input)?,
+            _ => (input, false),
+        };
         let change = Change {
             verb: self.verb,
             // The scan is planned already, and the next plan has others.
             whole: self.row_ids.found().whole,
             store_url: self.table.store_url().clone(),
+            spills,
             columns: self.columns,
             keys: self.keys.clone(),
             unique: self.unique.clone(),

@@ -8,6 +8,7 @@ mod fitting;
 mod handle;
 mod history;
 mod lookup;
+mod merge_join;
 mod pin;
 mod pin_versions;
 mod provider;

@@ -136,6 +136,7 @@ impl TableProvider for AtioTable {
             verb: Verb::Truncate,
             whole: Vec::new(),
             store_url: self.store_url.clone(),
+            spills: false,
             columns: 0,
             keys: Vec::new(),
             unique: Vec::new(),

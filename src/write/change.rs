@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{Int64Type, SchemaRef, UInt32Type};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::Result;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -64,6 +65,8 @@ pub(crate) struct Change {
     pub(crate) whole: Vec<u32>,
     /// Where the data files are.
     pub(crate) store_url: ObjectStoreUrl,
+    /// The query spills what it finds no memory for.
+    pub(crate) spills: bool,
     /// How many columns of the table each row of the query has.
     pub(crate) columns: usize,
     /// The columns of the table by which an error names a row.
@@ -122,7 +125,10 @@ impl Change {
     ) -> SendableRecordBatchStream {
         let (change, changed) = (Arc::clone(self), Arc::clone(changed));
         let (table, of_table) = (table.to_owned(), Arc::clone(schema));
-        let written = rows.map(move |batch| change.take(&table, &of_table, &changed, &batch?));
+        let written = rows.map(move |batch| {
+            let batch = batch.map_err(|error| change.explained(&table, error))?;
+            change.take(&table, &of_table, &changed, &batch)
+        });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), written))
     }
 
@@ -191,6 +197,24 @@ impl Change {
         let first = self.columns + 3 + self.keys.len();
         let columns = batch.columns().iter().skip(first).take(self.unique.len());
         UniqueValues::new(columns.cloned().collect()).map(Some)
+    }
+
+    /// What the query failed with. Of a join that found no memory the engine says which part of it, and
+    /// not what to do.
+    fn explained(&self, table: &str, error: DataFusionError) -> DataFusionError {
+        let exhausted = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_));
+        if !exhausted || self.verb != Verb::Merge {
+            return error;
+        }
+        let less = match self.spills {
+            true => "SET datafusion.execution.target_partitions = 1, so that fewer sorts share it",
+            false => {
+                "merge fewer rows at once; with SET datafusion.optimizer.prefer_hash_join = false a join spills whose ON compares for equality alone"
+            }
+        };
+        error.context(format!(
+            "MERGE INTO '{table}' needs more memory than the session has, and nothing was written: give it more, or {less}"
+        ))
     }
 
     /// Two rows of the source match the row at `at`.

@@ -122,10 +122,10 @@ impl ExecutionPlan for AtioWriteExec {
         vec![&self.input]
     }
 
-    /// Rows are not dealt out anew: those of one partition are written in the order in which they
-    /// come.
+    /// Rows of a query are not dealt out anew: those of one partition are written in the order in which
+    /// they come. Rows that say what changes have no order, and a scan of them is split where it can be.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
+        vec![self.runs.change.is_some()]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -219,7 +219,16 @@ impl Part {
         let timer = job.writing().write_time(self.partition);
         let _timer = timer.timer();
         let of = self.input.output_partitioning().partition_count();
-        let rows = self.input.execute(self.partition, self.context)?;
+        let spills = self
+            .runs
+            .change
+            .as_ref()
+            .is_some_and(|change| change.spills);
+        let context = match spills {
+            true => self.run.context_of_query(&self.context, of)?,
+            false => self.context,
+        };
+        let rows = self.input.execute(self.partition, context)?;
         let rows = match &self.runs.change {
             None => rows,
             Some(change) => {

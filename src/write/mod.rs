@@ -6,6 +6,7 @@ mod committer;
 mod data_files;
 mod distinct;
 mod exec;
+mod fair_memory;
 mod feed;
 mod file_rows;
 mod job;

@@ -1,8 +1,9 @@
 //! Rows of data files, by where they lie.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
+use datafusion::arrow::array::BooleanBufferBuilder;
+use datafusion::arrow::buffer::BooleanBuffer;
 use roaring::RoaringTreemap;
 
 /// Rows, by the number of their file and their number in it.
@@ -48,21 +49,17 @@ impl Positions {
         self.files.iter().map(|(file, rows)| (*file, rows.len()))
     }
 
-    /// The other rows of a file, which has `of`.
-    pub(super) fn others(&self, file: u32, of: usize) -> Vec<Range<usize>> {
-        let mut ranges = Vec::new();
-        let mut next = 0;
+    /// The other rows of a file, which has `of`: a bit for each row, where ranges would take many bytes
+    /// for each that goes.
+    pub(super) fn others(&self, file: u32, of: usize) -> BooleanBuffer {
+        let mut others = BooleanBufferBuilder::new(of);
+        others.append_n(of, true);
         let rows = self.files.get(&file).into_iter().flatten();
-        for row in rows.filter_map(|row| usize::try_from(row).ok()) {
-            if row > next {
-                ranges.push(next..row);
-            }
-            next = row + 1;
+        let rows = rows.filter_map(|row| usize::try_from(row).ok());
+        for row in rows.take_while(|row| *row < of) {
+            others.set_bit(row, false);
         }
-        if next < of {
-            ranges.push(next..of);
-        }
-        ranges
+        others.finish()
     }
 }
 
@@ -71,16 +68,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_counted_once_and_the_others_are_ranges() {
+    fn rows_are_counted_once_and_the_others_are_known() {
         let mut rows = Positions::default();
         let added = [(7, 0), (7, 1), (3, 5), (7, 4), (7, 1)].map(|(file, row)| rows.add(file, row));
         assert_eq!(added, [true, true, true, true, false]);
         assert_eq!(rows.count(), 4);
         assert_eq!(rows.files().collect::<Vec<_>>(), [(3, 1), (7, 3)]);
-        assert_eq!(rows.others(7, 8), [2..4, 5..8]);
-        assert_eq!(rows.others(7, 5), vec![2..4; 1]);
-        assert_eq!(rows.others(3, 6), vec![0..5; 1]);
-        assert_eq!(rows.others(1, 2), vec![0..2; 1]);
+        let others = |file, of| rows.others(file, of).set_indices().collect::<Vec<_>>();
+        assert_eq!(others(7, 8), [2, 3, 5, 6, 7]);
+        assert_eq!(others(7, 5), [2, 3]);
+        assert_eq!(others(7, 3), [2]);
+        assert_eq!(others(3, 6), [0, 1, 2, 3, 4]);
+        assert_eq!(others(1, 2), [0, 1]);
         assert!(rows.memory() > 0);
     }
 }

@@ -23,8 +23,8 @@ use super::version_writer::VersionWriter;
 use crate::error::Error;
 use crate::scan::{RowsLeft, rows_left};
 
-/// So many ranges of rows that stay are looked at together, 16 bytes each and some more.
-const RANGES_AT_ONCE: usize = 1 << 20;
+/// Files of so many rows are written anew together, for each of which a bit says whether it stays.
+const ROWS_AT_ONCE: usize = 1 << 27;
 
 /// What the rest of files is written from and for.
 struct Rest<'a> {
@@ -149,18 +149,18 @@ impl VersionWriter {
             store_url: &change.store_url,
             manifests: &manifests,
         };
-        let (mut left, mut ranges) = (Vec::new(), 0);
+        let (mut left, mut rows) = (Vec::new(), 0);
         for (number, count) in gone.files() {
             let file = of_number(number)?;
             removes.insert(file.path.clone());
             let Some(of_file) = what_is_left(&gone, number, count, file)? else {
                 continue;
             };
-            ranges += of_file.rows.len();
+            rows += of_file.rows.len();
             left.push(of_file);
-            if ranges >= RANGES_AT_ONCE {
+            if rows >= ROWS_AT_ONCE {
                 adds.extend(self.rewrite(&rest, std::mem::take(&mut left)).await?);
-                ranges = 0;
+                rows = 0;
             }
         }
         if !left.is_empty() {
@@ -176,8 +176,8 @@ impl VersionWriter {
 
     /// Writes the rows that are `left` into new files, in several partitions side by side.
     async fn rewrite(&self, rest: &Rest<'_>, left: Vec<RowsLeft>) -> Result<Vec<FileEntry>> {
-        let kept = left.iter().flat_map(|file| &file.rows);
-        let kept: usize = kept.map(ExactSizeIterator::len).sum();
+        let kept = left.iter().map(|file| file.rows.count_set_bits());
+        let kept: usize = kept.sum();
         let WriteTarget { table, base, .. } = &self.target;
         let context = &rest.job.writing().context;
         let plan = rows_left(context, table, rest.store_url, base, rest.manifests, left)?;
@@ -257,7 +257,7 @@ fn what_is_left(
     }
     let of = usize::try_from(of).map_err(|_| Error::damaged("a data file has too many rows"))?;
     let rows = gone.others(number, of);
-    let kept: usize = rows.iter().map(ExactSizeIterator::len).sum();
+    let kept = rows.count_set_bits();
     if Some(kept as u64) != (of as u64).checked_sub(count) {
         return Err(Error::damaged(format!(
             "data file {} has {of} rows, and a row beyond them",
@@ -268,6 +268,5 @@ fn what_is_left(
     Ok(Some(RowsLeft {
         path: file.path.clone(),
         rows,
-        of,
     }))
 }

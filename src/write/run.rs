@@ -12,6 +12,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use tokio::sync::watch;
 
 use super::change::{Change, Changed};
+use super::fair_memory::shared_fairly;
 use super::job::{Job, twice};
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
@@ -109,6 +110,7 @@ impl Runs {
             begun: watch::Sender::new(None),
             rows: Mutex::default(),
             changed: Arc::new(Changed::new()),
+            context: Mutex::default(),
         });
         let mut known = Known {
             run: Arc::downgrade(&run),
@@ -129,6 +131,8 @@ pub(super) struct Run {
     pub(super) rows: Mutex<Option<Rows>>,
     /// What the partitions of a statement that changes rows have found.
     pub(super) changed: Arc<Changed>,
+    /// That of a query which spills.
+    context: Mutex<Option<Arc<TaskContext>>>,
 }
 
 /// What a partition leaves for the sink.
@@ -150,6 +154,20 @@ pub(super) enum Begun {
 }
 
 impl Run {
+    /// The context of a query which spills, the same for all of its `partitions`.
+    pub(super) fn context_of_query(
+        &self,
+        context: &Arc<TaskContext>,
+        partitions: usize,
+    ) -> Result<Arc<TaskContext>> {
+        let mut known = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = match known.take() {
+            Some(context) => context,
+            None => shared_fairly(context, partitions)?,
+        };
+        Ok(Arc::clone(known.insert(context)))
+    }
+
     /// How it is written, once the sink has begun it.
     pub(super) async fn begun(&self) -> Result<Begun> {
         let mut begun = self.begun.subscribe();

@@ -242,7 +242,8 @@ impl StreamWriter {
     /// # AtioTable::create(&ctx, location, &batch.schema(), CreateOptions::default()).await?;
     /// # let options = StreamOptions { source: Some("sensor-7".into()), ..StreamOptions::default() };
     /// # let mut writer = StreamWriter::open(&ctx, location, options).await?;
-    ///     ///
+    /// use std::time::Duration;
+    ///
     /// // Beside waiting for rows; here none come, and nothing fails.
     /// let waited = tokio::time::timeout(Duration::from_millis(1), writer.until_stopped()).await;
     /// assert!(waited.is_err());

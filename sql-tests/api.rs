@@ -2,12 +2,14 @@
 
 #![cfg(test)]
 
+mod changes;
 mod create_as;
 mod drops;
 mod memory;
 mod merges;
 mod refusals;
 mod statements;
+mod stock;
 mod tables;
 
 use std::sync::Arc;

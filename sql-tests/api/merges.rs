@@ -1,59 +1,24 @@
-//! DELETE, UPDATE, TRUNCATE and MERGE by methods do what the statements do.
-
-use std::collections::BTreeMap;
+//! MERGE by the builder does what the statement does, and upserts by a key.
 
 use atio::{
-    AtioPolicy, AtioTable, CommitOptions, CreateOptions, ErrorKind, HistoryOptions, Merge,
-    RowsChanged,
+    AtioTable, CommitOptions, CreateOptions, ErrorKind, HistoryOptions, Merge, RowsChanged,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr;
-use datafusion::prelude::{SessionConfig, SessionContext, col, lit, when};
+use datafusion::prelude::{col, lit, when};
 
+use super::stock::{commit, frame, refusal, stock};
 use super::{content, refused, sql};
 use crate::objects::{assert_same, objects};
 use crate::session::{Place, on_every_place};
 
 on_every_place!(
     clauses_of_a_merge_do_what_those_of_sql_do,
-    rows_change_by_methods_as_by_statements,
     upsert_that_runs_twice_gives_the_same_table,
     columns_that_a_source_has_not_stay_or_are_null,
     keys_that_come_twice_change_nothing_and_are_named,
     merge_that_cannot_be_is_refused_and_changes_nothing,
-    rows_change_in_no_old_version_and_in_no_session_that_may_only_read,
-    rows_change_in_a_session_without_atio_and_in_every_dialect,
-    changes_carry_what_they_are_given_and_are_done_once,
 );
-
-const ROWS: &str = "SELECT * FROM (VALUES (1, 'one', 10), (2, 'two', 20), (3, 'three', 30), \
-                    (NULL, 'none', 0)) AS v(id, v, n)";
-
-fn commit() -> CommitOptions {
-    CommitOptions::default()
-}
-
-async fn frame(ctx: &SessionContext, query: &str) -> DataFrame {
-    ctx.sql(query).await.unwrap()
-}
-
-/// A table at `name` with a key, a text and a number, registered under that name.
-async fn stock(ctx: &SessionContext, place: &Place, name: &str) -> AtioTable {
-    let columns = Schema::new(vec![
-        Field::new("id", DataType::Int32, true),
-        Field::new("v", DataType::Utf8, true),
-        Field::new("n", DataType::Int64, true),
-    ]);
-    let location = format!("{}/{name}", place.root());
-    let table = AtioTable::create(ctx, &location, &columns, CreateOptions::default()).await;
-    let table = table.unwrap();
-    let rows = frame(ctx, ROWS).await;
-    table.append(rows, commit()).await.unwrap();
-    let registered = std::sync::Arc::new(table.clone());
-    ctx.register_table(name, registered).unwrap();
-    table
-}
 
 /// What a merge is to do.
 type Built = fn(Merge) -> Merge;
@@ -187,87 +152,6 @@ async fn clauses_of_a_merge_do_what_those_of_sql_do(place: Place) {
     assert_eq!(last.unwrap()[0].operation, "merge");
 }
 
-async fn rows_change_by_methods_as_by_statements(place: Place) {
-    let ctx = place.session();
-    let (twin, table) = (
-        stock(&ctx, &place, "a").await,
-        stock(&ctx, &place, "b").await,
-    );
-    let same = async || {
-        assert_eq!(content(&ctx, &table).await, content(&ctx, &twin).await);
-        let newest = table.current_version().await.unwrap();
-        assert_eq!(newest, twin.current_version().await.unwrap());
-    };
-    let counts = |changed: RowsChanged| (changed.inserted, changed.updated, changed.deleted);
-
-    let count = sql(
-        &ctx,
-        "UPDATE a SET n = id + 0.0, v = v || '!' WHERE a.id < 3",
-    )
-    .await;
-    let bang = datafusion::functions::string::expr_fn::concat(vec![col("v"), lit("!")]);
-    let values = [("n", col("b.id") + lit(0.0)), ("v", bang)];
-    let changed = table
-        .update(&ctx, col("b.id").lt(lit(3)), values, commit())
-        .await;
-    let changed = changed.unwrap();
-    assert_eq!((counts(changed), count), ((0, 2, 0), vec!["2".to_owned()]));
-    assert_eq!(changed.version.unwrap().get(), 2);
-    same().await;
-
-    let none = table
-        .delete(&ctx, col("id").gt(lit(99)), commit())
-        .await
-        .unwrap();
-    assert_eq!(none, RowsChanged::default());
-    sql(
-        &ctx,
-        "DELETE FROM a WHERE id = 3 OR v IN (SELECT v FROM a WHERE id = 1)",
-    )
-    .await;
-    let first = table
-        .read(&ctx)
-        .unwrap()
-        .filter(col("id").eq(lit(1)))
-        .unwrap();
-    let first = first
-        .select_columns(&["v"])
-        .unwrap()
-        .into_unoptimized_plan();
-    let of_first = datafusion::prelude::in_subquery(col("v"), std::sync::Arc::new(first));
-    let changed = table
-        .delete(&ctx, col("id").eq(lit(3)).or(of_first), commit())
-        .await;
-    assert_eq!(counts(changed.unwrap()), (0, 0, 2));
-    same().await;
-
-    sql(&ctx, "UPDATE a SET n = 1").await;
-    let all = table
-        .update(&ctx, lit(true), [("n", lit(1))], commit())
-        .await;
-    assert_eq!(counts(all.unwrap()), (0, 2, 0));
-    same().await;
-    sql(&ctx, "DELETE FROM a").await;
-    let all = table.delete(&ctx, lit(true), commit()).await.unwrap();
-    assert_eq!(counts(all), (0, 0, 2));
-    same().await;
-    assert_eq!(content(&ctx, &table).await, [""; 0]);
-
-    table
-        .append(frame(&ctx, ROWS).await, commit())
-        .await
-        .unwrap();
-    let emptied = table.truncate(&ctx, commit()).await.unwrap();
-    assert_eq!(counts(emptied), (0, 0, 4));
-    assert_eq!(content(&ctx, &table).await, [""; 0]);
-    let operations = table.history(HistoryOptions::default()).await.unwrap();
-    let operations: Vec<_> = operations.iter().map(|entry| &*entry.operation).collect();
-    let expected = [
-        "truncate", "append", "delete", "update", "delete", "update", "append", "create",
-    ];
-    assert_eq!(operations, expected);
-}
-
 async fn upsert_that_runs_twice_gives_the_same_table(place: Place) {
     let ctx = place.session();
     let table = stock(&ctx, &place, "t").await;
@@ -362,11 +246,6 @@ async fn columns_that_a_source_has_not_stay_or_are_null(place: Place) {
     let upsert = strict.merge(known).on(["id"]).update_all().insert_all();
     assert_eq!(upsert.execute(commit()).await.unwrap().updated, 1);
     assert_eq!(content(&ctx, &strict).await, ["1|2|5"]);
-}
-
-fn refusal(result: atio::Result<RowsChanged>) -> (ErrorKind, String) {
-    let error = result.unwrap_err();
-    (error.kind(), error.to_string())
 }
 
 async fn keys_that_come_twice_change_nothing_and_are_named(place: Place) {
@@ -585,102 +464,4 @@ async fn merge_that_cannot_be_is_refused_and_changes_nothing(place: Place) {
     let (_, text) = refusal(failing.execute(commit()).await);
     assert!(text.contains("Divide by zero"), "{text}");
     assert_same(&before, &objects(&place).await, "a merge that cannot be");
-}
-
-async fn rows_change_in_no_old_version_and_in_no_session_that_may_only_read(place: Place) {
-    let owner = place.session();
-    let table = stock(&owner, &place, "t").await;
-    table
-        .delete(&owner, col("id").eq(lit(3)), commit())
-        .await
-        .unwrap();
-    let before = objects(&place).await;
-    let old = table.at(1).await.unwrap();
-    let runtime = place.session().runtime_env();
-    let reader = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
-    atio::register_with(&reader, AtioPolicy::default().with_write(false)).unwrap();
-    let theirs = AtioTable::open(&reader, table.location()).await.unwrap();
-    for (ctx, table, kind, words) in [
-        (
-            &owner,
-            old,
-            ErrorKind::InvalidInput,
-            "cannot write to version 1 of 't'",
-        ),
-        (
-            &reader,
-            theirs,
-            ErrorKind::NotAllowed,
-            "may read and not write",
-        ),
-    ] {
-        let rows = frame(ctx, "SELECT 1 AS id").await;
-        let merge = table.merge(rows).on(["id"]).update_all().insert_all();
-        for refused in [
-            merge.execute(commit()).await,
-            table.delete(ctx, lit(true), commit()).await,
-            table
-                .update(ctx, lit(true), [("n", lit(1))], commit())
-                .await,
-            table.truncate(ctx, commit()).await,
-        ] {
-            let (found, text) = refusal(refused);
-            assert_eq!(found, kind, "{text}");
-            assert!(text.contains(words), "{text}");
-        }
-    }
-    assert_same(&before, &objects(&place).await, "what may not be written");
-}
-
-async fn rows_change_in_a_session_without_atio_and_in_every_dialect(place: Place) {
-    let owner = place.session();
-    let location = stock(&owner, &place, "t").await.location().to_owned();
-    let runtime = place.session().runtime_env();
-    let config = SessionConfig::new().set_str("datafusion.sql_parser.dialect", "databricks");
-    let ctx = SessionContext::new_with_config_rt(config, runtime);
-    let table = AtioTable::open(&ctx, &location).await.unwrap();
-    let rows = frame(&ctx, "SELECT 1 AS id, 'eins' AS v").await;
-    let upsert = table.merge(rows).on(["id"]).update_all().insert_all();
-    assert_eq!(upsert.execute(commit()).await.unwrap().updated, 1);
-    table
-        .delete(&ctx, col("id").gt(lit(1)), commit())
-        .await
-        .unwrap();
-    table
-        .update(&ctx, lit(true), [("n", lit(5))], commit())
-        .await
-        .unwrap();
-    assert_eq!(content(&ctx, &table).await, ["1|eins|5", "NULL|none|5"]);
-    atio::register(&ctx).unwrap();
-    table
-        .delete(&ctx, col("id").is_null(), commit())
-        .await
-        .unwrap();
-    assert_eq!(content(&ctx, &table).await, ["1|eins|5"]);
-}
-
-async fn changes_carry_what_they_are_given_and_are_done_once(place: Place) {
-    let ctx = place.session();
-    let table = stock(&ctx, &place, "t").await;
-    let given = CommitOptions {
-        message: Some("counted".into()),
-        properties: BTreeMap::from([("by".into(), "Ada".into())]),
-        idempotency_key: Some("k".into()),
-        ..commit()
-    };
-    let upsert = async || {
-        let rows = frame(&ctx, "SELECT NULL AS id, 'new' AS v").await;
-        let upsert = table.merge(rows).on(["id"]).update_all().insert_all();
-        upsert.execute(given.clone()).await.unwrap()
-    };
-    let first = upsert().await;
-    assert_eq!((first.inserted, first.version.unwrap().get()), (1, 2));
-    assert_eq!(upsert().await, RowsChanged::default());
-    let last = table
-        .history(HistoryOptions { limit: Some(1) })
-        .await
-        .unwrap();
-    assert_eq!(last[0].version.get(), 2);
-    assert_eq!(last[0].message.as_deref(), Some("counted"));
-    assert_eq!(last[0].properties["by"], "Ada");
 }

@@ -94,7 +94,11 @@ impl TableProvider for AtioTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_writable()?;
         if op == InsertOp::Replace {
-            return Err(self.refuse("REPLACE INTO").into());
+            return Err(Error::unsupported(format!(
+                "REPLACE INTO is not supported for atio tables such as '{}': use MERGE INTO, which updates and inserts",
+                self.table.name()
+            ))
+            .into());
         }
         let mut base = self.snapshot().await?;
         if let Some(columns) = &self.columns {
@@ -176,13 +180,6 @@ impl AtioTable {
             reads: self.read_set().cloned(),
         };
         plan_change(target, change, input)
-    }
-
-    fn refuse(&self, statement: &str) -> Error {
-        Error::unsupported(format!(
-            "{statement} is not supported yet for atio tables such as '{}'; INSERT OVERWRITE .. SELECT can write the rows that should stay",
-            self.table.name()
-        ))
     }
 
     /// The engine's own hooks lose parts of these statements.

@@ -193,6 +193,22 @@ pub(super) async fn find_table(session: &Session, location: &str) -> Result<Opti
     }
 }
 
+/// The atio table that a person names, and what [`Session::table`] makes of the name; fails if it is
+/// missing.
+pub(super) async fn existing_table(
+    session: &Session,
+    named: &str,
+) -> std::result::Result<(String, AtioTable), Failure> {
+    let location = session.table(named).await?;
+    match find_table(session, &location).await? {
+        Some(table) => Ok((location, table)),
+        None => Err(Failure::new(format!(
+            "there is no table {location}: make it first, by CREATE TABLE in SQL, or from a \
+             file that has its columns by atio write FILE {named} --create"
+        ))),
+    }
+}
+
 /// Does what `CREATE EXTERNAL TABLE` does, and gives the table no name.
 async fn open(
     ctx: &SessionContext,

@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 
 use super::columns::found_by_name;
 use super::format::Format;
-use super::input::{Input, find_table};
+use super::input::{Input, existing_table};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::tell::tell;
@@ -57,14 +57,7 @@ pub(crate) struct Upsert {
 
 impl Upsert {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let name = session.table(&self.table).await?;
-        let Some(table) = find_table(session, &name).await? else {
-            return Err(Failure::new(format!(
-                "there is no table {name}: make it first, by CREATE TABLE in SQL, or from a \
-                 file that has its columns by atio write FILE {} --create",
-                self.table
-            )));
-        };
+        let (_, table) = existing_table(session, &self.table).await?;
         session.show_bars();
         let input = Input::find(session, &self.input, self.from).await?;
         let rows = input.rows(session, Some(&table.schema())).await?;

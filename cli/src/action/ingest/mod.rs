@@ -20,7 +20,7 @@ use datafusion_cli::print_format::PrintFormat;
 use self::decoder::Decoder;
 use self::records::{Endless, Records, Splitter};
 use self::signals::Signal;
-use super::input::find_table;
+use super::input::existing_table;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::tell::tell;
@@ -92,14 +92,7 @@ impl Ingest {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         // Before anything is waited for: a signal that comes early must not be lost.
         let signal = Signal::catch()?;
-        let table = session.table(&self.table).await?;
-        let Some(found) = find_table(session, &table).await? else {
-            return Err(Failure::new(format!(
-                "there is no table {table}: make it first, by CREATE TABLE in SQL, or from a \
-                 file that has its columns by atio write FILE {} --create",
-                self.table
-            )));
-        };
+        let (table, found) = existing_table(session, &self.table).await?;
         let defaults = StreamOptions::default();
         let options = StreamOptions {
             source: self.source.clone(),

@@ -331,26 +331,26 @@ impl Statement for Writing<'_> {
                 stays
             }
         };
-        let names: Vec<_> = unwritten.iter().map(|(name, _)| name.clone()).collect();
+        let mut names: Vec<_> = unwritten.iter().map(|(name, _)| name.clone()).collect();
         let (change, staged) = ((self.change, self.options), (&stays, &self.staged));
         let record = (on.table).record_of_change(on.txn, base, change, staged, on.attempt);
         // Nothing names any of it yet, so it may all go out at once.
         let stage = unwritten.into_iter();
         let stage = stage.map(|(name, bytes)| on.txn.stage(name, bytes));
         let stage = futures::future::join_all(stage);
-        let (record, stage) = futures::join!(record, stage);
-        let stage: Result<()> = stage.into_iter().collect();
-        let record = match (record, stage) {
-            (Ok(record), Ok(())) => record,
-            (Ok(record), Err(error)) => {
-                let snapshot = record.snapshot.map(|object| object.path);
-                on.txn
-                    .discard(&[names, Vec::from_iter(snapshot)].concat())
-                    .await;
-                return Err(error);
+        let (record, staged) = futures::join!(record, stage);
+        let record = match staged.into_iter().collect::<Result<()>>() {
+            Ok(()) => record,
+            Err(error) => {
+                let snapshot = record.ok().and_then(|record| record.snapshot);
+                names.extend(snapshot.map(|object| object.path));
+                Err(error)
             }
-            // The next attempt writes them again, under the same names.
-            (Err(error), _) => {
+        };
+        let record = match record {
+            Ok(record) => record,
+            // The next attempt writes all but the snapshot again, under the same names.
+            Err(error) => {
                 on.txn.discard(&names).await;
                 return Err(error);
             }

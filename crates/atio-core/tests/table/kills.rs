@@ -180,6 +180,11 @@ pub(super) async fn prepare(directory: &Path, statement: &str) -> u64 {
     create(&table).await;
     append(&table).await.unwrap();
     append_two(&table).await.unwrap();
+    if statement == "expire" {
+        // Something to delete: all files of a transaction.
+        append(&table).await.unwrap();
+        rewrite(&table, RowChange::delete, 0).await.unwrap();
+    }
     match statement {
         "append" | "update" => 4,
         "delete" => 2,

@@ -2,11 +2,15 @@
 
 #![cfg(test)]
 
+mod check_functions;
+mod checks;
 mod concurrent;
 mod drop_and_create;
 mod interrupted;
 mod isolation;
 mod loads;
+mod methods;
+mod retries;
 mod row_source;
 pub(crate) mod streams;
 mod undrop;

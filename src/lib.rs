@@ -37,6 +37,7 @@
 //! person asks). `file/` publishes what `COPY` writes, `database/` reads and writes tables of
 //! databases; each is a part by itself.
 
+mod condition;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;
 mod dml;
@@ -58,12 +59,13 @@ mod write;
 pub use atio_core::format::ticket::Ticket;
 pub use atio_core::format::{Totals, Txn, Version};
 pub use atio_core::log::{
-    CommitOptions, Committed, ExpiryRow, HistoryEntry, OpenOptions, RefUpdated, flush,
+    Check, CommitOptions, Committed, ExpiryRow, HistoryEntry, OpenOptions, RefUpdated, flush,
     set_metadata_cache_limit,
 };
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;
 pub use atio_core::storage::Durability;
+pub use condition::{check, sql_check};
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 pub use database::{Connection, IfExists, Server, Tls, register_connection, write_database};
 pub use dml::{Merge, RowsChanged};

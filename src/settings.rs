@@ -9,23 +9,28 @@ use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionO
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
-use crate::error::{Error, Result as AtioResult};
+use crate::condition::{Condition, sql_check};
+use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::spelling::is_close;
 
 const PREFIX: &str = "atio";
 const MESSAGE: &str = "message";
 const KEY: &str = "idempotency_key";
 const PROPERTIES: &str = "properties.";
+const CHECKS: &str = "checks.";
 const EVERY_ROWS: &str = "commit_every_rows";
 const EVERY_BYTES: &str = "commit_every_bytes";
+const RETRIES: &str = "retries";
 const ISOLATION: &str = "isolation";
 /// The names as messages show them.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 8] = [
     MESSAGE,
     KEY,
     "properties.<name>",
     EVERY_ROWS,
     EVERY_BYTES,
+    RETRIES,
+    "checks.<name>",
     ISOLATION,
 ];
 
@@ -39,6 +44,8 @@ pub(crate) struct CommitSettings {
     next: Arc<Mutex<CommitOptions>>,
     /// Of all commits of the session: each copy has its own, as of every other setting.
     isolation: Isolation,
+    /// Whoever runs with them may only read.
+    only_reads: bool,
 }
 
 impl CommitSettings {
@@ -47,8 +54,28 @@ impl CommitSettings {
         options.check()?;
         Ok(Self {
             next: Arc::new(Mutex::new(options)),
-            isolation: Isolation::default(),
+            ..Self::default()
         })
+    }
+
+    /// Settings of one who may only read.
+    pub(crate) fn of_reader() -> Self {
+        Self {
+            only_reads: true,
+            ..Self::default()
+        }
+    }
+
+    /// Fails if who runs with `config` may only read.
+    pub(crate) fn check_may_write(config: &SessionConfig) -> AtioResult<()> {
+        let settings = config.options().extensions.get::<Self>();
+        match settings.is_some_and(|settings| settings.only_reads) {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::NotAllowed,
+                "a check may only read: nothing is written, deleted or named in it",
+            )),
+        }
     }
 
     /// How the statements that run with `config` are kept apart.
@@ -60,17 +87,39 @@ impl CommitSettings {
     /// Puts them in the place of those that `config` may share with another session.
     pub(crate) fn install(self, config: &mut SessionConfig) {
         let isolation = Self::isolation(config);
-        let settings = Self { isolation, ..self };
+        let only_reads = self.only_reads || Self::check_may_write(config).is_err();
+        let settings = Self {
+            isolation,
+            only_reads,
+            ..self
+        };
         config.options_mut().extensions.insert(settings);
     }
 
-    /// What was set for the statement that runs with `config`, which uses it up.
-    pub(crate) fn take(config: &SessionConfig) -> CommitOptions {
+    /// What was set for the statement that runs with `config`, which uses it up. Fails if that may
+    /// only read.
+    pub(crate) fn take(config: &SessionConfig) -> AtioResult<CommitOptions> {
+        Self::check_may_write(config)?;
         let extensions = &config.options().extensions;
-        extensions
+        Ok(extensions
             .get::<Self>()
             .map(|settings| std::mem::take(&mut *settings.lock()))
-            .unwrap_or_default()
+            .unwrap_or_default())
+    }
+
+    /// True if the next commit needs the session that its statement was planned in.
+    pub(crate) fn needs_session(config: &ConfigOptions) -> bool {
+        let settings = config.extensions.get::<Self>();
+        settings.is_some_and(|settings| {
+            let next = settings.lock();
+            next.retries > 0 || !next.checks.is_empty()
+        })
+    }
+
+    /// True if the next commit may run its statement again.
+    pub(crate) fn needs_statement(config: &ConfigOptions) -> bool {
+        let settings = config.extensions.get::<Self>();
+        settings.is_some_and(|settings| settings.lock().retries > 0)
     }
 
     /// Fails if something is set for the next version, which `target` does not make. Uses nothing up.
@@ -120,11 +169,20 @@ impl ExtensionOptions for CommitSettings {
             (KEY, _) => changed.idempotency_key = given,
             (EVERY_ROWS, _) => changed.commit_every_rows = number(name, given)?,
             (EVERY_BYTES, _) => changed.commit_every_bytes = number(name, given)?,
+            (RETRIES, _) => changed.retries = retries(given)?,
             (_, Some(property)) if !property.is_empty() => match given {
                 Some(value) => drop(changed.properties.insert(property.to_owned(), value)),
                 None => drop(changed.properties.remove(property)),
             },
-            _ => return Err(unknown(name).into()),
+            _ => match name.strip_prefix(CHECKS) {
+                Some(check) if !check.is_empty() => {
+                    changed.checks.retain(|known| known.name() != check);
+                    changed
+                        .checks
+                        .extend(given.map(|sql| sql_check(check, sql)));
+                }
+                _ => return Err(unknown(name).into()),
+            },
         }
         changed
             .check()
@@ -163,6 +221,11 @@ impl ExtensionOptions for CommitSettings {
             ),
         ];
         entries.push(entry(
+            RETRIES,
+            &(settings.retries > 0).then(|| settings.retries.to_string()),
+            "(atio) The next commit is run again so often after a conflict; it uses it up",
+        ));
+        entries.push(entry(
             ISOLATION,
             &Some(self.isolation.to_string()),
             "(atio) What a statement that changes rows is held against: 'write-serializable' or 'serializable'",
@@ -172,6 +235,14 @@ impl ExtensionOptions for CommitSettings {
                 &format!("{PROPERTIES}{name}"),
                 &Some(value.clone()),
                 "(atio) A property of the next commit, which uses it up",
+            )
+        }));
+        entries.extend(settings.checks.iter().map(|check| {
+            let sql = Condition::of(check).and_then(Condition::sql);
+            entry(
+                &format!("{CHECKS}{}", check.name()),
+                &sql.map(str::to_owned),
+                "(atio) A query that must give true of what the next commit makes, which uses it up",
             )
         }));
         entries
@@ -189,6 +260,16 @@ fn number(name: &str, given: Option<String>) -> AtioResult<Option<u64>> {
         })
     };
     given.map(number).transpose()
+}
+
+fn retries(given: Option<String>) -> AtioResult<u32> {
+    let Some(text) = given else { return Ok(0) };
+    text.parse().map_err(|_| {
+        Error::invalid(format!(
+            "SET {PREFIX}.{RETRIES}: '{}' is not a whole number from 0 to 1000",
+            text.escape_debug()
+        ))
+    })
 }
 
 fn unknown(name: &str) -> Error {
@@ -215,14 +296,17 @@ mod tests {
         config.options_mut().set("atio.message", "why").unwrap();
         let copy = config.clone();
         config.options_mut().set("atio.properties.a", "1").unwrap();
-        let taken = CommitSettings::take(&copy);
+        let taken = CommitSettings::take(&copy).unwrap();
         assert_eq!(taken.message.as_deref(), Some("why"));
         assert_eq!(
             taken.properties.get("a").map(String::as_str),
             Some("1"),
             "set after the copy was made"
         );
-        assert_eq!(CommitSettings::take(&copy), CommitOptions::default());
+        assert_eq!(
+            CommitSettings::take(&copy).unwrap(),
+            CommitOptions::default()
+        );
         let shown = config.options().extensions.get::<CommitSettings>();
         assert!(
             shown

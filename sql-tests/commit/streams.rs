@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use atio::{ErrorKind, StreamOptions, StreamWriter};
+use atio::{ErrorKind, StreamOptions, StreamWriter, sql_check};
 use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::prelude::SessionContext;
 
+use crate::objects::{assert_settles_to, objects};
 use crate::query::{row, rows};
 use crate::session::{Place, on_every_place};
 
@@ -17,6 +18,7 @@ on_every_place!(
     stream_commits_by_time_while_nothing_is_pushed,
     second_writer_of_a_source_is_a_conflict_and_adds_nothing,
     rollback_keeps_the_position,
+    stream_stops_at_the_commit_whose_check_does_not_hold,
 );
 
 pub(crate) fn batch(values: std::ops::Range<i64>) -> RecordBatch {
@@ -194,6 +196,36 @@ async fn rollback_keeps_the_position(place: Place) {
     let writer = StreamWriter::open(&ctx, "t", of_source("s")).await.unwrap();
     assert_eq!(writer.position(), Some(4));
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1", "4"]);
+}
+
+async fn stream_stops_at_the_commit_whose_check_does_not_hold(place: Place) {
+    let ctx = opened(&place).await;
+    let with = |check: &str| StreamOptions {
+        commit_rows: 2,
+        checks: vec![sql_check("few", check)],
+        ..of_source("s")
+    };
+    let before = objects(&place).await;
+    let wrong = StreamWriter::open(&ctx, "t", with("SELECT count(*) FROM new")).await;
+    let wrong = wrong.unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::InvalidInput, "{wrong}");
+    assert_settles_to(&before, &place, "a check that is none").await;
+
+    let few = "SELECT count(*) = 2 AND max(a) < 4 FROM added";
+    let mut writer = StreamWriter::open(&ctx, "t", with(few)).await.unwrap();
+    for at in 0..4 {
+        writer.push(batch(at..at + 1), at as u64).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    let before = objects(&place).await;
+    writer.push(batch(4..6), 5).await.unwrap();
+    let error = writer.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CheckFailed, "{error}");
+    let said = error.to_string();
+    assert!(said.contains("committed up to position 3"), "{said}");
+    assert!(said.contains("the check 'few'"), "{said}");
+    assert_settles_to(&before, &place, "a check that does not hold").await;
+    assert_eq!(versions(&ctx).await, [0, 2, 4]);
 }
 
 #[tokio::test]

@@ -68,6 +68,18 @@ pub(super) fn insert_files() -> Case {
     case
 }
 
+pub(super) fn checked_update() -> Case {
+    let sql = "UPDATE t SET a = a * 10 WHERE a <> 2";
+    let mut case = writes("UPDATE with checks and retries", sql, &[2, 10, 30]);
+    for setting in [
+        "atio.retries = 3",
+        "atio.checks.rows = 'SELECT count(*) = 3 AND (SELECT count(*) FROM removed) = 2 FROM new'",
+    ] {
+        case.open.push(format!("SET {setting}"));
+    }
+    case
+}
+
 pub(super) fn overwrite() -> Case {
     let sql = "INSERT OVERWRITE t SELECT a * 10 FROM t";
     writes("INSERT OVERWRITE", sql, &[10, 20, 30])

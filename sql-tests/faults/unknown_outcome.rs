@@ -72,7 +72,8 @@ fn unknown(case: &Case, fault: Fault) {
 
 #[test]
 fn commit_that_cannot_be_read_back_for_a_minute_is_unknown_and_nothing_is_deleted() {
-    for case in [cases::insert(), cases::overwrite()] {
+    // Which a statement with retries does not run again.
+    for case in [cases::insert(), cases::overwrite(), cases::checked_update()] {
         unknown(&case, Fault::Before);
         unknown(&case, Fault::After);
         // It lands long after its client gave up.

@@ -58,7 +58,7 @@ impl DataSink for DatabaseSink {
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
         let target = format!("{}/{}", self.location.name, self.location.table);
-        CommitSettings::take(context.session_config()).check_no_version(&target)?;
+        CommitSettings::take(context.session_config())?.check_no_version(&target)?;
         let write = Write {
             table: self.location.table.clone(),
             schema: Arc::clone(&self.schema),

@@ -72,8 +72,10 @@ impl AtioTable {
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the condition or an option cannot be
     /// used, or if this is an old version; [`NotAllowed`](crate::ErrorKind::NotAllowed) if the
-    /// session's policy forbids it; [`Conflict`](crate::ErrorKind::Conflict) if another writer
-    /// changes rows that it read; [`SchemaChanged`](crate::ErrorKind::SchemaChanged),
+    /// session's policy forbids it; [`CheckFailed`](crate::ErrorKind::CheckFailed) if a check of the
+    /// options does not hold; [`Conflict`](crate::ErrorKind::Conflict) if another writer changes rows
+    /// that it read, and the options ask for no [retries](CommitOptions::retries) or all are used up;
+    /// [`SchemaChanged`](crate::ErrorKind::SchemaChanged),
     /// [`TableNotFound`](crate::ErrorKind::TableNotFound),
     /// [`CommitUnknown`](crate::ErrorKind::CommitUnknown) and
     /// [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) as by [`append`](Self::append).

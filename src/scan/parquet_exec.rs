@@ -55,7 +55,11 @@ pub(super) fn parquet_exec(
         false => PageIndexPolicy::Skip,
     };
     let of_files = files.iter().map(|file| file.statistics.as_ref());
-    let statistics = Statistics::try_merge_iter(of_files, &snapshot.arrow)?;
+    let mut statistics = Statistics::try_merge_iter(of_files, &snapshot.arrow)?;
+    if files.iter().any(|file| file.rows.is_some()) {
+        // They are those of the files with all of their rows.
+        statistics = statistics.to_inexact();
+    }
     let schema = TableSchemaBuilder::new(Arc::clone(&snapshot.arrow));
     let schema = match has_row_ids {
         true => schema

@@ -52,6 +52,12 @@ pub(super) struct ScanFile {
     pub(super) rows: Option<RowSelection>,
 }
 
+impl ScanFile {
+    pub(super) fn key(&self) -> &Path {
+        &self.key
+    }
+}
+
 /// The files of `snapshot` that are in `listed`, in that order.
 pub(super) fn scan_files(
     table: &Table,

@@ -23,6 +23,7 @@ use super::new_rows::NewRows;
 use super::parse::parse;
 use super::register::check_registered;
 use crate::error::{Error, ErrorKind};
+use crate::settings::CommitSettings;
 
 /// Runs one statement of SQL, in place of [`SessionContext::sql`], in a session that
 /// [`register`](crate::register) was called on.
@@ -143,12 +144,14 @@ pub async fn execute_logical_plan(ctx: &SessionContext, plan: LogicalPlan) -> Re
     match &plan {
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) if !create.temporary => {
             if let Some((schema, table)) = of_catalog(ctx, &create.name).await {
+                CommitSettings::check_may_write(ctx.state().config())?;
                 Box::pin(create_table(ctx, &schema, &table, create)).await?;
                 return nothing(ctx);
             }
         }
         LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => {
             if let Some((schema, table)) = of_catalog(ctx, &drop.name).await {
+                CommitSettings::check_may_write(ctx.state().config())?;
                 drop_table(&schema, &table, drop).await?;
                 return nothing(ctx);
             }

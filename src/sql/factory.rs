@@ -58,7 +58,7 @@ async fn open_or_create(state: &dyn Session, cmd: &CreateExternalTable) -> AtioR
             let new = NewTable {
                 schema: Arc::new(columns.clone()),
                 options: options.clone(),
-                commit: CommitSettings::take(state.config()),
+                commit: CommitSettings::take(state.config())?,
             };
             let table = tables.handle(runtime, &location, opening)?;
             match table.create(&new).await {

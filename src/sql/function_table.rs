@@ -15,6 +15,20 @@ use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryFutureExt};
 use parking_lot::Mutex;
 
+use crate::settings::CommitSettings;
+
+/// What these functions do stays.
+const WRITE: [&str; 8] = [
+    "atio_tag",
+    "atio_untag",
+    "atio_rollback",
+    "expire_snapshots",
+    "atio_restore",
+    "atio_clean",
+    "atio_undrop",
+    "atio_purge",
+];
+
 type Produce =
     dyn Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync;
 
@@ -67,7 +81,14 @@ impl PartitionStream for FunctionRows {
         let rows = match &*running {
             Some((there, rows)) if here.ptr_eq(there) => rows.clone(),
             _ => {
-                let rows = (self.produce)(context);
+                let may_run = match WRITE.contains(&self.name) {
+                    true => CommitSettings::check_may_write(context.session_config()),
+                    false => Ok(()),
+                };
+                let rows = match may_run {
+                    Ok(()) => (self.produce)(context),
+                    Err(error) => futures::future::ready(Err(error)).boxed(),
+                };
                 let rows = rows
                     .map_err(|error| Arc::new(error.into()))
                     .boxed()

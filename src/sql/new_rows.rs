@@ -129,13 +129,21 @@ pub(super) async fn append_query(
 pub(super) fn commit_options(rows: &Rows, catalog: &SessionState) -> Result<CommitOptions> {
     match rows {
         Rows::Query(query) | Rows::None(query) => take_options(query),
-        Rows::Batches(_) => checked(CommitSettings::take(catalog.config())),
+        Rows::Batches(batches) => {
+            let options = checked(CommitSettings::take(catalog.config())?)?;
+            if !batches.is_empty() {
+                let statement = "CREATE TABLE .. AS outside of atio::sql";
+                options.check_no_query(statement)?;
+                options.check_no_checks(statement)?;
+            }
+            Ok(options)
+        }
     }
 }
 
 /// What is set for the next commit in the session of a query.
 pub(super) fn take_options(query: &DataFrame) -> Result<CommitOptions> {
-    checked(CommitSettings::take(query.task_ctx().session_config()))
+    checked(CommitSettings::take(query.task_ctx().session_config())?)
 }
 
 fn checked(options: CommitOptions) -> Result<CommitOptions> {

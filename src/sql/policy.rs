@@ -11,6 +11,7 @@ use url::Url;
 
 use super::location::{Location, canonical};
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::CommitSettings;
 
 /// What the SQL of a session may reach on storage: by default everything, as in DataFusion.
 ///
@@ -147,9 +148,13 @@ impl AtioPolicy {
         self
     }
 
-    /// The one of a session.
+    /// The one of a session. A check may only read, whatever its host allows.
     pub(super) fn of(state: &dyn Session) -> Arc<Self> {
-        state.config().get_extension::<Self>().unwrap_or_default()
+        let policy: Arc<Self> = state.config().get_extension().unwrap_or_default();
+        match CommitSettings::check_may_write(state.config()) {
+            Ok(()) => policy,
+            Err(_) => Arc::new(Self::clone(&policy).with_write(false)),
+        }
     }
 
     pub(super) fn limits_places(&self) -> bool {

@@ -139,7 +139,7 @@ impl PublishExec {
             policy.check_path(path, Access::Write)?;
         }
         let target = job.target.open(&context.runtime_env(), &policy)?;
-        CommitSettings::take(context.session_config()).check_no_version(&target.shown())?;
+        CommitSettings::take(context.session_config())?.check_no_version(&target.shown())?;
         check_output(&context.session_config().options().execution)?;
         let reserve = reserve(&context);
         let write = match FileWrite::begin(&target, job.shape, &job.options, reserve).await? {

@@ -32,8 +32,8 @@ const STORED_AS: &str = "ATIO";
 /// * `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
 ///   [`AtioCatalog`](crate::AtioCatalog);
 /// * the settings of the next commit, `SET atio.message`, `SET atio.properties.<name>`,
-///   `SET atio.idempotency_key`, `SET atio.commit_every_rows` and `SET atio.commit_every_bytes`,
-///   and `SET atio.isolation`;
+///   `SET atio.idempotency_key`, `SET atio.commit_every_rows`, `SET atio.commit_every_bytes`,
+///   `SET atio.checks.<name>` and `SET atio.retries`, and `SET atio.isolation`;
 /// * files that `COPY` and `DataFrame::write_*` write completely or not at all, with
 ///   `atio_restore` and `atio_clean`.
 ///

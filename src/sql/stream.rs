@@ -5,7 +5,7 @@ use datafusion::prelude::SessionContext;
 use super::named::named;
 use super::policy::Access;
 use crate::error::Result;
-use crate::write::{StreamOptions, StreamWriter};
+use crate::write::{Planned, StreamOptions, StreamWriter};
 
 /// How messages call it.
 const ASKER: &str = "StreamWriter";
@@ -44,6 +44,10 @@ impl StreamWriter {
     pub async fn open(ctx: &SessionContext, table: &str, options: StreamOptions) -> Result<Self> {
         let table = named(ctx.state(), ASKER, Access::Write, table, true).await?;
         table.check_writable()?;
-        Self::of_table(table.table(), options, ctx.task_ctx()).await
+        let planned = match options.checks.is_empty() {
+            true => None,
+            false => Some(Planned::of_stream(ctx.state(), table.store_url())),
+        };
+        Self::of_table(table.table(), options, ctx.task_ctx(), planned).await
     }
 }

@@ -106,7 +106,7 @@ fn update_refs(
     provider(function.name(), schema, move |context| {
         let (table, update, tag) = (table.clone(), Arc::clone(&update), tag.clone());
         Box::pin(async move {
-            let commit = CommitSettings::take(context.session_config());
+            let commit = CommitSettings::take(context.session_config())?;
             let updated = update(table, commit).await?;
             batches::updated(tag.as_deref(), Some(updated))
         })

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, Result};
 use crate::table::AtioTable;
-use crate::write::prepare_part;
+use crate::write::{Checks, prepare_part};
 
 impl AtioTable {
     /// Begins a write that several processes prepare and one commits, as one version: for engines
@@ -161,7 +161,8 @@ impl AtioTable {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if a part is of another ticket, was cut or changed, or is given
     /// twice, if a file is not what its part says, or if the ticket was committed with other
     /// parts; [`Revoked`](crate::ErrorKind::Revoked) if an expiry has removed a part, or was
-    /// about to: begin a new ticket then; [`Conflict`](crate::ErrorKind::Conflict) if other
+    /// about to: begin a new ticket then; [`CheckFailed`](crate::ErrorKind::CheckFailed) if a check of
+    /// the options does not hold; [`Conflict`](crate::ErrorKind::Conflict) if other
     /// versions stand against it; [`CommitUnknown`](crate::ErrorKind::CommitUnknown) and
     /// [`CommitNotDurable`](crate::ErrorKind::CommitNotDurable) as every commit: commit the same
     /// parts again, which tells. After all of these errors the parts stay where they are, because
@@ -175,7 +176,19 @@ impl AtioTable {
     ) -> Result<Committed> {
         self.check_two_phase(ctx)?;
         options.check()?;
-        self.table().commit_ticket(ticket, parts, options).await
+        options.check_no_query("the commit of a ticket")?;
+        let gate = match options.checks.is_empty() {
+            true => None,
+            false => {
+                let table = self.table();
+                let checks = Checks::new(table, self.store_url(), &ctx.state(), &options);
+                checks.prepare(&*table.newest().await?).await?;
+                Some(checks.gate(None))
+            }
+        };
+        self.table()
+            .commit_ticket(ticket, parts, options, gate)
+            .await
     }
 
     fn check_two_phase(&self, ctx: &SessionContext) -> Result<()> {

@@ -97,12 +97,12 @@ impl TableProvider for ChangeTarget {
 
     async fn insert_into(
         &self,
-        state: &dyn Session,
+        session: &dyn Session,
         input: Arc<dyn ExecutionPlan>,
         _: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (input, spills) = match self.verb {
-            Verb::Merge => within_memory(state, input)?,
+            Verb::Merge => within_memory(session, input)?,
             _ => (input, false),
         };
         let change = Change {
@@ -115,6 +115,6 @@ impl TableProvider for ChangeTarget {
             keys: self.keys.clone(),
             unique: self.unique.clone(),
         };
-        self.table.plan_change(change, input).await
+        self.table.plan_change(session, change, input).await
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use atio_core::log::{Snapshot, Table};
+use datafusion::logical_expr::LogicalPlan;
 use tokio::sync::OnceCell;
 
 use crate::error::Result;
@@ -19,15 +20,24 @@ struct Cell {
     is_read: AtomicBool,
     /// What its scans read, where the statement writes.
     reads: Option<ReadSet>,
+    /// The statement itself, where it may be run again.
+    statement: Option<Arc<LogicalPlan>>,
 }
 
 impl Pin {
     /// For a statement that writes: its scans note what they read.
-    pub(super) fn of_write() -> Self {
+    pub(super) fn of_write(statement: Option<Arc<LogicalPlan>>) -> Self {
         Self(Arc::new(Cell {
             reads: Some(ReadSet::default()),
+            statement,
             ..Cell::default()
         }))
+    }
+
+    /// The statement, which writes, as it was before anything was pinned; None where it is not to
+    /// be run again.
+    pub(super) fn statement(&self) -> Option<&Arc<LogicalPlan>> {
+        self.0.statement.as_ref()
     }
 
     /// Where scans note what they read.

@@ -15,6 +15,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -22,22 +23,35 @@ use super::change_target::ChangeTarget;
 use super::handle::AtioTable;
 use super::pin::Pin;
 use crate::scan::{Above, RowIds};
+use crate::settings::CommitSettings;
 
 /// The analyzer rule that pins every atio table of a statement.
 #[derive(Debug, Default)]
 pub(crate) struct PinVersions;
+
+impl PinVersions {
+    /// Makes it a rule of a session that has not got it, for a statement that may be run again.
+    pub(super) fn add_to(state: &mut SessionState) {
+        let rules = &state.analyzer().rules;
+        if !rules.iter().any(|rule| rule.name() == Self.name()) {
+            state.add_analyzer_rule(Arc::new(Self));
+        }
+    }
+}
 
 impl AnalyzerRule for PinVersions {
     fn name(&self) -> &str {
         "atio_pin_versions"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let again = CommitSettings::needs_statement(config).then(|| written(&plan));
         let mut statement = Statement {
             pins: HashMap::new(),
             row_ids: Vec::new(),
             above: Above::of(&plan)?,
             writes: plan.exists(|node| Ok(matches!(node, LogicalPlan::Dml(_))))?,
+            again: again.flatten().cloned().map(Arc::new),
         };
         let plan = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
@@ -68,6 +82,17 @@ struct Statement {
     row_ids: Vec<(RowIds, RowIds)>,
     above: Above,
     writes: bool,
+    /// The statement, where it may be run again: then others are newest.
+    again: Option<Arc<LogicalPlan>>,
+}
+
+/// The statement that a plan runs, if it is one that writes.
+fn written(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+    match plan {
+        LogicalPlan::Analyze(analyze) => written(&analyze.input),
+        LogicalPlan::Dml(_) => Some(plan),
+        _ => None,
+    }
 }
 
 impl Statement {
@@ -98,7 +123,7 @@ impl Statement {
     fn pin(&mut self, table: &AtioTable) -> Pin {
         let pin = self.pins.entry(table.location().to_owned());
         let pin = pin.or_insert_with(|| match self.writes {
-            true => Pin::of_write(),
+            true => Pin::of_write(self.again.clone()),
             false => Pin::default(),
         });
         pin.clone()

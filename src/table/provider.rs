@@ -18,7 +18,7 @@ use crate::engine_settings::check_parquet_reader;
 use crate::error::Error;
 use crate::estimate::expected_rows;
 use crate::scan::{self, is_row_id, with_row_ids};
-use crate::write::{Change, TableOptions, Verb, WriteTarget, plan_change, plan_insert};
+use crate::write::{Change, Planned, TableOptions, Verb, WriteTarget, plan_change, plan_insert};
 
 #[async_trait]
 impl TableProvider for AtioTable {
@@ -88,7 +88,7 @@ impl TableProvider for AtioTable {
 
     async fn insert_into(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         input: Arc<dyn ExecutionPlan>,
         op: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -117,6 +117,7 @@ impl TableProvider for AtioTable {
             // Its scans are planned before it is.
             reads_itself: matches!(&self.at, At::Pinned { pin, .. } if pin.is_read()),
             reads: self.read_set().cloned(),
+            planned: self.planned(session),
         };
         plan_insert(target, input)
     }
@@ -134,7 +135,7 @@ impl TableProvider for AtioTable {
         Err(self.not_registered("UPDATE").into())
     }
 
-    async fn truncate(&self, _: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn truncate(&self, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_writable()?;
         let change = Change {
             verb: Verb::Truncate,
@@ -146,7 +147,7 @@ impl TableProvider for AtioTable {
             unique: Vec::new(),
         };
         let nothing = EmptyExec::new(with_row_ids(&Schema::empty()));
-        self.plan_change(change, Arc::new(nothing)).await
+        self.plan_change(session, change, Arc::new(nothing)).await
     }
 
     async fn merge_into(
@@ -165,6 +166,7 @@ impl AtioTable {
     /// Plans a statement that changes rows, as those of `input` say.
     pub(crate) async fn plan_change(
         &self,
+        session: &dyn Session,
         change: Change,
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -178,8 +180,18 @@ impl AtioTable {
             rows: expected_rows(input.as_ref()),
             reads_itself: true,
             reads: self.read_set().cloned(),
+            planned: self.planned(session),
         };
         plan_change(target, change, input)
+    }
+
+    /// What its statement is planned with, where its commit needs that.
+    fn planned(&self, session: &dyn Session) -> Option<Planned> {
+        let statement = match &self.at {
+            At::Pinned { pin, .. } => pin.statement(),
+            At::Newest(_) | At::Version(_) => None,
+        };
+        Planned::of(session, &self.store_url, statement)
     }
 
     /// The engine's own hooks lose parts of these statements.

@@ -18,6 +18,7 @@ use datafusion::prelude::SessionContext;
 
 use super::fitting::fitting;
 use super::handle::AtioTable;
+use super::pin_versions::PinVersions;
 use crate::error::{self, Result as AtioResult};
 use crate::settings::CommitSettings;
 use crate::write::Outcome;
@@ -137,7 +138,8 @@ impl AtioTable {
     /// Whatever the query fails with, and then nothing is written;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the rows have other columns than the
     /// table, or an option cannot be used; [`NotAllowed`](crate::ErrorKind::NotAllowed) if the
-    /// session's policy forbids it; [`SchemaChanged`](crate::ErrorKind::SchemaChanged) or
+    /// session's policy forbids it; [`CheckFailed`](crate::ErrorKind::CheckFailed) if a check of the
+    /// options does not hold; [`SchemaChanged`](crate::ErrorKind::SchemaChanged) or
     /// [`Conflict`](crate::ErrorKind::Conflict) if the columns change meanwhile;
     /// [`TableNotFound`](crate::ErrorKind::TableNotFound) if the table was dropped;
     /// [`CommitUnknown`](crate::ErrorKind::CommitUnknown) if nobody can tell whether the version
@@ -234,7 +236,10 @@ impl AtioTable {
         operation: InsertOp,
         commit: CommitOptions,
     ) -> AtioResult<Written> {
-        let (state, plan) = rows.into_parts();
+        let (mut state, plan) = rows.into_parts();
+        if commit.retries > 0 {
+            PinVersions::add_to(&mut state);
+        }
         let name = TableReference::bare(self.location());
         let target = provider_as_source(Arc::new(self.clone()));
         let plan = LogicalPlanBuilder::insert_into(plan, name, target, operation);

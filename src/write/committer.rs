@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::feed::{Feed, in_memory};
+use super::planned::Planned;
 use super::stream_options::StreamOptions;
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
@@ -74,6 +75,8 @@ pub(super) struct Committer {
     /// The version that was committed on the base.
     last: Option<Version>,
     context: Arc<TaskContext>,
+    /// Set where its commits have checks.
+    planned: Option<Planned>,
     options: StreamOptions,
     waiting: Waiting,
     /// The position behind what waits, and behind what is committed.
@@ -86,7 +89,7 @@ impl Committer {
     pub(super) fn new(
         table: &Arc<Table>,
         base: Arc<Snapshot>,
-        context: Arc<TaskContext>,
+        (context, planned): (Arc<TaskContext>, Option<Planned>),
         options: StreamOptions,
         position: Option<u64>,
     ) -> Self {
@@ -95,6 +98,7 @@ impl Committer {
             base,
             last: None,
             context,
+            planned,
             options,
             waiting: Waiting::default(),
             reached: position,
@@ -181,7 +185,10 @@ impl Committer {
     async fn append(&self, waiting: Waiting) -> datafusion::error::Result<Committed> {
         let base = &self.base;
         let target = WriteTarget::appending(&self.table, Arc::clone(base), Some(waiting.rows))?;
-        let writer = VersionWriter::new(target)?;
+        let writer = VersionWriter::new(WriteTarget {
+            planned: self.planned.clone(),
+            ..target
+        })?;
         let rows = in_memory(&base.arrow, waiting.batches);
         let mut feed = Feed::new(&base.arrow, rows, None);
         let metrics = ExecutionPlanMetricsSet::new();

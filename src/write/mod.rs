@@ -2,6 +2,7 @@
 
 mod bloom_filters;
 mod change;
+mod checks;
 mod committer;
 mod data_files;
 mod distinct;
@@ -11,12 +12,16 @@ mod feed;
 mod file_rows;
 mod job;
 mod load;
+mod moved;
 mod nan;
 mod options;
 mod outcome;
+mod overlay;
 mod part;
+mod planned;
 mod positions;
 mod replacement;
+mod retries;
 mod routes;
 mod row_sum;
 mod run;
@@ -28,10 +33,12 @@ mod version_writer;
 mod writing;
 
 pub(crate) use change::{Change, Verb};
+pub(crate) use checks::Checks;
 pub(crate) use exec::{plan_change, plan_insert};
 pub(crate) use options::TableOptions;
 pub(crate) use outcome::Outcome;
 pub(crate) use part::prepare_part;
+pub(crate) use planned::Planned;
 pub(crate) use sink::append_rows;
 pub use stream::StreamWriter;
 pub use stream_options::StreamOptions;

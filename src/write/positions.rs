@@ -49,17 +49,26 @@ impl Positions {
         self.files.iter().map(|(file, rows)| (*file, rows.len()))
     }
 
-    /// The other rows of a file, which has `of`: a bit for each row, where ranges would take many bytes
-    /// for each that goes.
+    /// The rows of a file, which has `of`: a bit for each row, where ranges would take many bytes for
+    /// each.
+    pub(super) fn of_file(&self, file: u32, of: usize) -> BooleanBuffer {
+        self.bits(file, of, true)
+    }
+
+    /// The other rows of a file.
     pub(super) fn others(&self, file: u32, of: usize) -> BooleanBuffer {
-        let mut others = BooleanBufferBuilder::new(of);
-        others.append_n(of, true);
+        self.bits(file, of, false)
+    }
+
+    fn bits(&self, file: u32, of: usize, there: bool) -> BooleanBuffer {
+        let mut bits = BooleanBufferBuilder::new(of);
+        bits.append_n(of, !there);
         let rows = self.files.get(&file).into_iter().flatten();
         let rows = rows.filter_map(|row| usize::try_from(row).ok());
         for row in rows.take_while(|row| *row < of) {
-            others.set_bit(row, false);
+            bits.set_bit(row, there);
         }
-        others.finish()
+        bits.finish()
     }
 }
 
@@ -80,6 +89,10 @@ mod tests {
         assert_eq!(others(7, 3), [2]);
         assert_eq!(others(3, 6), [0, 1, 2, 3, 4]);
         assert_eq!(others(1, 2), [0, 1]);
+        let these = |file, of| rows.of_file(file, of).set_indices().collect::<Vec<_>>();
+        assert_eq!(these(7, 8), [0, 1, 4]);
+        assert_eq!(these(7, 4), [0, 1]);
+        assert!(these(1, 2).is_empty());
         assert!(rows.memory() > 0);
     }
 }

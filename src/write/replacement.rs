@@ -16,6 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::change::{Change, Changed, Verb};
 use super::feed::Feed;
 use super::job::Job;
+use super::moved::Moved;
 use super::outcome::Counts;
 use super::positions::Positions;
 use super::target::WriteTarget;
@@ -39,6 +40,8 @@ struct StagedReplacement {
     adds: Vec<FileEntry>,
     merges: Vec<StagedMerge>,
     counts: Counts,
+    /// Which rows these are, where the statement has checks.
+    moved: Option<Moved>,
 }
 
 impl VersionWriter {
@@ -55,7 +58,11 @@ impl VersionWriter {
         let truncates = change.verb == Verb::Truncate;
         let staged = match truncates {
             true => self.stage_truncation(job, files).await,
-            false => self.stage_replacement((change, changed), job, files).await,
+            false => {
+                let checked = !options.checks.is_empty();
+                let staged = self.stage_replacement((change, changed), job, files, checked);
+                staged.await
+            }
         };
         let staged = self.or_abort(job, base, staged).await?;
         let StagedReplacement {
@@ -63,6 +70,7 @@ impl VersionWriter {
             adds,
             merges,
             counts,
+            moved,
         } = staged;
         if removes.is_empty() && adds.is_empty() && !truncates {
             job.txn().abort().await;
@@ -80,6 +88,7 @@ impl VersionWriter {
             Verb::Merge => RowChange::merge(removes, adds, reads),
             Verb::Truncate => RowChange::truncate(),
         };
+        let row_change = (row_change, moved);
         let committed = self.commit_change(job, row_change, merges, options).await?;
         Ok(counted(job, &committed, counts))
     }
@@ -99,6 +108,7 @@ impl VersionWriter {
                 deleted: self.target.base.totals().rows,
                 ..Counts::default()
             },
+            moved: None,
         })
     }
 
@@ -107,6 +117,7 @@ impl VersionWriter {
         (change, changed): (&Change, &Changed),
         job: &Job,
         files: SendableRecordBatchStream,
+        checked: bool,
     ) -> Result<StagedReplacement> {
         let WriteTarget { table, base, .. } = &self.target;
         let (mut adds, merges) = self.gather_files(job, files).await?;
@@ -139,9 +150,13 @@ impl VersionWriter {
             Verb::Merge => merged,
         };
         check_rows(counts.inserted + counts.updated, &adds)?;
+        let mut moved = checked.then(|| Moved::coming(&adds));
         for number in &change.whole {
             let file = of_number(*number)?;
             counts.deleted += file.known()?.0;
+            if let Some(moved) = &mut moved {
+                moved.goes(file);
+            }
             removes.insert(file.path.clone());
         }
         let rest = Rest {
@@ -153,7 +168,13 @@ impl VersionWriter {
         for (number, count) in gone.files() {
             let file = of_number(number)?;
             removes.insert(file.path.clone());
-            let Some(of_file) = what_is_left(&gone, number, count, file)? else {
+            let of_file = what_is_left(&gone, number, count, file)?;
+            match (&mut moved, &of_file) {
+                (Some(moved), Some(left)) => moved.loses(file, number, left.rows.len()),
+                (Some(moved), None) => moved.goes(file),
+                (None, _) => {}
+            }
+            let Some(of_file) = of_file else {
                 continue;
             };
             rows += of_file.rows.len();
@@ -166,11 +187,15 @@ impl VersionWriter {
         if !left.is_empty() {
             adds.extend(self.rewrite(&rest, left).await?);
         }
+        if let Some(moved) = &mut moved {
+            moved.gone = gone;
+        }
         Ok(StagedReplacement {
             removes,
             adds,
             merges,
             counts,
+            moved,
         })
     }
 

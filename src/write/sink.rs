@@ -19,9 +19,11 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType};
 use futures::TryStreamExt;
 
 use super::change::Change;
+use super::checks::Checks;
 use super::feed::in_memory;
 use super::file_rows;
 use super::load::{Load, check_not_begun};
+use super::retries::Retries;
 use super::run::{Begun, Rows, Run, Runs, take};
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
@@ -63,31 +65,16 @@ impl AtioSink {
     pub(super) fn new(runs: Arc<Runs>) -> Self {
         Self { runs }
     }
-}
 
-#[async_trait]
-impl DataSink for AtioSink {
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.runs.metrics.clone_inner())
-    }
-
-    /// That of the rows that the write node gives, one for each file.
-    fn schema(&self) -> &SchemaRef {
-        &file_rows::SCHEMA
-    }
-
-    /// Commits all rows of the statement as one version, or none of them; or one version for each
-    /// chunk, where that is set. Gives how many rows were written.
-    ///
-    /// Appending no rows makes no version; overwriting with no rows does. What was committed
-    /// under the same key before is not written again: that gives no rows.
-    async fn write_all(
+    /// Commits what `run` writes, once.
+    async fn write_once(
         &self,
+        run: &Run,
         mut files: SendableRecordBatchStream,
+        options: CommitOptions,
         context: &Arc<TaskContext>,
     ) -> Result<u64> {
-        let run = self.runs.of_sink(context)?;
-        match begin_run(&self.runs, &run, context).await? {
+        match begin_run(&self.runs, run, options, context).await? {
             None => Ok(0),
             Some((Begun::Whole(job), Rest::Load(load))) => load.run_whole(&job, files).await,
             Some((Begun::Whole(job), Rest::Change(options))) => {
@@ -106,6 +93,47 @@ impl DataSink for AtioSink {
                 let Rows(rows) = take(&run.rows).ok_or_else(lost)?;
                 load.run(rows, &writing).await
             }
+        }
+    }
+}
+
+#[async_trait]
+impl DataSink for AtioSink {
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.runs.metrics.clone_inner())
+    }
+
+    /// That of the rows that the write node gives, one for each file.
+    fn schema(&self) -> &SchemaRef {
+        &file_rows::SCHEMA
+    }
+
+    /// Commits all rows of the statement as one version, or none of them; or one version for each
+    /// chunk, where that is set. Gives how many rows were written.
+    ///
+    /// Appending no rows makes no version; overwriting with no rows does. What was committed
+    /// under the same key before is not written again: that gives no rows.
+    ///
+    /// Takes the settings of the commit. After a conflict the statement is run again as often as they
+    /// ask for.
+    async fn write_all(
+        &self,
+        files: SendableRecordBatchStream,
+        context: &Arc<TaskContext>,
+    ) -> Result<u64> {
+        let run = self.runs.of_sink(context)?;
+        let options = CommitSettings::take(context.session_config())?;
+        let target = &self.runs.writer.target;
+        let retries = Retries::of(target, &options)?;
+        if let Some(checks) = Checks::of(target, &options)? {
+            checks.prepare(&target.base).await?;
+        }
+        let ended = self.write_once(&run, files, options, context).await;
+        // What it holds in memory is for the next attempt.
+        drop(run);
+        match retries {
+            Some(retries) => retries.after(ended, context).await,
+            None => ended,
         }
     }
 
@@ -152,14 +180,14 @@ enum Rest {
     Change(CommitOptions),
 }
 
-/// Begins a run: takes the settings of the commit, looks for its key, and begins the transaction.
-/// None if the key was seen before.
+/// Begins a run: looks for the key of its commit, and begins the transaction. None if the key was
+/// seen before.
 async fn begin_run(
     runs: &Runs,
     run: &Run,
+    options: CommitOptions,
     context: &Arc<TaskContext>,
 ) -> Result<Option<(Begun, Rest)>> {
-    let options = CommitSettings::take(context.session_config());
     let rest = match &runs.change {
         Some(change) => begin_change(&runs.writer, change, &options)
             .await?

@@ -11,8 +11,10 @@ use datafusion::execution::TaskContext;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::checks::Checks;
 use super::committer::{Command, Committer, Shared};
 use super::feed::of_table;
+use super::planned::Planned;
 use super::stream_options::StreamOptions;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -75,9 +77,14 @@ impl StreamWriter {
         table: &Arc<Table>,
         options: StreamOptions,
         context: Arc<TaskContext>,
+        planned: Option<Planned>,
     ) -> Result<Self> {
         options.check()?;
         let base = table.newest().await?;
+        if let Some(planned) = &planned {
+            let checks = Checks::of_planned(table, planned, &options.of_commit());
+            checks.prepare(&base).await?;
+        }
         let position = match &options.source {
             Some(source) => table.stream_position(&base.state, source)?,
             None => None,
@@ -86,7 +93,7 @@ impl StreamWriter {
         let has_source = options.source.is_some();
         let shared = Arc::new(Shared::new(position));
         let (commands, queue) = mpsc::channel(WAITING);
-        let committer = Committer::new(table, base, context, options, position);
+        let committer = Committer::new(table, base, (context, planned), options, position);
         let task = tokio::spawn(committer.run(queue, Arc::clone(&shared)));
         Ok(Self {
             table: Arc::clone(table),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atio_core::log::{CommitOptions, check_source};
+use atio_core::log::{Check, CommitOptions, check_source};
 
 use crate::error::{Error, Result};
 
@@ -32,6 +32,9 @@ pub struct StreamOptions {
     pub message: Option<String>,
     /// The properties of every commit, by name.
     pub properties: BTreeMap<String, String>,
+    /// Conditions of every commit, as [`CommitOptions::checks`] are: where one does not hold the
+    /// writer stops, and what it would have committed is not there.
+    pub checks: Vec<Check>,
 }
 
 impl Default for StreamOptions {
@@ -43,6 +46,7 @@ impl Default for StreamOptions {
             commit_every: Some(Duration::from_secs(10)),
             message: None,
             properties: BTreeMap::new(),
+            checks: Vec::new(),
         }
     }
 }
@@ -65,6 +69,7 @@ impl StreamOptions {
         CommitOptions {
             message: self.message.clone(),
             properties: self.properties.clone(),
+            checks: self.checks.clone(),
             ..CommitOptions::default()
         }
     }

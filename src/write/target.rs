@@ -7,6 +7,7 @@ use atio_core::log::{Snapshot, Table};
 use datafusion::prelude::SessionConfig;
 
 use super::options::TableOptions;
+use super::planned::Planned;
 use crate::error::Result;
 use crate::scan::ReadSet;
 use crate::settings::CommitSettings;
@@ -26,6 +27,8 @@ pub(crate) struct WriteTarget {
     pub(crate) reads_itself: bool,
     /// What it reads of the table.
     pub(crate) reads: Option<ReadSet>,
+    /// What it was planned with, where its commit needs that.
+    pub(crate) planned: Option<Planned>,
 }
 
 impl WriteTarget {
@@ -51,6 +54,7 @@ impl WriteTarget {
             rows,
             reads_itself: false,
             reads: None,
+            planned: None,
         })
     }
 

@@ -16,10 +16,12 @@ use futures::TryStreamExt;
 use tracing::Instrument;
 
 use super::bloom_filters;
+use super::checks::Checks;
 use super::data_files::{DataFiles, Limits};
 use super::feed::Feed;
 use super::file_rows;
 use super::job::Job;
+use super::moved::Moved;
 use super::target::WriteTarget;
 use super::writing::Writing;
 use crate::engine_settings::{check_output, check_parquet_writer};
@@ -211,7 +213,7 @@ impl VersionWriter {
     pub(super) async fn commit_change(
         &self,
         job: &Job,
-        change: RowChange,
+        (change, moved): (RowChange, Option<Moved>),
         merges: Vec<StagedMerge>,
         options: CommitOptions,
     ) -> Result<Committed> {
@@ -219,6 +221,7 @@ impl VersionWriter {
             txn: Arc::clone(job.txn()),
             base: Arc::clone(&self.target.base),
             change,
+            moved,
             merges,
         };
         self.run_commit(attempt, options, job.writing()).await
@@ -257,6 +260,7 @@ impl VersionWriter {
             txn,
             base,
             change,
+            moved: None,
             merges,
         };
         self.run_commit(attempt, options, writing).await
@@ -273,8 +277,13 @@ impl VersionWriter {
             txn,
             base,
             change,
+            moved,
             merges,
         } = attempt;
+        let change = match Checks::of(&self.target, &options)? {
+            Some(checks) => change.behind(checks.gate(moved)),
+            None => change,
+        };
         writing.commits();
         let timer = writing.commit_time.timer();
         let retries = txn.retries();
@@ -301,6 +310,8 @@ struct Attempt {
     txn: Arc<Transaction>,
     base: Arc<Snapshot>,
     change: RowChange,
+    /// Set where it rewrites files.
+    moved: Option<Moved>,
     merges: Vec<StagedMerge>,
 }
 

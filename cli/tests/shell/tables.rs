@@ -404,3 +404,17 @@ fn a_key_that_was_committed_already_is_told() {
     assert_eq!(again.status.code(), Some(0));
     succeeded(&run(home.path(), &["-q", "-c", insert]));
 }
+
+#[test]
+fn statement_whose_check_does_not_hold_fails_and_the_next_is_not_checked() {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE EXTERNAL TABLE t (a INT) STORED AS ATIO LOCATION './t'; INSERT INTO t VALUES (1); \
+               SET atio.checks.few = 'SELECT count(*) < 2 FROM new'; INSERT INTO t VALUES (2)";
+    let said = failed(&run(home.path(), &["-q", "-c", sql]));
+    assert!(said.contains("the check 'few'"), "{said}");
+    let sql = "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION './t'; SET atio.retries = 2; \
+               SET atio.checks.few = 'SELECT count(*) < 2 FROM new'; UPDATE t SET a = a + 1; \
+               INSERT INTO t VALUES (5); SELECT sum(a) AS s FROM t";
+    let sums = succeeded(&run(home.path(), &["-q", "--format", "csv", "-c", sql]));
+    assert!(sums.ends_with("s\n7\n"), "{sums}");
+}

@@ -57,6 +57,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// Another commit came first and this change depends on what it read: run it again.
     Conflict,
+    /// A check of the statement does not hold of what it would commit: correct the rows, or the check.
+    CheckFailed,
     /// The table is not the one the statement was planned on: run it again.
     SchemaChanged,
     /// Expiry revoked this transaction because it looked abandoned, or the table was dropped and

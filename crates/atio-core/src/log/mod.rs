@@ -11,6 +11,7 @@ mod table;
 
 pub use crate::format::reads::{Isolation, MaySelect, Reads};
 pub use commit::announcer::flush;
+pub use commit::gate::{Candidate, Check, Gate};
 pub use commit::merge::StagedMerge;
 pub use commit::options::CommitOptions;
 pub use commit::transaction::Transaction;

@@ -1,13 +1,13 @@
 //! Commits beside each other.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use atio_core::log::{CommitOptions, Committed, Table};
-use atio_core::{ErrorKind, Result};
+use atio_core::log::{Check, CommitOptions, Committed, Gate, RowChange, Table, Transaction};
+use atio_core::{Error, ErrorKind, Result};
 use object_store::memory::InMemory;
 
-use super::{append, append_on, create, on_disk, on_store};
+use super::{append, append_on, create, file, on_disk, on_store};
 
 const WRITERS: usize = 4;
 const COMMITS: usize = 10;
@@ -110,4 +110,66 @@ async fn statement_on_a_table_that_was_dropped_and_made_again_is_a_conflict() {
     let error = append_on(&ours, base, CommitOptions::default()).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(other.newest().await.unwrap().totals().rows, 0);
+}
+
+/// Only a query engine can ask them, and what nobody has asked does not hold.
+#[tokio::test]
+async fn commit_with_checks_that_nobody_asks_is_refused() {
+    let store = Arc::new(InMemory::new());
+    let table = on_store(&store);
+    create(&table).await;
+    let base = table.newest().await.unwrap();
+    let options = CommitOptions {
+        checks: vec![Check::new("rows", Arc::new(()))],
+        ..CommitOptions::default()
+    };
+    let error = append_on(&table, base, options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(table.newest().await.unwrap().version.get(), 0);
+}
+
+/// Each attempt is asked about the version that it would make, and the last one is made.
+#[tokio::test]
+async fn gate_sees_each_version_that_is_tried_and_can_stop_it() {
+    let store = Arc::new(InMemory::new());
+    let (ours, other) = (on_store(&store), on_store(&store));
+    create(&ours).await;
+    for stops in [false, true] {
+        let base = ours.newest().await.unwrap();
+        let first = base.version.get();
+        append(&other).await.unwrap();
+        let txn = Transaction::begin(&ours);
+        let files = vec![file(&txn).await.unwrap()];
+        let seen: Arc<Mutex<Vec<[u64; 4]>>> = Arc::default();
+        let sees = Arc::clone(&seen);
+        let gate = Gate::new(move |candidate| {
+            let (old, new) = (&candidate.old, &candidate.new);
+            let rows = (old.totals().rows, new.totals().rows);
+            let mut seen = sees.lock().unwrap();
+            seen.push([old.version.get(), new.version.get(), rows.0, rows.1]);
+            let stop = stops && seen.len() == 2;
+            Box::pin(async move {
+                match stop {
+                    true => Err(Error::new(ErrorKind::CheckFailed, "no")),
+                    false => Ok(()),
+                }
+            })
+        });
+        let change = RowChange::append(base.schema.id, Vec::new(), files).behind(gate);
+        let options = CommitOptions::default();
+        let done = ours.commit(txn, base, change, Vec::new(), options).await;
+        let tried = [first, first + 1].map(|old| [old, old + 1, old, old + 1]);
+        assert_eq!(*seen.lock().unwrap(), tried);
+        let newest = other.newest().await.unwrap().version.get();
+        match done {
+            Ok(done) => assert_eq!(
+                (done.version().get(), newest, stops),
+                (newest, first + 2, false)
+            ),
+            Err(error) => {
+                assert_eq!((error.kind(), stops), (ErrorKind::CheckFailed, true));
+                assert_eq!(newest, first + 1);
+            }
+        }
+    }
 }

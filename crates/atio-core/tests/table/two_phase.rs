@@ -51,7 +51,7 @@ pub(super) async fn commit(
     parts: &[Vec<u8>],
 ) -> Result<Committed> {
     table
-        .commit_ticket(ticket, parts, CommitOptions::default())
+        .commit_ticket(ticket, parts, CommitOptions::default(), None)
         .await
 }
 
@@ -219,7 +219,9 @@ async fn key_that_was_seen_is_not_committed_again_by_a_ticket() {
     for _ in 0..2 {
         let ticket = table.begin_ticket(false).await.unwrap();
         let part = prepare(&table, &ticket, 2).await.unwrap();
-        let committed = table.commit_ticket(&ticket, &[part], options.clone()).await;
+        let committed = table
+            .commit_ticket(&ticket, &[part], options.clone(), None)
+            .await;
         assert_eq!(number(committed), 1);
     }
     assert_eq!(rows(&table).await, 2);

@@ -3,6 +3,7 @@
 pub(in crate::log) mod announce;
 pub(in crate::log) mod announcer;
 pub(in crate::log) mod engine;
+pub(in crate::log) mod gate;
 pub(in crate::log) mod merge;
 pub(in crate::log) mod options;
 pub(in crate::log) mod outcome;

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::format::limits::{ENTRIES, NAME_BYTES, TEXT_BYTES, check_entries, refused};
+use crate::log::commit::gate::Check;
 use crate::log::operation::source_position::check_load_key;
 
 /// Properties that begin so are atio's own.
 const RESERVED: &str = "atio.";
 /// How many of these a chunk of a load may carry.
 const OWN_PROPERTIES: usize = 2;
+/// A statement is run again at most so often.
+const MOST_RETRIES: u32 = 1000;
 
 /// What one commit carries beside its rows: shown by `atio_history`, kept when the version
 /// expires.
@@ -50,6 +53,21 @@ pub struct CommitOptions {
     /// The same whenever so many bytes have reached the storage. The encoder holds some row
     /// groups and parts of 10 MB, so chunks are larger by as much.
     pub commit_every_bytes: Option<u64>,
+    /// How often a statement is run again that ends with a
+    /// [`Conflict`](crate::ErrorKind::Conflict): at most 1,000 times, and never by default.
+    ///
+    /// Each time its query is planned and run anew, and all of it reads the newest version that there
+    /// is then. A query that gives other rows each time, by `random()` for instance, does so here, too;
+    /// `now()` stays what it was. A source that can be read only once is not for it. After no other
+    /// error is anything run again.
+    pub retries: u32,
+    /// Conditions under which the statement commits, made by `atio::check` and `atio::sql_check`.
+    ///
+    /// They are asked of each version that the statement is about to commit, and again whenever
+    /// another came first. If one does not hold the statement fails with
+    /// [`CheckFailed`](crate::ErrorKind::CheckFailed), and nothing is committed. A statement that makes no
+    /// version asks nothing. Of a load in chunks each chunk is asked.
+    pub checks: Vec<Check>,
 }
 
 impl CommitOptions {
@@ -86,7 +104,33 @@ impl CommitOptions {
                 "a load cannot be committed every 0 rows or bytes: give a number from 1 up",
             ));
         }
+        for (at, check) in self.checks.iter().enumerate() {
+            let name = check.name();
+            NAME_BYTES
+                .check(name.len())
+                .map_err(refused("name of a check"))?;
+            if name.is_empty() {
+                return Err(Error::invalid("a check must have a name"));
+            }
+            if self.checks[..at].iter().any(|other| other.name() == name) {
+                return Err(Error::invalid(format!(
+                    "there are two checks called '{}': give each its own name",
+                    name.escape_debug()
+                )));
+            }
+        }
+        MOST_RETRIES.checked_sub(self.retries).ok_or_else(|| {
+            Error::invalid(format!(
+                "a statement is run again at most {MOST_RETRIES} times, not {}",
+                self.retries
+            ))
+        })?;
         if self.has_chunks() {
+            if self.retries > 0 {
+                return Err(Error::invalid(
+                    "a load in chunks is not run again from its beginning: with an idempotency key in place of retries it goes on where it stopped",
+                ));
+            }
             // Each chunk carries these and atio's own.
             ENTRIES
                 .check(self.properties.len() + OWN_PROPERTIES)
@@ -145,10 +189,34 @@ impl CommitOptions {
             ("properties", !self.properties.is_empty()),
             ("commit_every_rows", self.commit_every_rows.is_some()),
             ("commit_every_bytes", self.commit_every_bytes.is_some()),
+            ("retries", self.retries > 0),
+            ("checks", !self.checks.is_empty()),
         ];
         let set = set.iter().filter(|(_, set)| *set);
         let set: Vec<_> = set.map(|(name, _)| format!("atio.{name}")).collect();
         (!set.is_empty()).then(|| set.join(", "))
+    }
+
+    /// Fails if they ask for more than `statement` has: a query to run again.
+    #[doc(hidden)]
+    pub fn check_no_query(&self, statement: &str) -> Result<()> {
+        match self.retries {
+            0 => Ok(()),
+            _ => Err(Error::invalid(format!(
+                "{statement} has no query that could be run again: atio.retries is for statements that write rows; nothing was written"
+            ))),
+        }
+    }
+
+    /// Fails if they have checks: `statement` writes no rows that could be looked at.
+    #[doc(hidden)]
+    pub fn check_no_checks(&self, statement: &str) -> Result<()> {
+        match self.checks.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "{statement} cannot be checked: atio.checks are for statements that write rows; nothing was written"
+            ))),
+        }
     }
 
     /// Fails if they ask for several versions of `statement`, which is one.
@@ -212,6 +280,21 @@ mod tests {
                     ..CommitOptions::default()
                 },
                 "a load cannot be committed every 0 rows or bytes: give a number from 1 up",
+            ),
+            (
+                CommitOptions {
+                    retries: 1001,
+                    ..CommitOptions::default()
+                },
+                "a statement is run again at most 1000 times, not 1001",
+            ),
+            (
+                CommitOptions {
+                    commit_every_rows: Some(1),
+                    retries: 1,
+                    ..CommitOptions::default()
+                },
+                "a load in chunks is not run again from its beginning: with an idempotency key in place of retries it goes on where it stopped",
             ),
             (
                 CommitOptions {

@@ -62,6 +62,8 @@ impl Table {
     /// dropped whose log had to stay, the numbers go on from there.
     pub async fn create(&self, new: &NewTable) -> Result<()> {
         new.commit.check_one_version("CREATE TABLE")?;
+        new.commit.check_no_query("CREATE TABLE")?;
+        new.commit.check_no_checks("CREATE TABLE")?;
         let mut ids = FieldIds { next: 1 };
         let schema = TableSchema::from_arrow(1, &new.schema, &mut ids)
             .map_err(|error| error.context(format!("cannot create table '{}'", self.name())))?;

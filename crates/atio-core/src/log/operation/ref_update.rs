@@ -96,6 +96,8 @@ impl Table {
     ) -> Result<RefUpdated> {
         options.check()?;
         options.check_one_version(update.statement())?;
+        options.check_no_query(update.statement())?;
+        options.check_no_checks(update.statement())?;
         let table = Arc::clone(self);
         let txn = Transaction::begin(self);
         let id = txn.id();

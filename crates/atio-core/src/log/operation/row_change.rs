@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::format::intent::Intent;
 use crate::format::{FileEntry, Manifest, Operation, Reads};
+use crate::log::commit::gate::Gate;
 use crate::log::commit::options::CommitOptions;
 use crate::log::operation::columns::NewColumns;
 use crate::log::operation::source_position::Advance;
@@ -12,7 +13,10 @@ use crate::log::operation::source_position::Advance;
 ///
 /// All data files that it adds are written, in the transaction that commits it.
 #[derive(Debug, Clone)]
-pub struct RowChange(Kind);
+pub struct RowChange {
+    kind: Kind,
+    gate: Option<Gate>,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -39,10 +43,26 @@ enum Kind {
 }
 
 impl RowChange {
+    fn of(kind: Kind) -> Self {
+        Self { kind, gate: None }
+    }
+
+    /// The same change, which is committed only where `gate` lets it pass.
+    pub fn behind(self, gate: Gate) -> Self {
+        Self {
+            gate: Some(gate),
+            ..self
+        }
+    }
+
+    pub(in crate::log) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
     /// Adds `files`, written with the schema `schema`; commutes with every other append, unless
     /// both take over the same source.
     pub fn append(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self(Kind::Append {
+        Self::of(Kind::Append {
             adds: Manifest::new(schema, stats_ids, files),
             advance: None,
             reads: None,
@@ -53,34 +73,36 @@ impl RowChange {
     ///
     /// It is in conflict wherever the source is not where the part begins.
     pub fn advancing(self, advance: Option<Advance>) -> Self {
-        match self.0 {
-            Kind::Append { adds, reads, .. } => Self(Kind::Append {
+        let kind = match self.kind {
+            Kind::Append { adds, reads, .. } => Kind::Append {
                 adds,
                 advance,
                 reads,
-            }),
-            other => Self(other),
-        }
+            },
+            other => other,
+        };
+        Self { kind, ..self }
     }
 
     /// The same append, whose rows were selected from the table itself: if that is to be
     /// [`Serializable`](crate::format::Isolation::Serializable), it is in conflict with whatever
     /// changed what it read. Any other change says what it read when it is made.
     pub fn reading(self, reads: Reads) -> Self {
-        match self.0 {
-            Kind::Append { adds, advance, .. } => Self(Kind::Append {
+        let kind = match self.kind {
+            Kind::Append { adds, advance, .. } => Kind::Append {
                 adds,
                 advance,
                 reads: Some(reads),
-            }),
-            other => Self(other),
-        }
+            },
+            other => other,
+        };
+        Self { kind, ..self }
     }
 
     /// Like [`append`](Self::append), in place of everything that was there; valid only on the
     /// very state that the statement started from.
     pub fn overwrite(schema: u32, stats_ids: Vec<i32>, files: Vec<FileEntry>) -> Self {
-        Self(Kind::Overwrite {
+        Self::of(Kind::Overwrite {
             adds: Manifest::new(schema, stats_ids, files),
             columns: None,
         })
@@ -88,14 +110,15 @@ impl RowChange {
 
     /// The same overwrite, whose files have these columns; nothing else brings any.
     pub fn with_columns(self, columns: Option<NewColumns>) -> Self {
-        match self.0 {
-            Kind::Overwrite { adds, .. } => Self(Kind::Overwrite { adds, columns }),
-            other => Self(other),
-        }
+        let kind = match self.kind {
+            Kind::Overwrite { adds, .. } => Kind::Overwrite { adds, columns },
+            other => other,
+        };
+        Self { kind, ..self }
     }
 
     pub(in crate::log) fn columns(&self) -> Option<&NewColumns> {
-        match &self.0 {
+        match &self.kind {
             Kind::Overwrite { columns, .. } => columns.as_ref(),
             _ => None,
         }
@@ -130,7 +153,7 @@ impl RowChange {
         adds: Manifest,
         reads: Reads,
     ) -> Self {
-        Self(Kind::Rewrite {
+        Self::of(Kind::Rewrite {
             operation,
             removes,
             adds,
@@ -141,12 +164,12 @@ impl RowChange {
     /// Removes all rows; valid only on the very state that the statement started from, as an
     /// overwrite is: no row goes that nobody has seen.
     pub fn truncate() -> Self {
-        Self(Kind::Truncate)
+        Self::of(Kind::Truncate)
     }
 
     /// The files that it adds.
     pub(in crate::log) fn adds(&self) -> Option<&Manifest> {
-        match &self.0 {
+        match &self.kind {
             Kind::Append { adds, .. }
             | Kind::Overwrite { adds, .. }
             | Kind::Rewrite { adds, .. } => Some(adds),
@@ -156,7 +179,7 @@ impl RowChange {
 
     /// The files that it removes, where it keeps others.
     pub(in crate::log) fn removes(&self) -> Option<&BTreeSet<String>> {
-        match &self.0 {
+        match &self.kind {
             Kind::Rewrite { removes, .. } => Some(removes),
             _ => None,
         }
@@ -164,11 +187,11 @@ impl RowChange {
 
     /// True if it removes all files.
     pub(in crate::log) fn removes_all(&self) -> bool {
-        matches!(self.0, Kind::Overwrite { .. } | Kind::Truncate)
+        matches!(self.kind, Kind::Overwrite { .. } | Kind::Truncate)
     }
 
     pub(in crate::log) fn advance(&self) -> Option<&Advance> {
-        match &self.0 {
+        match &self.kind {
             Kind::Append { advance, .. } => advance.as_ref(),
             _ => None,
         }
@@ -182,7 +205,7 @@ impl RowChange {
     }
 
     pub(in crate::log) fn operation(&self) -> Operation {
-        match &self.0 {
+        match &self.kind {
             Kind::Append { .. } => Operation::Append,
             Kind::Overwrite { .. } => Operation::Overwrite,
             Kind::Rewrite { operation, .. } => operation.clone(),
@@ -191,7 +214,7 @@ impl RowChange {
     }
 
     pub(in crate::log) fn intent(&self) -> Intent {
-        match &self.0 {
+        match &self.kind {
             Kind::Append { reads, .. } => Intent::of_append(reads.clone()),
             Kind::Rewrite {
                 operation,

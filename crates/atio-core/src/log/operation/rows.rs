@@ -8,9 +8,11 @@ use crate::error::{Error, Result};
 use crate::format::intent::Intent;
 use crate::format::snapshot::{SchemaRef, State};
 use crate::format::{
-    Changes, CommitRecord, Manifest, ManifestRef, ObjectRef, Operation, Totals, Version, layout,
+    Changes, CommitRecord, Manifest, ManifestRef, ObjectRef, Operation, Record, Totals, Version,
+    layout,
 };
 use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
+use crate::log::commit::gate::{Candidate, Gate};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::RecordedChange;
@@ -144,6 +146,9 @@ impl Table {
         merges: Vec<StagedMerge>,
         options: &CommitOptions,
     ) -> Result<Committed> {
+        if change.gate().is_none() {
+            options.check_no_checks("this write")?;
+        }
         let staged = self.stage_change(txn, &base, change, merges).await?;
         let mut statement = Writing {
             change,
@@ -245,6 +250,29 @@ impl Table {
             removed: staged.removed.clone(),
             removed_totals,
         })
+    }
+
+    /// Asks `gate` about the version that `record` would make on `base`.
+    async fn ask(
+        &self,
+        gate: &Gate,
+        base: &Arc<Snapshot>,
+        change: &RowChange,
+        record: &CommitRecord,
+    ) -> Result<()> {
+        // What an overwrite is planned on has the columns that it brings.
+        let old = match base.new_columns() {
+            Some(_) => self.load(base.record.clone()).await?,
+            None => Arc::clone(base),
+        };
+        let bytes = record.to_bytes()?;
+        let candidate = Candidate {
+            old,
+            new: self.load(Record::parse(record.version_id, &bytes)?).await?,
+            adds: change.adds().cloned(),
+            removes_all: change.removes_all(),
+        };
+        gate.ask(candidate).await
     }
 
     /// Stages the snapshot of `change` on `base`, of which `stays` stays; gives the record that
@@ -358,6 +386,9 @@ impl Statement for Writing<'_> {
         self.staged.keep_written(on.table, self.change.adds());
         let own = rewritten.map(|rewritten| rewritten.keep_written(on.table));
         let own = own.unwrap_or_default();
+        if let Some(gate) = self.change.gate() {
+            on.table.ask(gate, base, self.change, &record).await?;
+        }
         Ok(Some(Planned::sharing(record, own, stays.unmerged)))
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::intent::Intent;
 use crate::format::ticket::Ticket;
 use crate::format::{FileEntry, Manifest, Record, StoredRecord, Txn, Version};
+use crate::log::commit::gate::Gate;
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::rebase::{Below, Passed, Pending};
 use crate::log::commit::transaction::Transaction;
@@ -82,14 +83,17 @@ impl Table {
     /// [`commit`](Self::commit); but the files that were prepared stay where it fails, for an
     /// expiry to find.
     ///
-    /// A ticket that was committed with the same files before gives that version.
+    /// A ticket that was committed with the same files before gives that version. Otherwise `gate` is
+    /// asked.
     pub async fn commit_ticket(
         self: &Arc<Self>,
         ticket: &Ticket,
         parts: &[impl AsRef<[u8]>],
         options: CommitOptions,
+        gate: Option<Gate>,
     ) -> Result<Committed> {
         options.check_one_version("the commit of a ticket")?;
+        options.check_no_query("the commit of a ticket")?;
         let files = ticket.files(parts)?;
         let newest = self.newest().await?;
         self.check_ticket(ticket, &newest)?;
@@ -106,7 +110,7 @@ impl Table {
         let checked = self.check_files(&newest, &files).await?;
         let txn = Transaction::resume(self, ticket.txn);
         let committed = self
-            .commit_files(ticket, (&newest, &txn), checked, options.clone())
+            .commit_files(ticket, (&newest, &txn), checked, (options.clone(), gate))
             .await;
         match committed {
             Ok(Committed::Before(version)) => {
@@ -133,7 +137,7 @@ impl Table {
         ticket: &Ticket,
         (base, txn): (&Arc<Snapshot>, &Arc<Transaction>),
         files: Vec<FileEntry>,
-        options: CommitOptions,
+        (options, gate): (CommitOptions, Option<Gate>),
     ) -> Result<Committed> {
         let (ids, _) = stats_columns(&base.schema, &base.arrow);
         let (change, merges) = match ticket.overwrite {
@@ -144,6 +148,10 @@ impl Table {
                 let change = RowChange::append(ticket.schema, ids, files).advancing(advance);
                 (change, self.prepare_merges(txn, base).await?)
             }
+        };
+        let change = match gate {
+            Some(gate) => change.behind(gate),
+            None => change,
         };
         self.commit(Arc::clone(txn), Arc::clone(base), change, merges, options)
             .await

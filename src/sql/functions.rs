@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atio_core::progress::Listener;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 
 use super::arguments::Arguments;
+use super::as_of::{at, time};
 use super::function::Function;
 use super::function_table::provider;
 use super::tags;
-use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
 use crate::table::{AtioTable, ExpireOptions, Expired, HistoryOptions, VersionRef, batches};
 
@@ -52,19 +52,6 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
             "atio_table: give one of version, as_of and tag",
         )),
     }
-}
-
-/// One version of `table`, read only.
-pub(super) fn at(table: &AtioTable, version: impl Into<VersionRef>) -> AtioResult<AtioTable> {
-    let (table, version) = (table.clone(), version.into());
-    wait(async move { table.at(version).await })
-}
-
-/// The version of the newest at a time in microseconds.
-pub(super) fn time(at_us: i64) -> AtioResult<VersionRef> {
-    let time = DateTime::from_timestamp_micros(at_us);
-    let time = time.ok_or_else(|| Error::invalid("AS OF: a time so far away is none"))?;
-    Ok(VersionRef::AsOf(time))
 }
 
 fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

@@ -1,10 +1,12 @@
 //! How a person asks: statements, functions and catalogs in any session.
 
 mod arguments;
+mod as_of;
 mod called;
 mod catalog;
 mod catalogs;
 mod commit;
+mod constant;
 mod copy;
 mod copy_checks;
 mod damaged;

@@ -90,10 +90,14 @@ pub(super) enum At {
 impl AtioTable {
     /// The newest version, whatever it is when a statement runs; `schema` is that of now.
     pub(crate) fn newest(table: Arc<Table>, store_url: ObjectStoreUrl, schema: SchemaRef) -> Self {
+        Self::of(table, store_url, At::Newest(Arc::new(Mutex::new(schema))))
+    }
+
+    fn of(table: Arc<Table>, store_url: ObjectStoreUrl, at: At) -> Self {
         Self {
             table,
             store_url,
-            at: At::Newest(Arc::new(Mutex::new(schema))),
+            at,
             looked: None,
             lookup: None,
             above: Above::UNKNOWN,
@@ -111,7 +115,7 @@ impl AtioTable {
 
     /// The newest version, if the statement that this task is at has found it already, and nobody
     /// in this process another.
-    fn found(&self) -> Option<&Arc<Snapshot>> {
+    pub(super) fn found(&self) -> Option<&Arc<Snapshot>> {
         let (statement, newest) = self.looked.as_ref()?;
         let last = self.table.last_seen()?;
         (statement.is_current() && Arc::ptr_eq(&last, newest)).then_some(newest)
@@ -125,15 +129,8 @@ impl AtioTable {
     ) -> Self {
         let looked = Statement::current().zip(table.last_seen());
         Self {
-            table,
-            store_url,
-            at: At::Version(snapshot),
             looked,
-            lookup: None,
-            above: Above::UNKNOWN,
-            columns: None,
-            session: OfSession::default(),
-            row_ids: None,
+            ..Self::of(table, store_url, At::Version(snapshot))
         }
     }
 
@@ -312,64 +309,7 @@ impl AtioTable {
         }
     }
 
-    pub(super) async fn snapshot(&self) -> AtioResult<Arc<Snapshot>> {
-        match &self.at {
-            At::Version(snapshot) => {
-                if self.found().is_none() {
-                    self.check_still_there(snapshot).await?;
-                }
-                Ok(Arc::clone(snapshot))
-            }
-            At::Newest(known) => {
-                let newest = self.table.newest().await?;
-                self.check_schema(&newest, &lock(known), known)?;
-                Ok(newest)
-            }
-            At::Pinned {
-                pin,
-                planned,
-                known,
-            } => {
-                let pinned = pin.get(&self.table).await?;
-                self.check_schema(&pinned, planned, known)?;
-                Ok(pinned)
-            }
-        }
-    }
-
-    /// A version that a view or a prepared statement holds may have expired since.
-    async fn check_still_there(&self, snapshot: &Snapshot) -> AtioResult<()> {
-        // If the newest version cannot be read, an older one may be all the same.
-        let Ok(newest) = self.table.newest().await else {
-            return Ok(());
-        };
-        if newest.table != snapshot.table && !snapshot.table.is_nil() {
-            return Err(self.schema_changed());
-        }
-        match newest.has_expired(snapshot.version) {
-            true => Err(self
-                .table
-                .has_expired(snapshot.version, newest.version, &newest.expired)),
-            false => Ok(()),
-        }
-    }
-
-    /// The statement was planned with `planned`; if that is not the schema any more, the
-    /// next statement is planned with the right one.
-    fn check_schema(
-        &self,
-        found: &Snapshot,
-        planned: &SchemaRef,
-        known: &Mutex<SchemaRef>,
-    ) -> AtioResult<()> {
-        if found.arrow.fields() == planned.fields() {
-            return Ok(());
-        }
-        *known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&found.arrow);
-        Err(self.schema_changed())
-    }
-
-    fn schema_changed(&self) -> Error {
+    pub(super) fn schema_changed(&self) -> Error {
         Error::new(
             ErrorKind::SchemaChanged,
             format!(

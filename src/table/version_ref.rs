@@ -1,12 +1,13 @@
-//! Which version of a table is meant.
+//! Which version of a table is meant, and which one a statement reads.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use atio_core::format::Version;
 use atio_core::log::Snapshot;
 use chrono::{DateTime, Utc};
+use datafusion::arrow::datatypes::SchemaRef;
 
-use super::handle::AtioTable;
+use super::handle::{At, AtioTable, lock};
 use crate::error::Result;
 
 /// A version of a table, as people name one.
@@ -115,6 +116,67 @@ impl AtioTable {
             VersionRef::Tag(tag) => table.tagged(tag).await,
             VersionRef::AsOf(time) => table.as_of(time.timestamp_micros()).await,
         }
+    }
+
+    /// The version that the statement reads.
+    ///
+    /// Fails if its columns are not those that the statement was planned with, or if it has expired
+    /// since it was found.
+    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        match &self.at {
+            At::Version(snapshot) => {
+                if self.found().is_none() {
+                    self.check_still_there(snapshot).await?;
+                }
+                Ok(Arc::clone(snapshot))
+            }
+            At::Newest(known) => {
+                let newest = self.table.newest().await?;
+                self.check_schema(&newest, &lock(known), known)?;
+                Ok(newest)
+            }
+            At::Pinned {
+                pin,
+                planned,
+                known,
+            } => {
+                let pinned = pin.get(&self.table).await?;
+                self.check_schema(&pinned, planned, known)?;
+                Ok(pinned)
+            }
+        }
+    }
+
+    /// A version that a view or a prepared statement holds may have expired since.
+    async fn check_still_there(&self, snapshot: &Snapshot) -> Result<()> {
+        // If the newest version cannot be read, an older one may be all the same.
+        let Ok(newest) = self.table.newest().await else {
+            return Ok(());
+        };
+        if newest.table != snapshot.table && !snapshot.table.is_nil() {
+            return Err(self.schema_changed());
+        }
+        match newest.has_expired(snapshot.version) {
+            true => Err(self
+                .table
+                .has_expired(snapshot.version, newest.version, &newest.expired)),
+            false => Ok(()),
+        }
+    }
+
+    /// The statement was planned with `planned`; if that is not the schema any more, the
+    /// next statement is planned with the right one.
+    fn check_schema(
+        &self,
+        found: &Snapshot,
+        planned: &SchemaRef,
+        known: &Mutex<SchemaRef>,
+    ) -> Result<()> {
+        if found.arrow.fields() == planned.fields() {
+            return Ok(());
+        }
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&found.arrow);
+        Err(self.schema_changed())
     }
 
     /// The number of the version that a statement would read now.

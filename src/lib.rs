@@ -72,13 +72,14 @@ pub use dml::{Merge, RowsChanged};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Existing, Hash, MarkedFile, Marker};
 pub use sql::{
-    AtioCatalog, AtioPolicy, CreateOptions, Dropped, DroppedTable, PurgeOptions, PurgedTable,
-    UndropOptions, WriteOptions, clean, connect, execute_logical_plan, on_progress, parse_sql,
-    register, register_with, restore, sql, sql_with_options, with_commit, write,
+    AtioCatalog, AtioPolicy, CreateOptions, WriteOptions, clean, connect, execute_logical_plan,
+    on_progress, parse_sql, register, register_with, restore, sql, sql_with_options, with_commit,
+    write,
 };
 pub use table::{
-    AtioTable, DataFile, ExpireOptions, Expired, HistoryOptions, OverwriteOptions, Tag, TagOptions,
-    VersionRef, Written, batches, one_statement,
+    AtioTable, DataFile, Dropped, DroppedTable, ExpireOptions, Expired, HistoryOptions,
+    OverwriteOptions, PurgeOptions, PurgedTable, Tag, TagOptions, UndropOptions, VersionRef,
+    Written, batches, one_statement,
 };
 pub use write::{StreamOptions, StreamWriter};
 

@@ -89,6 +89,13 @@ impl From<DataFusionError> for Failure {
     }
 }
 
+impl From<atio::Error> for Failure {
+    /// As those of statements are shown.
+    fn from(error: atio::Error) -> Self {
+        DataFusionError::from(error).into()
+    }
+}
+
 /// The message of an error without the wrappers it collected on its way up.
 fn text(error: &DataFusionError) -> String {
     match error {

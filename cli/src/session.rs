@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use atio::{AtioCatalog, AtioTable, Dropped, ErrorKind};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::instant::Instant;
 use datafusion::common::{ResolvedTableReference, TableReference, plan_datafusion_err, plan_err};
 use datafusion::config::Dialect as DialectName;
@@ -178,6 +179,15 @@ impl Session {
     /// Prints rows that are the result of what began at `start`.
     pub(crate) async fn show(&self, rows: DataFrame, start: Instant) -> Result<(), Failure> {
         output::print(&self.ctx, rows, self.print_rows(), start).await
+    }
+
+    /// The same of rows that are in memory.
+    pub(crate) async fn show_batch(
+        &self,
+        rows: RecordBatch,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        self.show(self.ctx.read_batch(rows)?, start).await
     }
 
     /// Only a person reads how long it took: a program that reads a format reads nothing else.

@@ -39,7 +39,7 @@ async fn every_version_is_read_by_number_tag_and_time(place: Place) {
     assert_eq!(history.len(), 5);
     assert!(history.is_sorted_by(|newer, older| newer.version > older.version));
     let second = history.iter().find(|entry| entry.version.get() == 2);
-    let second = second.unwrap().committed_at().unwrap();
+    let second = second.unwrap().committed_at.unwrap();
     for (version, expected) in [
         (VersionRef::Newest, 3),
         (0.into(), 0),

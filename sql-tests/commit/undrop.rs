@@ -69,8 +69,8 @@ async fn table_comes_back_by_the_rust_interface_and_says_what_became_of_it() {
     assert_eq!(tables.len(), 1);
     assert_eq!((&*tables[0].schema, &*tables[0].table), ("public", "t"));
     assert_eq!(
-        tables[0].kept_until_us - tables[0].dropped_at_us,
-        7 * 86_400_000_000
+        tables[0].kept_until - tables[0].dropped_at,
+        chrono::TimeDelta::days(7)
     );
     let options = UndropOptions {
         id: Some(tables[0].id.clone()),
@@ -151,7 +151,7 @@ async fn each_drop_of_a_name_has_an_id_by_which_it_comes_back_or_goes() {
     let (_session, catalog) = catalog(&place);
     let tables = catalog.dropped_tables().await.unwrap();
     assert_eq!(tables.len(), 3);
-    let times: Vec<_> = tables.iter().map(|table| table.dropped_at_us).collect();
+    let times: Vec<_> = tables.iter().map(|table| table.dropped_at).collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     let undrop = |id: &str, name: &str| {
         format!("SELECT id FROM atio_undrop('w.public.t', id => '{id}', new_name => '{name}')")

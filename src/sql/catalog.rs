@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use datafusion::catalog::{CatalogProvider, SchemaProvider};
 use datafusion::prelude::SessionContext;
 
-use super::dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
-use super::kept::Kept;
+use super::dropped_folder::DroppedFolder;
 use super::location::Location;
 use super::managed::{Warehouse, check_name};
 use super::namespace::AtioSchema;
 use super::wait::wait;
 use crate::error::{Error, Result};
+use crate::table::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 
 /// Always there, also in an empty directory.
 const DEFAULT_SCHEMA: &str = "public";
@@ -168,8 +168,8 @@ impl AtioCatalog {
     ///
     /// [`Storage`](crate::ErrorKind::Storage) if the directory cannot be read.
     pub async fn dropped_tables(&self) -> Result<Vec<DroppedTable>> {
-        let kept = self.warehouse.dropped().await?;
-        Ok(kept.iter().map(Kept::shown).collect())
+        let dropped = self.warehouse.dropped().await?;
+        Ok(dropped.iter().map(DroppedFolder::shown).collect())
     }
 
     /// Brings a dropped table back, with all its versions. Its schema is made if it was

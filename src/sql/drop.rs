@@ -8,14 +8,13 @@ use chrono::Utc;
 use datafusion::prelude::SessionContext;
 use uuid::Uuid;
 
-use super::dropped::Dropped;
-use super::kept::Kept;
+use super::dropped_folder::DroppedFolder;
 use super::leftovers::{LEFTOVER_AGE, remove_leftovers};
 use super::location::Location;
 use super::managed::{Warehouse, check_name, storage};
 use super::policy::{Access, AtioPolicy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::AtioTable;
+use crate::table::{AtioTable, Dropped};
 
 impl Warehouse {
     /// Fails if there is no such table, or if it is not only atio's.
@@ -43,7 +42,7 @@ impl Warehouse {
     pub(super) async fn drop_table(&self, schema: &str, name: &str) -> Result<Dropped> {
         let dropped = self.drop_one(schema, name).await?;
         if self.location.local.is_some() {
-            self.purge_old(Utc::now().timestamp_micros()).await;
+            self.purge_old(Utc::now()).await;
         }
         Ok(dropped)
     }
@@ -53,8 +52,9 @@ impl Warehouse {
         self.check(&place, Access::Create)?;
         self.check_droppable(schema, name).await?;
         let table = self.handle(&place)?;
-        let kept = Kept::new(&self.location.child(schema), schema, name, Uuid::now_v7());
-        let (Some(path), Some(aside)) = (&place.local, &kept.place.local) else {
+        let dropped =
+            DroppedFolder::new(&self.location.child(schema), schema, name, Uuid::now_v7());
+        let (Some(path), Some(aside)) = (&place.local, &dropped.place.local) else {
             table.drop_log_at(None).await?;
             return Ok(Dropped::ForGood);
         };
@@ -74,7 +74,7 @@ impl Warehouse {
         if let Some(schema) = path.parent() {
             remove_leftovers(schema, LEFTOVER_AGE);
         }
-        Ok(Dropped::Kept(kept.shown()))
+        Ok(Dropped::Kept(dropped.shown()))
     }
 }
 
@@ -153,8 +153,7 @@ impl AtioTable {
         let dropped = warehouse.drop_one(schema, name).await?;
         // The session may have opened it in other ways too.
         table.forget();
-        let now_us = Utc::now().timestamp_micros();
-        warehouse.purge_old_in(schema, now_us).await;
+        warehouse.purge_old_in(schema, Utc::now()).await;
         Ok(dropped)
     }
 }

@@ -2,11 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::error::Result;
@@ -15,11 +10,11 @@ use datafusion::execution::SessionState;
 use super::arguments::Arguments;
 use super::catalog::AtioCatalog;
 use super::catalogs;
-use super::dropped::{DroppedTable, PurgeOptions, UndropOptions};
-use super::function_table;
+use super::function_table::provider;
 use super::policy::{Access, AtioPolicy};
 use super::undrop::purge_access;
 use crate::error::{Error, Result as AtioResult};
+use crate::table::{PurgeOptions, UndropOptions, batches};
 
 /// The functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +23,6 @@ pub(super) enum DropFunction {
     Undrop,
     Purge,
 }
-
-/// A dropped table, and the catalog that it is of.
-type Row = (String, DroppedTable);
 
 impl DropFunction {
     pub(super) fn of(name: &str) -> Option<Self> {
@@ -112,21 +104,16 @@ impl Named {
 
 fn dropped(state: &SessionState) -> Result<Arc<dyn TableProvider>> {
     let catalogs = Arc::new(catalogs::all(state));
-    let mut fields = names();
-    fields.push(Field::new("kept_until", utc(), false));
-    let schema = Arc::new(Schema::new(fields));
-    let rows_schema = Arc::clone(&schema);
-    function_table::provider(DropFunction::Dropped.name(), schema, move |_| {
-        let (catalogs, schema) = (Arc::clone(&catalogs), Arc::clone(&rows_schema));
+    let schema = batches::dropped([])?.schema();
+    provider(DropFunction::Dropped.name(), schema, move |_| {
+        let catalogs = Arc::clone(&catalogs);
         Box::pin(async move {
-            let mut rows = Vec::new();
+            let mut tables = Vec::new();
             for (name, catalog) in catalogs.iter() {
-                let tables = catalog.dropped_tables().await?;
-                rows.extend(tables.into_iter().map(|table| (name.clone(), table)));
+                let of_catalog = catalog.dropped_tables().await?;
+                tables.extend(of_catalog.into_iter().map(|table| (name, table)));
             }
-            let until = rows.iter().map(|(_, table)| Some(table.kept_until_us));
-            let until: ArrayRef = Arc::new(times(until));
-            given(schema, &rows, vec![until])
+            batches::dropped(tables.iter().map(|(name, table)| (name.as_str(), table)))
         })
     })
 }
@@ -138,25 +125,19 @@ fn undrop(arguments: &Arguments, state: &SessionState) -> Result<Arc<dyn TablePr
         new_name: arguments.text("new_name")?.map(str::to_owned),
     };
     let named = Arc::new(Named::of(function, Access::Create, arguments, state)?);
-    let schema = Arc::new(Schema::new(names()));
-    let rows_schema = Arc::clone(&schema);
-    function_table::provider(function.name(), schema, move |_| {
-        let (named, schema) = (Arc::clone(&named), Arc::clone(&rows_schema));
-        let options = options.clone();
+    let schema = batches::undropped([])?.schema();
+    provider(function.name(), schema, move |_| {
+        let (named, options) = (Arc::clone(&named), options.clone());
         Box::pin(async move {
-            let Named { catalog_name, .. } = &*named;
-            let row = (catalog_name.clone(), {
-                let named = Arc::clone(&named);
-                to_its_end(async move {
-                    let (schema, table) = (&named.schema, &named.table);
-                    let mut back = named.catalog.undrop_table(schema, table, &options).await?;
-                    // As it is called by now.
-                    back.table = options.new_name.unwrap_or(back.table);
-                    Ok(back)
-                })
-                .await?
+            let catalog_name = named.catalog_name.clone();
+            let back = to_its_end(async move {
+                let (schema, table) = (&named.schema, &named.table);
+                let mut back = named.catalog.undrop_table(schema, table, &options).await?;
+                // As it is called by now.
+                back.table = options.new_name.unwrap_or(back.table);
+                Ok(back)
             });
-            given(schema, &[row], Vec::new())
+            batches::undropped([(catalog_name.as_str(), &back.await?)])
         })
     })
 }
@@ -169,30 +150,17 @@ fn purge(arguments: &Arguments, state: &SessionState) -> Result<Arc<dyn TablePro
     };
     let access = purge_access(options.dry_run);
     let named = Arc::new(Named::of(function, access, arguments, state)?);
-    let mut fields = names();
-    fields.push(Field::new("bytes", DataType::UInt64, false));
-    fields.push(Field::new("deleted", DataType::Boolean, false));
-    let schema = Arc::new(Schema::new(fields));
-    let rows_schema = Arc::clone(&schema);
-    function_table::provider(function.name(), schema, move |_| {
-        let (named, schema) = (Arc::clone(&named), Arc::clone(&rows_schema));
-        let options = options.clone();
+    let schema = batches::purged([])?.schema();
+    provider(function.name(), schema, move |_| {
+        let (named, options) = (Arc::clone(&named), options.clone());
         Box::pin(async move {
             let catalog_name = named.catalog_name.clone();
             let purged = to_its_end(async move {
                 let (schema, table) = (&named.schema, &named.table);
                 named.catalog.purge_table(schema, table, &options).await
-            })
-            .await?;
-            let bytes = purged.iter().map(|purged| Some(purged.bytes));
-            let deleted = purged.iter().map(|purged| Some(purged.deleted));
-            let more: Vec<ArrayRef> = vec![
-                Arc::new(bytes.collect::<UInt64Array>()),
-                Arc::new(deleted.collect::<BooleanArray>()),
-            ];
-            let tables = purged.iter().map(|purged| purged.table.clone());
-            let rows: Vec<Row> = tables.map(|table| (catalog_name.clone(), table)).collect();
-            given(schema, &rows, more)
+            });
+            let purged = purged.await?;
+            batches::purged(purged.iter().map(|of| (catalog_name.as_str(), of)))
         })
     })
 }
@@ -206,47 +174,4 @@ async fn to_its_end<T: Send + 'static>(
         Error::invalid("this was cut off; look at atio_dropped() and run it again")
             .with_source(error)
     })?
-}
-
-/// The columns that tell which table it is, called as in `information_schema`.
-fn names() -> Vec<Field> {
-    vec![
-        Field::new("table_catalog", DataType::Utf8, false),
-        Field::new("table_schema", DataType::Utf8, false),
-        Field::new("table_name", DataType::Utf8, false),
-        Field::new("id", DataType::Utf8, false),
-        Field::new("dropped_at", utc(), false),
-    ]
-}
-
-fn given(schema: SchemaRef, rows: &[Row], more: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
-    let texts = |of: fn(&Row) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
-    };
-    let mut columns = vec![
-        texts(|(catalog, _)| catalog),
-        texts(|(_, table)| &table.schema),
-        texts(|(_, table)| &table.table),
-        texts(|(_, table)| &table.id),
-        Arc::new(times(
-            rows.iter().map(|(_, table)| Some(table.dropped_at_us)),
-        )),
-    ];
-    columns.extend(more);
-    batch(schema, columns)
-}
-
-fn times(micros: impl Iterator<Item = Option<i64>>) -> TimestampMicrosecondArray {
-    micros
-        .collect::<TimestampMicrosecondArray>()
-        .with_timezone("UTC")
-}
-
-fn utc() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> AtioResult<RecordBatch> {
-    RecordBatch::try_new(schema, columns)
-        .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }

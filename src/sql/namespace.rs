@@ -12,13 +12,12 @@ use datafusion::logical_expr::TableType;
 
 use super::damaged::DamagedTable;
 use super::declared::DeclaredColumns;
-use super::dropped::{Dropped, DroppedTable, UndropOptions};
 use super::lookups::Lookups;
 use super::managed::{Warehouse, check_name};
 use super::new_rows::NewRows;
 use super::wait::wait;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
-use crate::table::AtioTable;
+use crate::table::{AtioTable, Dropped, DroppedTable, UndropOptions};
 
 #[derive(Clone)]
 pub(super) struct AtioSchema {

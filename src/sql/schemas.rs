@@ -6,7 +6,7 @@ use std::time::Duration;
 use atio_core::storage::{explain, make_folders};
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::kept::KEPT;
+use super::dropped_folder::DROPPED;
 use super::leftovers::{CREATING, DROPPING, remove_leftovers};
 use super::managed::{Warehouse, check_name};
 use super::policy::Access;
@@ -71,7 +71,7 @@ impl Warehouse {
         let listed =
             listed.map_err(|error| explain(format!("cannot look at schema '{schema}'"), error))?;
         let hidden = |name: &str| {
-            [CREATING, DROPPING, KEPT]
+            [CREATING, DROPPING, DROPPED]
                 .iter()
                 .any(|ours| name.starts_with(ours))
         };

@@ -15,14 +15,15 @@ use std::io;
 use std::path::Path as LocalPath;
 
 use atio_core::storage::{Durability, blocking, make_all, rename_folder, sync_rename};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::dropped::{DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
-use super::kept::{self, KEPT_SCHEMA, Kept};
+use super::dropped_folder::{self, DROPPED_SCHEMA, DroppedFolder};
 use super::leftovers::{DROPPING, LEFTOVER_AGE, remove_aside, remove_leftovers};
 use super::managed::{Warehouse, check_name, storage};
 use super::policy::Access;
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::{DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 
 /// A schema may be dropped or made while a table comes back; then it is looked for again.
 const ATTEMPTS: u32 = 10;
@@ -44,16 +45,16 @@ impl Warehouse {
 
     /// All dropped tables that can come back, those of one name together and the newest first;
     /// none on an object store. Those are left out that the policy of the session hides.
-    pub(super) async fn dropped(&self) -> Result<Vec<Kept>> {
+    pub(super) async fn dropped(&self) -> Result<Vec<DroppedFolder>> {
         let Some(root) = &self.location.local else {
             return Ok(Vec::new());
         };
         let mut schemas = self.schemas().await?;
-        let listed = kept::names(root)
+        let listed = dropped_folder::names(root)
             .map_err(|error| storage(format!("cannot list {}", self.location.shown()), error))?;
         let gone = listed
             .iter()
-            .filter_map(|name| name.strip_prefix(KEPT_SCHEMA));
+            .filter_map(|name| name.strip_prefix(DROPPED_SCHEMA));
         schemas.extend(
             gone.filter(|name| check_name("schema", name).is_ok())
                 .map(str::to_owned),
@@ -75,18 +76,18 @@ impl Warehouse {
     }
 
     /// The dropped tables of a schema, in no order.
-    fn dropped_in(&self, schema: &str) -> Result<Vec<Kept>> {
-        let mut all: Vec<Kept> = Vec::new();
+    fn dropped_in(&self, schema: &str) -> Result<Vec<DroppedFolder>> {
+        let mut all: Vec<DroppedFolder> = Vec::new();
         // In this order: DROP SCHEMA moves them from the first to the second.
-        for folder in [schema.to_owned(), format!("{KEPT_SCHEMA}{schema}")] {
+        for folder in [schema.to_owned(), format!("{DROPPED_SCHEMA}{schema}")] {
             let folder = self.location.child(&folder);
             self.check(&folder, Access::Read)?;
-            let found = Kept::in_folder(&folder, schema)?;
-            all.retain(|kept| found.iter().all(|again| again.id != kept.id));
+            let found = DroppedFolder::in_folder(&folder, schema)?;
+            all.retain(|dropped| found.iter().all(|again| again.id != dropped.id));
             all.extend(
                 found
                     .into_iter()
-                    .filter(|kept| check_name("table", &kept.table).is_ok()),
+                    .filter(|dropped| check_name("table", &dropped.table).is_ok()),
             );
         }
         Ok(all)
@@ -94,10 +95,15 @@ impl Warehouse {
 
     /// Those that were dropped as `table`, the newest first, or the one with this id; fails if
     /// there is none.
-    fn dropped_as(&self, schema: &str, table: &str, id: Option<&str>) -> Result<Vec<Kept>> {
+    fn dropped_as(
+        &self,
+        schema: &str,
+        table: &str,
+        id: Option<&str>,
+    ) -> Result<Vec<DroppedFolder>> {
         let mut all = self.dropped_in(schema)?;
-        all.retain(|kept| kept.table == table);
-        all.sort_by_key(|kept| std::cmp::Reverse(kept.id));
+        all.retain(|dropped| dropped.table == table);
+        all.sort_by_key(|dropped| std::cmp::Reverse(dropped.id));
         if all.is_empty() {
             return Err(Error::new(
                 ErrorKind::TableNotFound,
@@ -108,9 +114,9 @@ impl Warehouse {
         }
         let Some(id) = id else { return Ok(all) };
         let found = Uuid::try_parse(id).ok();
-        let found = found.and_then(|id| all.iter().find(|kept| kept.id == id));
-        found.map(|kept| vec![kept.clone()]).ok_or_else(|| {
-            let ids: Vec<_> = all.iter().map(|kept| kept.id.simple().to_string()).collect();
+        let found = found.and_then(|id| all.iter().find(|dropped| dropped.id == id));
+        found.map(|dropped| vec![dropped.clone()]).ok_or_else(|| {
+            let ids: Vec<_> = all.iter().map(|dropped| dropped.id.simple().to_string()).collect();
             Error::new(
                 ErrorKind::TableNotFound,
                 format!(
@@ -134,14 +140,14 @@ impl Warehouse {
         check_name("table", name)?;
         let place = self.place(schema, name);
         self.check(&place, Access::Create)?;
-        let mut kept = newest(self.dropped_as(schema, table, options.id.as_deref())?)?;
+        let mut dropped = newest(self.dropped_as(schema, table, options.id.as_deref())?)?;
         for _ in 0..ATTEMPTS {
             if self.has_table(schema, name).await? {
-                return Err(taken(&kept, name));
+                return Err(taken(&dropped, name));
             }
             // None of them may commit once this name leads to the table again (A9).
-            self.unopened(&kept.place).end_transactions().await?;
-            let (Some(from), Some(to)) = (&kept.place.local, &place.local) else {
+            self.unopened(&dropped.place).end_transactions().await?;
+            let (Some(from), Some(to)) = (&dropped.place.local, &place.local) else {
                 break;
             };
             let Err(error) = rename_folder(from, to) else {
@@ -149,31 +155,31 @@ impl Warehouse {
                 // A power failure must not take it away again.
                 sync_rename(from, to)?;
                 remove_if_empty(from.parent());
-                return Ok(kept.shown());
+                return Ok(dropped.shown());
             };
             match to.parent() {
                 _ if fs::symlink_metadata(from).is_err() => {}
                 Some(above) if !above.exists() => self.create_schema(schema).await?,
                 _ if fs::symlink_metadata(to).is_ok() => {
                     return Err(match self.has_table(schema, name).await? {
-                        true => taken(&kept, name),
-                        false => in_the_way(&kept, name, place.shown()),
+                        true => taken(&dropped, name),
+                        false => in_the_way(&dropped, name, place.shown()),
                     });
                 }
                 _ => {
-                    let what = format!("{} cannot come back", kept.words());
+                    let what = format!("{} cannot come back", dropped.words());
                     return Err(storage(what, error));
                 }
             }
             // A DROP SCHEMA may have moved it. Who else dropped this name meanwhile did not mean
             // this call.
-            let id = kept.id.simple().to_string();
-            kept = match self.dropped_as(schema, table, Some(&id)) {
+            let id = dropped.id.simple().to_string();
+            dropped = match self.dropped_as(schema, table, Some(&id)) {
                 Err(error) if error.kind() == ErrorKind::TableNotFound => break,
                 found => newest(found?)?,
             };
         }
-        Err(gone(&kept))
+        Err(gone(&dropped))
     }
 
     /// Deletes what was dropped as `table`, unless it is a dry run.
@@ -186,19 +192,19 @@ impl Warehouse {
         let access = purge_access(options.dry_run);
         self.check_keeps(schema, table, access)?;
         let all = self.dropped_as(schema, table, options.id.as_deref())?;
-        for kept in &all {
-            self.check_purgeable(kept, access).await?;
+        for dropped in &all {
+            self.check_purgeable(dropped, access).await?;
         }
         let (mut purged, mut taken) = (Vec::new(), None);
-        for kept in &all {
+        for dropped in &all {
             let purge = async {
-                let bytes = self.bytes(kept).await?;
-                let deleted = !options.dry_run && self.purge_one(kept).await?;
+                let bytes = self.bytes(dropped).await?;
+                let deleted = !options.dry_run && self.purge_one(dropped).await?;
                 Ok::<_, Error>((bytes, deleted))
             };
             match purge.await {
                 Ok((bytes, deleted)) => purged.push(PurgedTable {
-                    table: kept.shown(),
+                    table: dropped.shown(),
                     bytes,
                     deleted,
                 }),
@@ -214,40 +220,40 @@ impl Warehouse {
     }
 
     /// Fails if what somebody put there would be deleted, too.
-    async fn check_purgeable(&self, kept: &Kept, access: Access) -> Result<()> {
-        self.check(&kept.place, access)?;
-        match self.unopened(&kept.place).foreign().await? {
+    async fn check_purgeable(&self, dropped: &DroppedFolder, access: Access) -> Result<()> {
+        self.check(&dropped.place, access)?;
+        match self.unopened(&dropped.place).foreign().await? {
             None => Ok(()),
             Some(foreign) => Err(Error::invalid(format!(
                 "{} is not purged: its directory {} holds '{}', which atio did not make; move it away first",
-                kept.words(),
-                kept.place.shown(),
+                dropped.words(),
+                dropped.place.shown(),
                 foreign.escape_debug()
             ))),
         }
     }
 
-    async fn bytes(&self, kept: &Kept) -> Result<u64> {
-        let Some(path) = kept.place.local.clone() else {
+    async fn bytes(&self, dropped: &DroppedFolder) -> Result<u64> {
+        let Some(path) = dropped.place.local.clone() else {
             return Ok(0);
         };
-        let counted = blocking(move || kept::bytes(&path)).await;
+        let counted = blocking(move || dropped_folder::bytes(&path)).await;
         counted.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => gone(kept),
-            _ => storage(format!("cannot look at {}", kept.place.shown()), error),
+            io::ErrorKind::NotFound => gone(dropped),
+            _ => storage(format!("cannot look at {}", dropped.place.shown()), error),
         })
     }
 
     /// Deletes a dropped table; false if files stay behind where nobody looks.
-    async fn purge_one(&self, kept: &Kept) -> Result<bool> {
-        let Some(path) = &kept.place.local else {
+    async fn purge_one(&self, dropped: &DroppedFolder) -> Result<bool> {
+        let Some(path) = &dropped.place.local else {
             return Ok(false);
         };
         let aside = path.with_file_name(format!("{DROPPING}{}", Uuid::new_v4().simple()));
         // From here on nobody can bring it back: so none comes back without some of its files.
         rename_folder(path, &aside).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => gone(kept),
-            _ => storage(format!("cannot purge {}", kept.place.shown()), error),
+            io::ErrorKind::NotFound => gone(dropped),
+            _ => storage(format!("cannot purge {}", dropped.place.shown()), error),
         })?;
         let removed = blocking(move || Ok(remove_aside(&aside))).await;
         remove_if_empty(path.parent());
@@ -256,38 +262,41 @@ impl Warehouse {
 
     /// Deletes all tables of the warehouse that were dropped more than seven days ago, and what a
     /// crash left of others. What cannot be deleted stays, and the log says so.
-    pub(super) async fn purge_old(&self, now_us: i64) {
+    pub(super) async fn purge_old(&self, now: DateTime<Utc>) {
         let all = self.dropped().await;
-        self.purge_if_old(all, now_us).await;
+        self.purge_if_old(all, now).await;
         let Some(root) = &self.location.local else {
             return;
         };
-        let listed = kept::names(root).unwrap_or_default();
-        for name in listed.iter().filter(|name| name.starts_with(KEPT_SCHEMA)) {
+        let listed = dropped_folder::names(root).unwrap_or_default();
+        for name in listed
+            .iter()
+            .filter(|name| name.starts_with(DROPPED_SCHEMA))
+        {
             remove_leftovers(&root.join(name), LEFTOVER_AGE);
             remove_if_empty(Some(&root.join(name)));
         }
     }
 
     /// The same of one schema's tables.
-    pub(super) async fn purge_old_in(&self, schema: &str, now_us: i64) {
-        self.purge_if_old(self.dropped_in(schema), now_us).await;
+    pub(super) async fn purge_old_in(&self, schema: &str, now: DateTime<Utc>) {
+        self.purge_if_old(self.dropped_in(schema), now).await;
     }
 
-    async fn purge_if_old(&self, all: Result<Vec<Kept>>, now_us: i64) {
+    async fn purge_if_old(&self, all: Result<Vec<DroppedFolder>>, now: DateTime<Utc>) {
         let all = all.unwrap_or_else(|error| {
             log::warn!("what was dropped long ago is not deleted: {error}");
             Vec::new()
         });
-        for kept in &all {
+        for dropped in &all {
             let purged = async {
-                self.check_purgeable(kept, Access::Create).await?;
-                self.purge_one(kept).await
+                self.check_purgeable(dropped, Access::Create).await?;
+                self.purge_one(dropped).await
             };
-            if kept.is_old(now_us)
+            if dropped.is_old(now)
                 && let Err(error) = purged.await
             {
-                log::warn!("{} stays: {error}", kept.words());
+                log::warn!("{} stays: {error}", dropped.words());
             }
         }
     }
@@ -295,22 +304,22 @@ impl Warehouse {
     /// Moves the dropped tables of a schema that is being dropped to where they can come back
     /// from without it.
     pub(super) fn keep_dropped(&self, schema: &str) -> Result<()> {
-        let all = Kept::in_folder(&self.location.child(schema), schema)?;
-        let folder = self.location.child(&format!("{KEPT_SCHEMA}{schema}"));
+        let all = DroppedFolder::in_folder(&self.location.child(schema), schema)?;
+        let folder = self.location.child(&format!("{DROPPED_SCHEMA}{schema}"));
         let Some(path) = folder.local.as_ref().filter(|_| !all.is_empty()) else {
             return Ok(());
         };
         self.check(&folder, Access::Create)?;
-        for kept in all {
-            let to = Kept::new(&folder, schema, &kept.table, kept.id);
-            let (Some(from), Some(to)) = (&kept.place.local, &to.place.local) else {
+        for dropped in all {
+            let to = DroppedFolder::new(&folder, schema, &dropped.table, dropped.id);
+            let (Some(from), Some(to)) = (&dropped.place.local, &to.place.local) else {
                 continue;
             };
             move_into(path, from, to).map_err(|error| {
                 storage(
                     format!(
                         "schema '{schema}' is not dropped: {} cannot be kept without it; bring it back, or purge it",
-                        kept.words()
+                        dropped.words()
                     ),
                     error,
                 )
@@ -345,37 +354,37 @@ pub(super) fn purge_access(dry_run: bool) -> Access {
     }
 }
 
-fn newest(all: Vec<Kept>) -> Result<Kept> {
+fn newest(all: Vec<DroppedFolder>) -> Result<DroppedFolder> {
     let newest = all.into_iter().next();
     newest.ok_or_else(|| Error::new(ErrorKind::TableNotFound, "no dropped table is kept"))
 }
 
 /// The table was there a moment ago.
-fn gone(kept: &Kept) -> Error {
+fn gone(dropped: &DroppedFolder) -> Error {
     Error::new(
         ErrorKind::TableNotFound,
         format!(
             "{} is not there any more: somebody else has brought it back or purged it just now",
-            kept.words()
+            dropped.words()
         ),
     )
 }
 
-fn taken(kept: &Kept, name: &str) -> Error {
-    let Kept { schema, table, .. } = kept;
+fn taken(dropped: &DroppedFolder, name: &str) -> Error {
+    let DroppedFolder { schema, table, .. } = dropped;
     Error::new(
         ErrorKind::TableExists,
         format!(
             "{} cannot come back as '{name}': there is a table '{name}' in schema '{schema}' already; drop that one first, which can be undone as well, or give this one another name, as in atio_undrop('{table}', new_name => '{table}_2')",
-            kept.words()
+            dropped.words()
         ),
     )
 }
 
-fn in_the_way(kept: &Kept, name: &str, place: &str) -> Error {
+fn in_the_way(dropped: &DroppedFolder, name: &str, place: &str) -> Error {
     Error::invalid(format!(
         "{} cannot come back as '{name}': {place} is there and is no table; move it away, or give the table another name by new_name",
-        kept.words()
+        dropped.words()
     ))
 }
 
@@ -384,7 +393,7 @@ fn in_the_way(kept: &Kept, name: &str, place: &str) -> Error {
 fn remove_if_empty(folder: Option<&LocalPath>) {
     let of_dropped = |folder: &&LocalPath| {
         let name = folder.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(KEPT_SCHEMA))
+        name.is_some_and(|name| name.starts_with(DROPPED_SCHEMA))
     };
     if let Some(folder) = folder.filter(of_dropped) {
         fs::remove_dir(folder).ok();

@@ -19,6 +19,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Field, Schema};
 
+use super::dropped::{DroppedTable, PurgedTable};
 use super::expire::Expired;
 use super::history::DataFile;
 use super::refs::Tag;
@@ -51,7 +52,7 @@ pub fn history(entries: &[HistoryEntry]) -> Result<RecordBatch> {
     let counts = |of: fn(&HistoryEntry) -> Option<Totals>, which: fn(Totals) -> u64| {
         numbers(entries, |entry| of(entry).map(which))
     };
-    let times = entries.iter().map(|entry| entry.committed_at_us);
+    let times = entries.iter().map(|entry| entry.committed_at);
     let txns = entries
         .iter()
         .map(|entry| entry.txn.map(|txn| txn.to_string()));
@@ -171,7 +172,6 @@ pub fn files(files: &[DataFile]) -> Result<RecordBatch> {
 ///
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is more text than a batch can hold.
 pub fn tags(tags: &[Tag]) -> Result<RecordBatch> {
-    let at_us = |at: DateTime<Utc>| at.timestamp_micros();
     batch([
         ("tag", texts(tags, |tag| Some(tag.name.as_str())), false),
         (
@@ -181,7 +181,7 @@ pub fn tags(tags: &[Tag]) -> Result<RecordBatch> {
         ),
         (
             "tagged_at",
-            micros(tags.iter().map(|tag| tag.tagged_at.map(at_us))),
+            micros(tags.iter().map(|tag| tag.tagged_at)),
             true,
         ),
         ("message", texts(tags, |tag| tag.message.as_deref()), true),
@@ -271,6 +271,95 @@ pub fn expired(expired: &Expired) -> Result<RecordBatch> {
     ])
 }
 
+/// The rows of `atio_dropped`: one for each table, with the catalog that it was dropped from.
+///
+/// ```
+/// # fn show(catalog: &str, tables: &[atio::DroppedTable]) -> atio::Result<()> {
+/// let batch = atio::batches::dropped(tables.iter().map(|table| (catalog, table)))?;
+/// assert_eq!(batch.num_rows(), tables.len());
+/// # Ok(())
+/// # }
+/// # show("w", &[]).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is more text than a batch can hold.
+pub fn dropped<'a>(
+    tables: impl IntoIterator<Item = (&'a str, &'a DroppedTable)>,
+) -> Result<RecordBatch> {
+    let tables: Vec<_> = tables.into_iter().collect();
+    let until = tables.iter().map(|(_, table)| Some(table.kept_until));
+    let until = ("kept_until", micros(until), false);
+    batch(which(&tables).into_iter().chain([until]))
+}
+
+/// The row of `atio_undrop`: a table that is back, with the catalog that it is in.
+///
+/// ```
+/// # fn show(back: &atio::DroppedTable) -> atio::Result<()> {
+/// let batch = atio::batches::undropped([("w", back)])?;
+/// assert_eq!(batch.num_rows(), 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is more text than a batch can hold.
+pub fn undropped<'a>(
+    tables: impl IntoIterator<Item = (&'a str, &'a DroppedTable)>,
+) -> Result<RecordBatch> {
+    let tables: Vec<_> = tables.into_iter().collect();
+    batch(which(&tables))
+}
+
+/// The rows of `atio_purge`: one for each table, with the catalog that it was dropped from.
+///
+/// ```
+/// # fn show(purged: &[atio::PurgedTable]) -> atio::Result<()> {
+/// let batch = atio::batches::purged(purged.iter().map(|purged| ("w", purged)))?;
+/// assert_eq!(batch.num_rows(), purged.len());
+/// # Ok(())
+/// # }
+/// # show(&[]).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is more text than a batch can hold.
+pub fn purged<'a>(
+    tables: impl IntoIterator<Item = (&'a str, &'a PurgedTable)>,
+) -> Result<RecordBatch> {
+    let purged: Vec<_> = tables.into_iter().collect();
+    let tables = purged.iter().map(|(catalog, of)| (*catalog, &of.table));
+    let tables: Vec<_> = tables.collect();
+    let deleted = purged.iter().map(|(_, of)| Some(of.deleted));
+    let deleted: ArrayRef = Arc::new(deleted.collect::<BooleanArray>());
+    let more = [
+        ("bytes", numbers(&purged, |(_, of)| Some(of.bytes)), false),
+        ("deleted", deleted, false),
+    ];
+    batch(which(&tables).into_iter().chain(more))
+}
+
+/// The columns that tell which table it is, called as in `information_schema`.
+fn which(tables: &[(&str, &DroppedTable)]) -> [(&'static str, ArrayRef, bool); 5] {
+    let of = |text: fn(&DroppedTable) -> &str| texts(tables, move |(_, table)| Some(text(table)));
+    let at = tables.iter().map(|(_, table)| Some(table.dropped_at));
+    [
+        (
+            "table_catalog",
+            texts(tables, |(catalog, _)| Some(*catalog)),
+            false,
+        ),
+        ("table_schema", of(|table| &table.schema), false),
+        ("table_name", of(|table| &table.table), false),
+        ("id", of(|table| &table.id), false),
+        ("dropped_at", micros(at), false),
+    ]
+}
+
 /// Columns by name, and whether they may be null.
 fn batch(columns: impl IntoIterator<Item = (&'static str, ArrayRef, bool)>) -> Result<RecordBatch> {
     let (fields, arrays): (Vec<_>, Vec<_>) = columns
@@ -292,8 +381,8 @@ fn texts<'a, T>(rows: &'a [T], of: impl Fn(&'a T) -> Option<&'a str>) -> ArrayRe
     Arc::new(rows.iter().map(of).collect::<StringArray>())
 }
 
-/// Microseconds since 1970.
-fn micros(times: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+fn micros(times: impl Iterator<Item = Option<DateTime<Utc>>>) -> ArrayRef {
+    let times = times.map(|time| time.map(|time| time.timestamp_micros()));
     let times = times.collect::<TimestampMicrosecondArray>();
     Arc::new(times.with_timezone("UTC"))
 }

@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod change_target;
+mod dropped;
 mod expire;
 mod fitting;
 mod handle;
@@ -18,6 +19,7 @@ mod statement;
 mod version_ref;
 
 pub(crate) use change_target::ChangeTarget;
+pub use dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 pub use expire::{ExpireOptions, Expired};
 pub(crate) use fitting::{as_column, check_known, check_names, no_column};
 pub use handle::AtioTable;

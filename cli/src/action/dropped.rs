@@ -1,17 +1,10 @@
 //! Tables that were dropped from the warehouse: which there are, and bringing them back.
 
-use std::sync::Arc;
-
-use atio::{AtioCatalog, DroppedTable, PurgeOptions, UndropOptions};
+use atio::{AtioCatalog, DroppedTable, PurgeOptions, UndropOptions, batches};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
-use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::ResolvedTableReference;
 use datafusion::common::instant::Instant;
-use datafusion::error::DataFusionError;
 use indicatif::HumanBytes;
 
 use crate::failure::Failure;
@@ -20,7 +13,7 @@ use crate::tell::tell;
 
 /// The dropped table that a command is about.
 #[derive(Debug, Args)]
-struct Named {
+struct DroppedName {
     /// The name that the table had in the warehouse
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     table: String,
@@ -30,7 +23,7 @@ struct Named {
     id: Option<String>,
 }
 
-impl Named {
+impl DroppedName {
     /// The catalog, and the schema and the name that the table had.
     fn resolve<'a>(
         &self,
@@ -55,41 +48,6 @@ fn warehouse(session: &Session) -> Result<&AtioCatalog, Failure> {
     })
 }
 
-/// An error of atio's, as the shell prints those of statements.
-fn failed(error: atio::Error) -> Failure {
-    DataFusionError::from(error).into()
-}
-
-/// Prints which tables these are, and `more` of each.
-async fn show(
-    session: &Session,
-    tables: &[DroppedTable],
-    more: Vec<(&str, ArrayRef)>,
-    start: Instant,
-) -> Result<(), Failure> {
-    let texts = |of: fn(&DroppedTable) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(tables.iter().map(of)))
-    };
-    let mut columns = vec![
-        ("table_catalog", texts(|_| WAREHOUSE_CATALOG)),
-        ("table_schema", texts(|table| &table.schema)),
-        ("table_name", texts(|table| &table.table)),
-        ("id", texts(|table| &table.id)),
-        (
-            "dropped_at",
-            times(tables.iter().map(|table| table.dropped_at_us)),
-        ),
-    ];
-    columns.extend(more);
-    let rows = RecordBatch::try_from_iter(columns).map_err(DataFusionError::from)?;
-    session.show(session.ctx.read_batch(rows)?, start).await
-}
-
-fn times(micros: impl Iterator<Item = i64>) -> ArrayRef {
-    let micros = TimestampMicrosecondArray::from_iter_values(micros);
-    Arc::new(micros.with_timezone("UTC"))
-}
-
 /// Shows the tables that were dropped from a warehouse and can come back.
 ///
 /// On a local disk DROP TABLE deletes nothing for seven days. On an object store it is final.
@@ -100,14 +58,14 @@ pub(crate) struct Dropped {}
 impl Dropped {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let start = Instant::now();
-        let mut tables = warehouse(session)?.dropped_tables().await.map_err(failed)?;
+        let mut tables = warehouse(session)?.dropped_tables().await?;
         tables.sort_by(|one, two| {
             let name = |table: &DroppedTable| (table.schema.clone(), table.table.clone());
-            let newest_first = two.dropped_at_us.cmp(&one.dropped_at_us);
+            let newest_first = two.dropped_at.cmp(&one.dropped_at);
             name(one).cmp(&name(two)).then(newest_first)
         });
-        let until = times(tables.iter().map(|table| table.kept_until_us));
-        show(session, &tables, vec![("kept_until", until)], start).await
+        let rows = batches::dropped(tables.iter().map(|table| (WAREHOUSE_CATALOG, table)))?;
+        session.show_batch(rows, start).await
     }
 }
 
@@ -117,7 +75,7 @@ impl Dropped {
                         atio undrop sales --as old_sales --warehouse ./wh")]
 pub(crate) struct Undrop {
     #[command(flatten)]
-    table: Named,
+    table: DroppedName,
 
     /// The name that it gets [default: the one that it had]
     #[arg(long = "as", value_name = "NAME")]
@@ -133,10 +91,11 @@ impl Undrop {
             new_name: self.new_name,
         };
         let back = catalog.undrop_table(&named.schema, &named.table, &options);
-        let mut back = back.await.map_err(failed)?;
+        let mut back = back.await?;
         // As it is called by now.
         back.table = options.new_name.unwrap_or(back.table);
-        show(session, &[back], Vec::new(), start).await
+        let rows = batches::undropped([(WAREHOUSE_CATALOG, &back)])?;
+        session.show_batch(rows, start).await
     }
 }
 
@@ -150,7 +109,7 @@ impl Undrop {
 )]
 pub(crate) struct Purge {
     #[command(flatten)]
-    table: Named,
+    table: DroppedName,
 
     /// Delete it, for ever
     #[arg(long)]
@@ -166,17 +125,11 @@ impl Purge {
             dry_run: !self.yes,
         };
         let purged = catalog.purge_table(&named.schema, &named.table, &options);
-        let purged = purged.await.map_err(failed)?;
+        let purged = purged.await?;
         let bytes: u64 = purged.iter().map(|purged| purged.bytes).sum();
         let stay = purged.iter().any(|purged| !purged.deleted);
-        let tables: Vec<_> = purged.iter().map(|purged| purged.table.clone()).collect();
-        let of_each = UInt64Array::from_iter_values(purged.iter().map(|purged| purged.bytes));
-        let deleted = purged.iter().map(|purged| Some(purged.deleted));
-        let more: Vec<(&str, ArrayRef)> = vec![
-            ("bytes", Arc::new(of_each)),
-            ("deleted", Arc::new(deleted.collect::<BooleanArray>())),
-        ];
-        show(session, &tables, more, start).await?;
+        let rows = batches::purged(purged.iter().map(|purged| (WAREHOUSE_CATALOG, purged)))?;
+        session.show_batch(rows, start).await?;
         let bytes = HumanBytes(bytes);
         match (self.yes, stay) {
             (true, false) => tell(&session.print, format_args!("Deleted {bytes}.")),

@@ -11,7 +11,7 @@ use datafusion::common::{TableReference, plan_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::object_store::ObjectStoreExt;
@@ -272,7 +272,7 @@ impl Output {
             }
             _ => table.append(rows, commit).await,
         };
-        Ok(written.map_err(DataFusionError::from)?.rows)
+        Ok(written?.rows)
     }
 
     /// Makes the table, which has no rows then.

@@ -6,9 +6,7 @@ use atio::{
 };
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::instant::Instant;
-use datafusion::error::DataFusionError;
 use datafusion_cli::print_format::PrintFormat;
 use humantime::Duration;
 use indicatif::HumanBytes;
@@ -45,16 +43,6 @@ impl Named {
     }
 }
 
-/// Prints rows that are the result of what began at `start`.
-async fn show(session: &Session, rows: RecordBatch, start: Instant) -> Result<(), Failure> {
-    session.show(session.ctx.read_batch(rows)?, start).await
-}
-
-/// An error of atio's, as the shell prints those of statements.
-fn failed(error: atio::Error) -> Failure {
-    DataFusionError::from(error).into()
-}
-
 fn message(text: Option<String>) -> CommitOptions {
     CommitOptions {
         message: text,
@@ -83,8 +71,8 @@ impl History {
         let start = Instant::now();
         let table = self.table.open(session).await?;
         let options = HistoryOptions { limit: self.limit };
-        let history = table.history(options).await.map_err(failed)?;
-        let rows = batches::history(&history).map_err(failed)?;
+        let history = table.history(options).await?;
+        let rows = batches::history(&history)?;
         let rows = session.ctx.read_batch(rows)?;
         let rows = match session.print.format {
             PrintFormat::Json | PrintFormat::NdJson => rows,
@@ -129,9 +117,9 @@ impl Tag {
             replace: self.replace,
             ..TagOptions::default()
         };
-        let tagged = table.tag(&self.tag, options).await.map_err(failed)?;
-        let rows = batches::updated(Some(&self.tag), Some(tagged)).map_err(failed)?;
-        show(session, rows, start).await
+        let tagged = table.tag(&self.tag, options).await?;
+        let rows = batches::updated(Some(&self.tag), Some(tagged))?;
+        session.show_batch(rows, start).await
     }
 }
 
@@ -147,8 +135,8 @@ impl Tags {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let start = Instant::now();
         let table = self.table.open(session).await?;
-        let tags = table.tags().await.map_err(failed)?;
-        show(session, batches::tags(&tags).map_err(failed)?, start).await
+        let tags = table.tags().await?;
+        session.show_batch(batches::tags(&tags)?, start).await
     }
 }
 
@@ -167,10 +155,9 @@ impl Untag {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let start = Instant::now();
         let table = self.table.open(session).await?;
-        let untagged = table.untag(&self.tag, CommitOptions::default()).await;
-        let untagged = untagged.map_err(failed)?;
-        let rows = batches::updated(Some(&self.tag), Some(untagged)).map_err(failed)?;
-        show(session, rows, start).await
+        let untagged = table.untag(&self.tag, CommitOptions::default()).await?;
+        let rows = batches::updated(Some(&self.tag), Some(untagged))?;
+        session.show_batch(rows, start).await
     }
 }
 
@@ -200,9 +187,9 @@ impl Rollback {
             Ok(version) => VersionRef::from(version),
             Err(_) => VersionRef::Tag(self.to),
         };
-        let back = table.rollback(to, message(self.message)).await;
-        let rows = batches::updated(None, Some(back.map_err(failed)?)).map_err(failed)?;
-        show(session, rows, start).await
+        let back = table.rollback(to, message(self.message)).await?;
+        let rows = batches::updated(None, Some(back))?;
+        session.show_batch(rows, start).await
     }
 }
 
@@ -246,9 +233,9 @@ impl Expire {
             orphan_age: *self.orphan_age,
             dry_run: !self.yes,
         };
-        let expired = table.expire(options).await.map_err(failed)?;
-        let rows = batches::expired(&expired).map_err(failed)?;
-        show(session, rows, start).await?;
+        let expired = table.expire(options).await?;
+        let rows = batches::expired(&expired)?;
+        session.show_batch(rows, start).await?;
         said(session, &expired, !self.yes);
         match expired.files() - expired.deleted() {
             left if self.yes && left > 0 => Err(Failure::new(format!(

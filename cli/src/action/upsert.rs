@@ -4,7 +4,6 @@ use atio::{CommitOptions, RowsChanged};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use datafusion::catalog::TableProvider;
-use datafusion::error::DataFusionError;
 
 use super::columns::found_by_name;
 use super::format::Format;
@@ -67,8 +66,7 @@ impl Upsert {
             ..CommitOptions::default()
         };
         let upsert = table.merge(rows).on(self.key).update_all().insert_all();
-        let changed = upsert.execute(commit).await;
-        let changed = changed.map_err(DataFusionError::from)?;
+        let changed = upsert.execute(commit).await?;
         tell(&session.print, sentence(&self.table, &changed));
         Ok(())
     }

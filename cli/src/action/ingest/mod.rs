@@ -14,7 +14,6 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueP
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
-use datafusion::error::DataFusionError;
 use datafusion_cli::print_format::PrintFormat;
 
 use self::decoder::Decoder;
@@ -101,8 +100,7 @@ impl Ingest {
             message: self.message.clone(),
             ..defaults
         };
-        let writer = StreamWriter::open(&session.ctx, &table, options).await;
-        let writer = writer.map_err(DataFusionError::from)?;
+        let writer = StreamWriter::open(&session.ctx, &table, options).await?;
         let stream = Stream::new(writer, self.source, session.print.format, found.schema());
         stream.run(session, &self.table, signal).await
     }
@@ -157,12 +155,12 @@ impl Stream {
         let end = self.take_all(signal).await;
         let (done, added) = (self.done, self.seen.saturating_sub(self.done));
         if let End::Table(error) = end {
-            return Err(DataFusionError::from(error).into());
+            return Err(error.into());
         }
         let closed = self.writer.close().await;
         match (end, closed) {
             (End::Wrong(failure), Err(error)) => {
-                let error = Failure::from(DataFusionError::from(error));
+                let error = Failure::from(error);
                 Err(match failure {
                     Failure::Message(wrong) => error.at(format_args!(
                         "{wrong}; and what came before it is not committed"
@@ -170,7 +168,7 @@ impl Stream {
                     _ => error,
                 })
             }
-            (_, Err(error)) => Err(Failure::from(DataFusionError::from(error))),
+            (_, Err(error)) => Err(Failure::from(error)),
             (End::Wrong(failure), Ok(_)) => Err(failure.and(match added {
                 0 => "; nothing was added".to_owned(),
                 1 => "; the record before it was added".to_owned(),

@@ -29,8 +29,8 @@ pub(in crate::log) const PARALLEL: usize = 64;
 pub struct HistoryEntry {
     /// Its number.
     pub version: Version,
-    /// Microseconds since 1970; None if it cannot be read any more.
-    pub committed_at_us: Option<i64>,
+    /// When it was committed, as its record says; None if that cannot be read any more.
+    pub committed_at: Option<DateTime<Utc>>,
     /// What made it.
     pub operation: String,
     /// What it added; None if that is not known.
@@ -53,20 +53,6 @@ pub struct HistoryEntry {
     pub txn: Option<Txn>,
     /// False once it has expired, and where its record is damaged.
     pub readable: bool,
-}
-
-impl HistoryEntry {
-    /// When it was committed, as its record says.
-    ///
-    /// ```
-    /// fn year(entry: &atio_core::log::HistoryEntry) -> Option<String> {
-    ///     entry.committed_at().map(|time| time.format("%Y").to_string())
-    /// }
-    /// ```
-    pub fn committed_at(&self) -> Option<DateTime<Utc>> {
-        self.committed_at_us
-            .and_then(DateTime::from_timestamp_micros)
-    }
 }
 
 impl Table {
@@ -139,7 +125,7 @@ impl Table {
 fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> HistoryEntry {
     let mut entry = HistoryEntry {
         version: record.version(),
-        committed_at_us: python_time,
+        committed_at: python_time.and_then(DateTime::from_timestamp_micros),
         operation: record.operation().word().to_owned(),
         added: None,
         removed: None,
@@ -155,7 +141,7 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
     match &record.record {
         Record::Python(_) => {}
         Record::Live(live) => {
-            entry.committed_at_us = Some(live.committed_at_us);
+            entry.committed_at = DateTime::from_timestamp_micros(live.committed_at_us);
             entry.added = Some(live.added);
             entry.removed = Some(live.removed);
             entry.parent = live.parent;
@@ -163,7 +149,7 @@ fn entry(record: &StoredRecord, python_time: Option<i64>, expired: bool) -> Hist
             entry.properties = live.properties.clone();
         }
         Record::Tombstone(tombstone) => {
-            entry.committed_at_us = Some(tombstone.committed_at_us);
+            entry.committed_at = DateTime::from_timestamp_micros(tombstone.committed_at_us);
             entry.added = tombstone.added;
             entry.removed = tombstone.removed;
             entry.parent = tombstone.parent;
@@ -188,7 +174,7 @@ fn name(entries: &mut [HistoryEntry], refs: RefsFile) {
 fn damaged(version: Version, error: String) -> HistoryEntry {
     HistoryEntry {
         version,
-        committed_at_us: None,
+        committed_at: None,
         operation: "damaged".to_owned(),
         added: None,
         removed: None,

@@ -1,5 +1,7 @@
 //! What a person sees of dropped tables, and says of how they come back or go.
 
+use chrono::{DateTime, Utc};
+
 /// A dropped table that can come back: see [`AtioCatalog::undrop_table`](crate::AtioCatalog::undrop_table).
 ///
 /// ```
@@ -16,12 +18,10 @@ pub struct DroppedTable {
     pub table: String,
     /// Tells it from others that were dropped under the same name: 32 hexadecimal digits.
     pub id: String,
-    /// When it was dropped, in microseconds since 1970 UTC, by the clock of who dropped it and
-    /// exact to a millisecond.
-    pub dropped_at_us: i64,
-    /// Seven days later, in microseconds since 1970 UTC. The first DROP in the catalog after that
-    /// deletes it.
-    pub kept_until_us: i64,
+    /// When it was dropped, by the clock of who dropped it and exact to a millisecond.
+    pub dropped_at: DateTime<Utc>,
+    /// Seven days later. The first DROP in the catalog after that deletes it.
+    pub kept_until: DateTime<Utc>,
 }
 
 /// What a DROP came to.

@@ -6,25 +6,25 @@ use std::fs;
 use std::io;
 use std::path::Path as LocalPath;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::dropped::DroppedTable;
 use super::location::Location;
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::DroppedTable;
 
 /// A dropped table has this before its id, a hyphen and its name.
-pub(super) const KEPT: &str = ".atio-dropped-";
+pub(super) const DROPPED: &str = ".atio-dropped-";
 /// Those of a schema that was dropped as well lie in a directory with this before its name.
-pub(super) const KEPT_SCHEMA: &str = ".atio-dropped-schema-";
-/// Seven days.
-const KEEP_FOR_US: i64 = 7 * 86_400_000_000;
+pub(super) const DROPPED_SCHEMA: &str = ".atio-dropped-schema-";
+/// How long a dropped table is kept.
+const KEEP_FOR: TimeDelta = TimeDelta::days(7);
 /// Hexadecimal digits of an id.
 const ID_LENGTH: usize = 32;
 
 /// A dropped table.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct DroppedFolder {
     pub(super) schema: String,
     pub(super) table: String,
     /// Of version 7: it tells when the table was dropped, and two of one process are in order.
@@ -33,7 +33,7 @@ pub(super) struct Kept {
     pub(super) place: Location,
 }
 
-impl Kept {
+impl DroppedFolder {
     /// What `table` of `schema`, which lies in `folder`, is to be called when it is dropped.
     pub(super) fn new(folder: &Location, schema: &str, table: &str, id: Uuid) -> Self {
         Self {
@@ -54,32 +54,38 @@ impl Kept {
             let what = format!("cannot look for dropped tables in {}", folder.shown());
             Error::new(ErrorKind::Storage, what).with_source(error)
         })?;
-        let kept = listed.iter().filter_map(|name| parse(name));
-        Ok(kept
+        let dropped = listed.iter().filter_map(|name| parse(name));
+        Ok(dropped
             .map(|(id, table)| Self::new(folder, schema, table, id))
             .collect())
     }
 
     /// True if it need not be kept any longer.
-    pub(super) fn is_old(&self, now_us: i64) -> bool {
-        now_us >= self.dropped_at_us().saturating_add(KEEP_FOR_US)
+    pub(super) fn is_old(&self, now: DateTime<Utc>) -> bool {
+        now >= self.kept_until()
     }
 
-    fn dropped_at_us(&self) -> i64 {
-        let millis = self.id.get_timestamp().map_or(0, |time| {
+    fn dropped_at(&self) -> DateTime<Utc> {
+        let at = self.id.get_timestamp().and_then(|time| {
             let (seconds, nanos) = time.to_unix();
-            i128::from(seconds) * 1000 + i128::from(nanos / 1_000_000)
+            let seconds = i64::try_from(seconds).ok()?;
+            DateTime::from_timestamp(seconds, nanos / 1_000_000 * 1_000_000)
         });
-        i64::try_from(millis * 1000).unwrap_or(i64::MAX)
+        at.unwrap_or_default()
+    }
+
+    fn kept_until(&self) -> DateTime<Utc> {
+        let until = self.dropped_at().checked_add_signed(KEEP_FOR);
+        until.unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// The table as messages call it.
     pub(super) fn words(&self) -> String {
-        let at = DateTime::from_timestamp_micros(self.dropped_at_us()).unwrap_or_default();
         format!(
             "table '{}', which was dropped at {} (id {}),",
             self.table,
-            at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            self.dropped_at()
+                .to_rfc3339_opts(SecondsFormat::Millis, true),
             self.id.simple()
         )
     }
@@ -89,19 +95,19 @@ impl Kept {
             schema: self.schema.clone(),
             table: self.table.clone(),
             id: self.id.simple().to_string(),
-            dropped_at_us: self.dropped_at_us(),
-            kept_until_us: self.dropped_at_us().saturating_add(KEEP_FOR_US),
+            dropped_at: self.dropped_at(),
+            kept_until: self.kept_until(),
         }
     }
 }
 
 fn name(table: &str, id: Uuid) -> String {
-    format!("{KEPT}{}-{table}", id.simple())
+    format!("{DROPPED}{}-{table}", id.simple())
 }
 
 /// The id and the table that the name of a directory tells; None if it is not one of ours.
 fn parse(text: &str) -> Option<(Uuid, &str)> {
-    let (id, table) = text.strip_prefix(KEPT)?.split_at_checked(ID_LENGTH)?;
+    let (id, table) = text.strip_prefix(DROPPED)?.split_at_checked(ID_LENGTH)?;
     let id = Uuid::try_parse(id)
         .ok()
         .filter(|id| id.get_version_num() == 7)?;
@@ -156,10 +162,13 @@ mod tests {
     fn name_tells_the_table_and_when_it_was_dropped() {
         let folder = Location::parse("/none").unwrap();
         for table in ["t", "a b", "a-b", "Größe", "-", "2026"] {
-            let kept = Kept::new(&folder, "s", table, at(1_795_000_000));
-            let name = name(table, kept.id);
-            assert_eq!(parse(&name), Some((kept.id, table)), "{name}");
-            assert_eq!(kept.shown().dropped_at_us, 1_795_000_000_005_000);
+            let dropped = DroppedFolder::new(&folder, "s", table, at(1_795_000_000));
+            let name = name(table, dropped.id);
+            assert_eq!(parse(&name), Some((dropped.id, table)), "{name}");
+            assert_eq!(
+                dropped.shown().dropped_at.timestamp_micros(),
+                1_795_000_000_005_000
+            );
             assert!(name.len() <= 255);
         }
     }
@@ -169,15 +178,15 @@ mod tests {
         let id = at(1_795_000_000).simple().to_string();
         let random = Uuid::new_v4().simple();
         for name in [
-            format!("{KEPT}{id}"),
-            format!("{KEPT}{id}-"),
-            format!("{KEPT}{id}t"),
-            format!("{KEPT}{}-t", id.to_uppercase()),
-            format!("{KEPT}{random}-t"),
-            format!("{KEPT}{}-t", &id[1..]),
-            format!("{KEPT_SCHEMA}{id}"),
-            format!("x{KEPT}{id}-t"),
-            format!("{KEPT}éééééééééééééééé-t"),
+            format!("{DROPPED}{id}"),
+            format!("{DROPPED}{id}-"),
+            format!("{DROPPED}{id}t"),
+            format!("{DROPPED}{}-t", id.to_uppercase()),
+            format!("{DROPPED}{random}-t"),
+            format!("{DROPPED}{}-t", &id[1..]),
+            format!("{DROPPED_SCHEMA}{id}"),
+            format!("x{DROPPED}{id}-t"),
+            format!("{DROPPED}éééééééééééééééé-t"),
             ".atio-drop-0123".to_owned(),
             "t".to_owned(),
         ] {
@@ -188,12 +197,15 @@ mod tests {
     #[test]
     fn dropped_table_is_old_after_seven_days_and_not_before() {
         let folder = Location::parse("/none").unwrap();
-        let kept = Kept::new(&folder, "s", "t", at(1_795_000_000));
-        let until = kept.shown().kept_until_us;
-        assert_eq!(until, 1_795_000_000_005_000 + 604_800_000_000);
-        assert!(!kept.is_old(until - 1));
-        assert!(kept.is_old(until));
+        let dropped = DroppedFolder::new(&folder, "s", "t", at(1_795_000_000));
+        let until = dropped.shown().kept_until;
+        assert_eq!(
+            until.timestamp_micros(),
+            1_795_000_000_005_000 + 604_800_000_000
+        );
+        assert!(!dropped.is_old(until - TimeDelta::microseconds(1)));
+        assert!(dropped.is_old(until));
         // A clock that was ahead keeps it for longer, and loses nothing.
-        assert!(!kept.is_old(0));
+        assert!(!dropped.is_old(DateTime::UNIX_EPOCH));
     }
 }

@@ -34,53 +34,22 @@ pub(super) fn plan(
     merge: &MergeIntoOp,
     table: &AtioTable,
 ) -> Result<LogicalPlan> {
-    let target = &dml.table_name;
-    let name = table.table().name();
+    let (target, name, source) = (&dml.table_name, table.table().name(), dml.input.schema());
     check_order(name, &merge.clauses)?;
-    let row_ids = RowIds::default();
-    let provider = provider_as_source(Arc::new(table.with_row_ids(row_ids.clone())));
-    let rows = LogicalPlanBuilder::scan(target.clone(), provider, None)?;
-    let source = dml.input.as_ref().clone();
-    let mut of_source: Vec<_> = source
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
-        .collect();
     for clause in &merge.clauses {
-        check_columns((name, target), source.schema(), clause)?;
+        check_columns((name, target), source, clause)?;
     }
-    let unique = unique(source.schema());
-    of_source.push(lit(true).alias(SOURCE));
-    let source = LogicalPlanBuilder::from(source)
-        .project(of_source)?
-        .build()?;
-
     let on = merge.on.clone().unalias();
-    let keys = keys(target, &on);
-    // The left side is the one that the engine holds in memory where it knows nothing of their sizes.
-    let joined = LogicalPlanBuilder::from(source)
-        .join_on(rows.build()?, join_type(&merge.clauses), [on])?
-        .build()?;
-    let clause = clause_of_row(joined.schema(), &merge.clauses)?.alias(CLAUSE);
-    let mut columns: Vec<_> = joined
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
-        .collect();
-    columns.push(clause);
-    let taken = LogicalPlanBuilder::from(joined)
-        .project(columns)?
-        .filter(unqualified(CLAUSE).is_not_null())?
-        .build()?;
+    let (keys, unique) = (keys(target, &on), unique(source));
+    let row_ids = RowIds::default();
+    let taken = taken_rows(
+        dml,
+        &merge.clauses,
+        on,
+        &table.with_row_ids(row_ids.clone()),
+    )?;
 
-    let schema = dml.target.schema();
-    let mut written = Vec::with_capacity(schema.fields().len());
-    for (at, field) in schema.fields().iter().enumerate() {
-        let value = value(target, &merge.clauses, at, field.name(), field.data_type())?;
-        written.push(value.alias(field.name()));
-    }
+    let mut written = values(dml, &merge.clauses)?;
     let width = written.len();
     written.extend(row_id_columns(taken.schema())?);
     written.push(writes(&merge.clauses).alias(WRITES));
@@ -93,6 +62,49 @@ pub(super) fn plan(
     let input = LogicalPlanBuilder::from(taken).project(written)?.build()?;
     let target = ChangeTarget::new(table, Verb::Merge, row_ids, width, keys).with_unique(unique);
     Ok(statement(dml, target, input))
+}
+
+/// The rows of the join that a clause takes, with its number.
+fn taken_rows(
+    dml: &DmlStatement,
+    clauses: &[MergeIntoClause],
+    on: Expr,
+    table: &AtioTable,
+) -> Result<LogicalPlan> {
+    let provider = provider_as_source(Arc::new(table.clone()));
+    let rows = LogicalPlanBuilder::scan(dml.table_name.clone(), provider, None)?.build()?;
+    let source = with_column(dml.input.as_ref().clone(), lit(true).alias(SOURCE))?;
+    // The left side is the one that the engine holds in memory where it knows nothing of their sizes.
+    let joined = LogicalPlanBuilder::from(source)
+        .join_on(rows, join_type(clauses), [on])?
+        .build()?;
+    let clause = clause_of_row(joined.schema(), clauses)?.alias(CLAUSE);
+    LogicalPlanBuilder::from(with_column(joined, clause)?)
+        .filter(unqualified(CLAUSE).is_not_null())?
+        .build()
+}
+
+/// The rows of `plan` with one column more.
+fn with_column(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns().into_iter().map(Expr::Column);
+    let columns: Vec<_> = columns.chain([column]).collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+/// The columns of the table in the rows that are written.
+fn values(dml: &DmlStatement, clauses: &[MergeIntoClause]) -> Result<Vec<Expr>> {
+    let schema = dml.target.schema();
+    let columns = schema.fields().iter().enumerate().map(|(at, field)| {
+        let value = value(
+            &dml.table_name,
+            clauses,
+            at,
+            field.name(),
+            field.data_type(),
+        )?;
+        Ok(value.alias(field.name()))
+    });
+    columns.collect()
 }
 
 /// Which rows without a partner matter: those of the source are on the left.

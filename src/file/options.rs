@@ -8,6 +8,7 @@ use atio_core::storage::Durability;
 use super::content::Hash;
 use super::shape::Shape;
 use crate::error::{Error, Result};
+use crate::spelling::is_close;
 
 /// In SQL an option of atio may begin with this.
 const PREFIX: &str = "atio.";
@@ -157,12 +158,13 @@ impl FileOptions {
 }
 
 fn unknown(name: &str) -> Error {
-    let names: Vec<_> = NAMES
-        .iter()
-        .map(|name| format!("'{PREFIX}{name}'"))
-        .collect();
+    let meant = NAMES.iter().find(|known| is_close(name, known));
+    let meant = meant.map_or("; the".to_owned(), |known| {
+        format!(": did you mean '{PREFIX}{known}'? The")
+    });
+    let names = NAMES.map(|name| format!("'{PREFIX}{name}'"));
     Error::invalid(format!(
-        "unknown option '{PREFIX}{}'; atio's options of COPY are {}",
+        "unknown option '{PREFIX}{}'{meant} options of COPY are {}",
         name.escape_debug(),
         names.join(", ")
     ))

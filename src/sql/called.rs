@@ -15,6 +15,13 @@ use super::function::Function;
 use super::named::named;
 use super::policy::AtioPolicy;
 use super::wait::wait;
+use crate::error::Error;
+use crate::spelling::is_close;
+
+/// What the names of most of our functions begin with.
+const PREFIX: &str = "atio_";
+/// The least letters by which a name that is cut off is known.
+const SHORTEST: usize = 4;
 
 /// A function of ours.
 #[derive(Clone, Copy)]
@@ -29,17 +36,54 @@ pub(super) enum Called {
 
 /// The function of this name; None if it is not one of ours.
 pub(super) fn function(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<Called> {
-    let [part] = name.0.as_slice() else {
-        return None;
+    let name = plain(name, context)?;
+    Called::all().find(|function| function.name() == name)
+}
+
+/// The name of a function that is not one of ours, and what to say of it if it is nobody's: None
+/// where it does not look as if ours were meant.
+pub(super) fn unknown(
+    name: &ObjectName,
+    context: &dyn RelationPlannerContext,
+) -> Option<(String, Error)> {
+    let name = plain(name, context)?;
+    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let short = bare(&name);
+    let meant = Called::all().map(Called::name).find(|known| {
+        let begins = short.len() >= SHORTEST && bare(known).starts_with(&short);
+        begins || is_close(&name, known)
+    });
+    let meant = match meant {
+        Some(meant) => format!(": did you mean {meant}?"),
+        None if name.starts_with(PREFIX) => {
+            let names: Vec<_> = Called::all().map(Called::name).collect();
+            format!("; the functions of atio are {}", names.join(", "))
+        }
+        None => return None,
     };
-    let name = context.normalize_ident(part.as_ident()?.clone());
-    let table = Function::of(&name).map(Called::Table);
-    let file = || FileFunction::of(&name).map(Called::File);
-    let drop = || DropFunction::of(&name).map(Called::Drop);
-    table.or_else(file).or_else(drop)
+    let error = Error::invalid(format!(
+        "there is no function '{}'{meant}",
+        name.escape_debug()
+    ));
+    Some((name, error))
+}
+
+/// A name of one part.
+fn plain(name: &ObjectName, context: &dyn RelationPlannerContext) -> Option<String> {
+    match name.0.as_slice() {
+        [part] => Some(context.normalize_ident(part.as_ident()?.clone())),
+        _ => None,
+    }
 }
 
 impl Called {
+    fn all() -> impl Iterator<Item = Self> {
+        let tables = Function::ALL.into_iter().map(Self::Table);
+        let files = FileFunction::ALL.into_iter().map(Self::File);
+        let drops = DropFunction::ALL.into_iter().map(Self::Drop);
+        tables.chain(files).chain(drops)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Table(function) => function.name(),

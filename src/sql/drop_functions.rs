@@ -25,11 +25,7 @@ pub(super) enum DropFunction {
 }
 
 impl DropFunction {
-    pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Dropped, Self::Undrop, Self::Purge]
-            .into_iter()
-            .find(|function| function.name() == name)
-    }
+    pub(super) const ALL: [Self; 3] = [Self::Dropped, Self::Undrop, Self::Purge];
 
     pub(super) fn name(self) -> &'static str {
         match self {

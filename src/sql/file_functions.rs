@@ -26,11 +26,7 @@ pub(super) enum FileFunction {
 }
 
 impl FileFunction {
-    pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Restore, Self::Clean]
-            .into_iter()
-            .find(|function| function.name() == name)
-    }
+    pub(super) const ALL: [Self; 2] = [Self::Restore, Self::Clean];
 
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ pub(super) enum Function {
 }
 
 impl Function {
-    const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Table,
         Self::History,
         Self::Files,
@@ -30,12 +30,6 @@ impl Function {
         Self::Untag,
         Self::Rollback,
     ];
-
-    pub(super) fn of(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|function| function.name() == name)
-    }
 
     pub(super) fn name(self) -> &'static str {
         match self {

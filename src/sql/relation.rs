@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 use parking_lot::RwLock;
 
 use super::as_of::{self, versioned};
-use super::called::{Called, function};
+use super::called::{self, Called, function};
 use super::damaged::DamagedTable;
 use super::function::Function;
 use crate::error::{Error, Result as AtioResult};
@@ -66,6 +66,19 @@ impl AtioRelations {
         Err(refusal.into())
     }
 
+    /// What to say of a function that the session does not have, if ours may have been meant.
+    fn unknown(
+        &self,
+        name: &ObjectName,
+        context: &dyn RelationPlannerContext,
+    ) -> AtioResult<Option<Error>> {
+        let Some((name, error)) = called::unknown(name, context) else {
+            return Ok(None);
+        };
+        let known = self.state()?.table_functions().contains_key(&name);
+        Ok((!known).then_some(error))
+    }
+
     fn plan_call(
         &self,
         function: Called,
@@ -98,7 +111,11 @@ impl RelationPlanner for AtioRelations {
                 sample,
                 ..
             } => match (function(name, context), version) {
-                (None, None) => {}
+                (None, None) => {
+                    if let Some(refusal) = self.unknown(name, context)? {
+                        return self.leave_to_others(relation, context, refusal);
+                    }
+                }
                 (None, Some(_)) => {
                     let refusal = as_of_call(name);
                     return self.leave_to_others(relation, context, refusal);
@@ -116,6 +133,9 @@ impl RelationPlanner for AtioRelations {
             } => {
                 if let Some(function) = function(name, context) {
                     return self.plan_call(function, args.clone(), alias, context);
+                }
+                if let Some(refusal) = self.unknown(name, context)? {
+                    return self.leave_to_others(relation, context, refusal);
                 }
             }
             TableFactor::Table {

@@ -18,7 +18,7 @@ use super::relation::AtioRelations;
 use crate::dml::RowChanges;
 use crate::error::Error;
 use crate::settings::CommitSettings;
-use crate::table::PinVersions;
+use crate::table::{NullableValues, PinVersions};
 
 /// What `CREATE EXTERNAL TABLE` calls the format.
 const STORED_AS: &str = "ATIO";
@@ -144,6 +144,7 @@ fn install(ctx: &SessionContext, policy: Arc<AtioPolicy>) -> Result<()> {
         ctx.add_analyzer_rule(Arc::new(GuardedPlans(policy)));
     }
     ctx.add_analyzer_rule(Arc::new(PinVersions));
+    ctx.add_analyzer_rule(Arc::new(NullableValues));
     ctx.add_analyzer_rule(Arc::new(RowChanges));
     ctx.add_analyzer_rule(Arc::new(PublishCopies));
     ctx.add_analyzer_rule(Arc::new(RefuseNoVersion));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use atio_core::format::{FileEntry, Manifest};
-use atio_core::log::{CommitOptions, Committed, RowChange, StagedMerge, stats_columns};
+use atio_core::log::{CommitOptions, Committed, RowChange, StagedMerge, Table, stats_columns};
 use datafusion::common::Result;
 use datafusion::common::runtime::JoinSet;
 use datafusion::error::DataFusionError;
@@ -72,7 +72,12 @@ impl VersionWriter {
             counts,
             moved,
         } = staged;
-        if removes.is_empty() && adds.is_empty() && !truncates {
+        let changes = match truncates {
+            // It lets loads begin anew, too.
+            true => base.totals().files > 0 || Table::has_loads(&base.state),
+            false => !removes.is_empty() || !adds.is_empty(),
+        };
+        if !changes {
             job.txn().abort().await;
             return Ok(0);
         }

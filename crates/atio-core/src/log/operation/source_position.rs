@@ -249,6 +249,11 @@ impl Table {
             .collect()
     }
 
+    /// True if `state` knows how far a load has come, or that one was overwritten.
+    pub fn has_loads(state: &State) -> bool {
+        state.apps.keys().any(|source| is_load(source))
+    }
+
     /// Lets `state`, which is to follow `base`, remember `advance`; fails if the source is
     /// elsewhere than the advance begins.
     pub(in crate::log) fn advance(

@@ -16,7 +16,77 @@ on_every_place!(
     statement_that_the_options_forbid_is_not_run,
     statements_of_the_engine_are_left_to_it,
     plan_that_is_kept_and_run_again_changes_what_is_there_then,
+    delete_works_in_every_dialect_and_never_passes_over_a_version,
+    table_whose_columns_the_engine_would_lose_a_part_of_is_refused,
+    function_of_the_host_may_have_a_name_like_one_of_atio,
 );
+
+/// Of `atio::sql` the text was seen; what the host runs itself may have lost an AS OF.
+async fn delete_works_in_every_dialect_and_never_passes_over_a_version(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    for dialect in ["databricks", "bigquery", "snowflake", "mssql", "generic"] {
+        rows(&ctx, "INSERT INTO t VALUES (1), (2)").await;
+        sql(
+            &ctx,
+            &format!("SET datafusion.sql_parser.dialect = '{dialect}'"),
+        )
+        .await;
+        let said = refused(&ctx, "DELETE FROM t VERSION AS OF 1 WHERE a = 1").await;
+        assert!(
+            said.contains("cannot delete from an old version"),
+            "{dialect}: {said}"
+        );
+        let explained = sql(&ctx, "EXPLAIN DELETE FROM t WHERE a = 1").await;
+        assert!(explained.join(" ").contains("AtioSink"), "{explained:?}");
+        assert_eq!(
+            sql(&ctx, "DELETE FROM t WHERE a = 1").await,
+            ["1"],
+            "{dialect}"
+        );
+        if dialect != "generic" {
+            let said = run(&ctx, "DELETE FROM t").await.unwrap_err().to_string();
+            assert!(
+                said.contains("is refused in the dialect"),
+                "{dialect}: {said}"
+            );
+        }
+        sql(&ctx, "SET datafusion.sql_parser.dialect = 'generic'").await;
+    }
+    assert_eq!(sql(&ctx, "SELECT count(*), max(a) FROM t").await, ["5|2"]);
+}
+
+async fn table_whose_columns_the_engine_would_lose_a_part_of_is_refused(place: Place) {
+    let ctx = place.session();
+    let strict = "CREATE TABLE w.public.t (a INT, b INT NOT NULL) AS SELECT 1, 2";
+    let said = refused(&ctx, strict).await;
+    assert!(
+        said.contains("the engine would lose the NOT NULL of column 'b': create the table first"),
+        "{said}"
+    );
+    let parted = "CREATE TABLE w.public.t (a INT) PARTITIONED BY (b INT)";
+    let said = refused(&ctx, parted).await;
+    assert!(
+        said.ends_with("CREATE TABLE w.public.t: PARTITIONED BY is not supported"),
+        "{said}"
+    );
+    sql(
+        &ctx,
+        "CREATE TABLE w.public.t (a INT, b INT) AS SELECT 1, 2",
+    )
+    .await;
+    assert_eq!(sql(&ctx, "SELECT a, b FROM w.public.t").await, ["1|2"]);
+}
+
+async fn function_of_the_host_may_have_a_name_like_one_of_atio(place: Place) {
+    let ctx = place.session();
+    let said = refused(&ctx, "SELECT * FROM atio_expire(1, 3)").await;
+    assert!(said.contains("did you mean expire_snapshots?"), "{said}");
+    let series = ctx.table_function("generate_series").unwrap();
+    ctx.register_udtf("atio_expire", Arc::clone(series.function()));
+    let found = sql(&ctx, "SELECT count(*) FROM atio_expire(1, 3)").await;
+    assert_eq!(found, ["3"]);
+}
 
 /// A program may keep a statement that was analyzed and optimized.
 async fn plan_that_is_kept_and_run_again_changes_what_is_there_then(place: Place) {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use datafusion::common::{TableReference, not_impl_err, plan_datafusion_err};
+use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -30,7 +31,7 @@ use crate::settings::CommitSettings;
 ///
 /// It does what that does, in the session's dialect, and besides:
 ///
-/// * AS OF in every dialect, as [`parse_sql`](crate::parse_sql) reads it;
+/// * AS OF in every dialect, as [`parse_sql`](crate::parse_sql) reads it, and `DELETE` too;
 /// * `CREATE TABLE .. AS` in an [`AtioCatalog`](crate::AtioCatalog) writes rows as they come, so it
 ///   takes no more memory than an `INSERT`, and keeps to the session's limit. It carries what is
 ///   set for the next commit in `ctx`;
@@ -98,13 +99,19 @@ pub async fn sql_with_options(
     options: SQLOptions,
 ) -> Result<DataFrame> {
     check_registered(ctx)?;
-    let state = ctx.state();
+    let mut state = ctx.state();
     let mut statements = statements(&state, text)?;
     let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return not_impl_err!("one SQL statement at a time is run, neither none nor several");
     };
     let plan = state.statement_to_plan(statement).await?;
     options.verify_plan(&plan)?;
+    if let LogicalPlan::Dml(_) | LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) = plan {
+        // A DELETE is refused in dialects in which the engine would lose a part of it. Of this one
+        // the text was seen.
+        state.config_mut().options_mut().sql_parser.dialect = Dialect::Generic;
+        return Ok(DataFrame::new(state, plan));
+    }
     execute_logical_plan(ctx, plan).await
 }
 

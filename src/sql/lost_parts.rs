@@ -6,14 +6,15 @@ use std::ops::ControlFlow;
 use datafusion::error::Result;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    AssignmentTarget, Delete, FromTable, Ident, ObjectNamePart, Statement as SqlStatement,
-    TableFactor, Update, VisitMut, VisitorMut,
+    AssignmentTarget, ColumnOption, CreateTable, Delete, FromTable, HiveDistributionStyle, Ident,
+    ObjectNamePart, Statement as SqlStatement, TableFactor, Update, VisitMut, VisitorMut,
 };
 
 use crate::error::Error;
 
 /// The statements, unless the engine would pass over a part of one: the AS OF, TABLESAMPLE or PARTITION
-/// of a DELETE, all but the last of several values for a column, or all but the last part of its name.
+/// of a DELETE, all but the last of several values for a column, or all but the last part of its name,
+/// the NOT NULL of a column whose table is made with the rows of a query.
 pub(super) fn check_whole(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
     let mut lost = LostPart(None);
     for statement in &mut statements {
@@ -35,6 +36,7 @@ impl VisitorMut for LostPart {
         self.0 = match statement {
             SqlStatement::Delete(delete) => of_delete(delete),
             SqlStatement::Update(update) => of_update(update),
+            SqlStatement::CreateTable(create) => of_create(create),
             _ => None,
         };
         match self.0 {
@@ -69,6 +71,26 @@ fn of_deleted(table: &TableFactor) -> Option<Error> {
             "cannot delete from a part of a table ({table}): say by WHERE which rows go"
         ))
     })
+}
+
+fn of_create(create: &CreateTable) -> Option<Error> {
+    let name = &create.name;
+    // The engine refuses it, and shows how it holds the statement.
+    if let HiveDistributionStyle::PARTITIONED { .. } = create.hive_distribution {
+        return Some(Error::unsupported(format!(
+            "CREATE TABLE {name}: PARTITIONED BY is not supported"
+        )));
+    }
+    create.query.as_ref()?;
+    let mut columns = create.columns.iter();
+    let strict = columns.find(|column| {
+        let mut options = column.options.iter();
+        options.any(|of| matches!(of.option, ColumnOption::NotNull))
+    })?;
+    Some(Error::unsupported(format!(
+        "CREATE TABLE {name} (..) AS: the engine would lose the NOT NULL of column '{}': create the table first, and INSERT the rows",
+        strict.name.value.escape_debug()
+    )))
 }
 
 fn of_update(update: &Update) -> Option<Error> {

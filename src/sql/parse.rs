@@ -43,8 +43,10 @@ const RECURSION_LIMIT: usize = 50;
 ///
 /// The parser's, if the text is not SQL of this dialect otherwise either;
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) where the engine would lose a part of the statement: for
-/// a `DELETE` from an old version, from a `TABLESAMPLE` or from a `PARTITION`, and for an `UPDATE` that
-/// gives a column two values or names a field of a column.
+/// a `DELETE` from an old version, from a `TABLESAMPLE` or from a `PARTITION`, for an `UPDATE` that
+/// gives a column two values or names a field of a column, and
+/// [`Unsupported`](crate::ErrorKind::Unsupported) for a `CREATE TABLE .. AS` with a column that is
+/// `NOT NULL`.
 ///
 /// [`DFParser`]: datafusion::sql::parser::DFParser
 pub fn parse_sql(text: &str, dialect: &dyn Dialect) -> Result<VecDeque<Statement>> {

@@ -61,6 +61,24 @@ fn dialect_set_by_a_statement_reads_the_next_one() {
 }
 
 #[test]
+fn rows_are_deleted_in_a_dialect_that_has_an_as_of() {
+    let home = TempDir::new().unwrap();
+    let sql = "CREATE TABLE t AS VALUES (1), (2); \
+               SET datafusion.sql_parser.dialect = 'databricks'; \
+               DELETE FROM t WHERE column1 = 1; SELECT * FROM t";
+    let shell = |sql| {
+        run(
+            home.path(),
+            &["-q", "--format", "csv", "--warehouse", "wh", "-c", sql],
+        )
+    };
+    assert_eq!(succeeded(&shell(sql)), "count\n1\ncolumn1\n2\n");
+    let old = "SET datafusion.sql_parser.dialect = 'databricks'; DELETE FROM t VERSION AS OF 1";
+    let said = stderr(&shell(old));
+    assert!(said.contains("cannot delete from an old version"), "{said}");
+}
+
+#[test]
 fn files_stand_for_tables() {
     let home = TempDir::new().unwrap();
     fs::write(home.path().join("june.csv"), "a\n1\n2\n").unwrap();

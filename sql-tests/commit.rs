@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod anomalies;
 mod check_functions;
 mod checks;
 mod concurrent;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod anomalies;
 mod fault_table;
 mod links;
 mod pages;

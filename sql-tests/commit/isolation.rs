@@ -11,7 +11,7 @@ on_every_place!(statement_that_is_overtaken_goes_on_unless_what_it_read_has_chan
 use Ending::{Conflict, Yes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     /// Both take effect.
     Yes,
     Conflict,
@@ -198,7 +198,7 @@ async fn statement_that_is_overtaken_goes_on_unless_what_it_read_has_changed(pla
 }
 
 /// Plans `mine`, runs `theirs`, and then what was planned.
-async fn race(
+pub(super) async fn race(
     place: &Place,
     (one, two): (&SessionContext, &SessionContext),
     name: &str,

@@ -11,17 +11,17 @@ use super::test_names::test_names;
 const ROWS: usize = 84;
 const FEATURES: usize = 21;
 
-fn document(name: &str) -> String {
+pub(super) fn document(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs");
     fs::read_to_string(folder.join(name)).unwrap()
 }
 
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// The cells of the rows of a table, without its heading.
-fn cells(line: &str) -> Vec<&str> {
+pub(super) fn cells(line: &str) -> Vec<&str> {
     let line = line.trim().trim_start_matches('|').trim_end_matches('|');
     line.split(" | ").map(str::trim).collect()
 }

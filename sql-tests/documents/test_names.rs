@@ -19,7 +19,7 @@ const OF_FUNCTIONS: [&str; 4] = [
 ];
 
 /// Macros that are given names with what they test, as `name: case;`.
-const OF_CASES: [&str; 1] = ["sweeps! {"];
+const OF_CASES: [&str; 2] = ["sweeps! {", "overtaken! {"];
 
 /// The names of all tests in the sources of this repository.
 pub(crate) fn test_names() -> BTreeSet<String> {

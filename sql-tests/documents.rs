@@ -6,4 +6,5 @@ mod anomalies;
 mod fault_table;
 mod links;
 mod pages;
+mod row_changes;
 pub(crate) mod test_names;

@@ -235,6 +235,7 @@ subjects!(
     overwrite,
     pushdown,
     rollback,
+    row_changes,
     tags,
     time_travel,
     truncate,

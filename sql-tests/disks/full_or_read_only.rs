@@ -178,6 +178,12 @@ async fn read_only_file_system_can_be_read_and_says_why_it_is_not_written() {
     for sql in [
         "INSERT INTO t VALUES (1)",
         "INSERT OVERWRITE t VALUES (1)",
+        "DELETE FROM t WHERE a = 1",
+        "DELETE FROM t",
+        "UPDATE t SET a = 5",
+        "MERGE INTO t USING (VALUES (1), (7)) AS s(a) ON t.a = s.a \
+         WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
+        "TRUNCATE TABLE t",
         &expire,
         &create,
         "CREATE TABLE w.public.u AS SELECT 1 AS a",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, JoinType, Result, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::dml::{
@@ -188,6 +189,7 @@ fn check_columns(
         MergeIntoAction::Delete => Vec::new(),
     };
     for expr in values.into_iter().chain(&clause.predicate) {
+        check_subqueries(name, clause, expr)?;
         for column in expr.column_refs() {
             let of_target = is_of(column, target);
             let of_source = !of_target && source.has_column(column);
@@ -205,6 +207,24 @@ fn check_columns(
         }
     }
     Ok(())
+}
+
+/// Fails if a clause has a subquery that the engine plans in a filter alone.
+fn check_subqueries(name: &str, clause: &MergeIntoClause, expr: &Expr) -> Result<()> {
+    let is_filter = |expr: &Expr| {
+        Ok(matches!(
+            expr,
+            Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
+        ))
+    };
+    match expr.exists(is_filter)? {
+        false => Ok(()),
+        true => Err(Error::unsupported(format!(
+            "MERGE INTO '{name}': {} has IN or EXISTS with a subquery, which the engine computes in ON and in the source alone: put it there",
+            words(clause)
+        ))
+        .into()),
+    }
 }
 
 /// The columns of a source that no two rows may share which are inserted, and how they are called.

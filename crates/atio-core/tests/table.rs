@@ -7,6 +7,7 @@ mod cache_limit;
 mod commits;
 mod fault_store;
 mod faults;
+mod footers;
 #[cfg(all(unix, feature = "failpoints"))]
 mod found;
 #[cfg(all(unix, feature = "failpoints"))]

@@ -1,6 +1,7 @@
 //! What the footer of a Parquet file tells: its schema, rows and statistics.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -12,6 +13,7 @@ use arrow::datatypes::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -49,6 +51,14 @@ impl Footer {
 
     /// Reads the footer of the data file at `path`, which has `size` bytes.
     pub(in crate::log) async fn read(objects: &Objects, path: &str, size: u64) -> Result<Self> {
+        // The decoders panic over some footers that are damaged.
+        let read = AssertUnwindSafe(Self::load(objects, path, size));
+        read.catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(not_whole(path, size)))
+    }
+
+    async fn load(objects: &Objects, path: &str, size: u64) -> Result<Self> {
         let reader = Ranges {
             store: Arc::clone(objects.store()),
             key: objects.key(path)?,
@@ -57,10 +67,7 @@ impl Footer {
             .with_prefetch_hint(Some(64 * 1024))
             .load_and_finish(reader, size)
             .await
-            .map_err(|error| {
-                Error::damaged(format!("{path} ({size} bytes) is not a whole Parquet file"))
-                    .with_source(error)
-            })?;
+            .map_err(|error| not_whole(path, size).with_source(error))?;
         Self::new(Arc::new(metadata)).map_err(|error| error.context(path))
     }
 
@@ -156,6 +163,10 @@ impl Footer {
             nan: float && !nan_free,
         })
     }
+}
+
+fn not_whole(path: &str, size: u64) -> Error {
+    Error::damaged(format!("{path} ({size} bytes) is not a whole Parquet file"))
 }
 
 /// Reads ranges of one object.

@@ -111,6 +111,14 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
         if version.operation == "rollback" {
             continue;
         }
+        if version.operation == "delete" {
+            let author = check_delete(events, versions, number)?;
+            if let Some(before) = made[author].replace(number) {
+                let event = &events[author];
+                return Err(format!("{event:?} made versions {before} and {number}"));
+            }
+            continue;
+        }
         let added: Rows = version.rows.difference(&below.rows).copied().collect();
         let author = events.iter().position(|event| {
             let own = event.effect.own();
@@ -152,8 +160,16 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
         }
     }
     for (event, made) in events.iter().zip(made) {
+        let is_delete = matches!(event.effect, Effect::Delete(_));
         let fine = match &event.outcome {
-            _ if event.effect.own().is_none() => true,
+            Outcome::Done(count) if is_delete => match made {
+                Some(number) => {
+                    let gone = versions[number - 1].rows.len() - versions[number].rows.len();
+                    count.concat() == gone.to_string() && event.until >= Some(number as u64)
+                }
+                None => count.concat() == "0",
+            },
+            _ if event.effect.own().is_none() && !is_delete => true,
             Outcome::Done(_) if event.effect.key().is_some() => has_ended(event, versions),
             _ if event.effect.key().is_some() => true,
             Outcome::Done(_) => made.is_some(),
@@ -165,6 +181,31 @@ fn check_writes(events: &[Event], versions: &[Version]) -> Verdict<()> {
         }
     }
     Ok(())
+}
+
+/// A version that removes rows is of one statement, and has lost those of its rows that were there
+/// in one version which that can have read, and no others. Gives the number of the statement.
+fn check_delete(events: &[Event], versions: &[Version], number: usize) -> Verdict<usize> {
+    let (below, version) = (&versions[number - 1].rows, &versions[number].rows);
+    let gone: Rows = below.difference(version).copied().collect();
+    let author = events.iter().position(
+        |event| matches!(&event.effect, Effect::Delete(rows) if !rows.is_disjoint(&gone)),
+    );
+    let author = author.ok_or(format!(
+        "nobody removed the rows {gone:?} of version {number}"
+    ))?;
+    let event = &events[author];
+    let Effect::Delete(rows) = &event.effect else {
+        return Err("it removes nothing".to_owned());
+    };
+    let read = event.since as usize..number;
+    let mut read = read.map(|base| versions[base].rows.intersection(rows).copied());
+    match version.is_subset(below) && read.any(|found| found.eq(gone.iter().copied())) {
+        true => Ok(author),
+        false => Err(format!(
+            "version {number} of {event:?} removed {gone:?} and is {version:?}"
+        )),
+    }
 }
 
 /// A chunk goes on exactly where the rows of the load end, and has as many rows as it should.
@@ -293,6 +334,7 @@ fn check_end(event: &Event, readable: &BTreeSet<u64>, versions: &[Version]) -> V
         (Effect::Replace(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Load { .. }, ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Rewrite(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
+        (Effect::Delete(_), ErrorKind::Revoked | ErrorKind::Conflict) => true,
         (Effect::Tag(..) | Effect::Rollback(_), ErrorKind::Revoked) => true,
         (Effect::Rollback(_), ErrorKind::Conflict) => true,
         // Whoever waits for answers that do not come gives up.

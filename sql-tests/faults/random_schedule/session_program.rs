@@ -26,6 +26,8 @@ pub(super) enum Effect {
         rows: Rows,
         fails_at: Option<Row>,
     },
+    /// Removes rows of others, if they are there.
+    Delete(Rows),
     /// Names the version so many below the newest, by a name that nobody else gives.
     Tag(u64, Row),
     /// Goes back to the version so many below the newest.
@@ -91,6 +93,10 @@ impl Effect {
                     rows.last().unwrap()
                 )
             }
+            Self::Delete(rows) => {
+                let rows: Vec<_> = rows.iter().map(Row::to_string).collect();
+                format!("DELETE FROM t WHERE a IN ({})", rows.join(", "))
+            }
             Self::Tag(_, name) => format!(
                 "SELECT committed_as FROM atio_tag('t', tag => 'n{name}', version => {version})"
             ),
@@ -153,9 +159,13 @@ pub(super) fn program(actor: usize, random: &mut Random) -> Vec<Effect> {
                 let first = (actor as i64 + 1) * 1000 + n * 10;
                 let two = Rows::from([first, first + 1]);
                 let back = random.below(3) as u64;
-                statements.push(match random.below(10) {
+                // Of each statement the other writer removes one row, and this one the other.
+                let theirs = (2 - actor as i64) * 1000 + n * 10;
+                let goes = Rows::from([theirs, first - 9]);
+                statements.push(match random.below(13) {
                     8 => Effect::Tag(back, first),
                     9 => Effect::Rollback(back),
+                    10..=12 => Effect::Delete(goes),
                     0..=3 => Effect::Append(two),
                     4 => Effect::Append(Rows::from([first])),
                     5 => Effect::Replace(two),

@@ -39,8 +39,8 @@ async fn rows_that_do_not_fit_make_no_version() {
             Bad(
                 78,
                 "INSERT OVERWRITE t VALUES (1, 'x'), (NULL, 'y')",
-                None,
-                &["null"],
+                Some(InvalidInput),
+                &["column 'a' is NOT NULL"],
             ),
             Bad(
                 79,

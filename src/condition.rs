@@ -13,8 +13,8 @@ pub(crate) type Ask = dyn Fn(SessionContext) -> BoxFuture<'static, Result<bool>>
 
 /// What a check asks.
 pub(crate) enum Condition {
-    /// A query with one row and one column, which is true.
-    Sql(String),
+    /// The query of the check, with one row and one column, which is true.
+    Sql,
     /// A function of a program.
     Function(Box<Ask>),
 }
@@ -23,14 +23,6 @@ impl Condition {
     /// What `check` asks; None if atio did not make it.
     pub(crate) fn of(check: &Check) -> Option<&Self> {
         check.condition().downcast_ref()
-    }
-
-    /// The query; None for a function.
-    pub(crate) fn sql(&self) -> Option<&str> {
-        match self {
-            Self::Sql(sql) => Some(sql),
-            Self::Function(_) => None,
-        }
     }
 }
 
@@ -63,14 +55,14 @@ impl Condition {
 /// # }
 /// ```
 pub fn sql_check(name: impl Into<String>, sql: impl Into<String>) -> Check {
-    Check::new(name, Arc::new(Condition::Sql(sql.into())))
+    Check::new(name, Arc::new(Condition::Sql)).with_sql(sql)
 }
 
 /// A check that a program makes: `holds` is given a session that has the relations of
 /// [`sql_check`], and in which nothing can be written. If it fails or panics, nothing is committed.
 ///
 /// Other commits of this process to the table wait for it. So it must not wait for one itself, in
-/// another session for instance.
+/// another session for instance. Who drops the statement ends it, too, and nothing is committed.
 ///
 /// ```
 /// use datafusion::prelude::{SessionContext, col, lit};

@@ -40,7 +40,7 @@ pub(crate) fn of_datafusion_in(context: &str, error: DataFusionError) -> Error {
 }
 
 /// The kind of the error of ours that lies below; without one the storage or the input is wrong.
-fn kind_below(error: &(dyn StdError + 'static)) -> ErrorKind {
+pub(crate) fn kind_below(error: &(dyn StdError + 'static)) -> ErrorKind {
     let mut kind = ErrorKind::InvalidInput;
     let mut next = Some(error);
     while let Some(error) = next {

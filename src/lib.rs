@@ -47,6 +47,7 @@ mod error;
 mod estimate;
 mod features;
 mod file;
+mod function_table;
 #[cfg(feature = "proto")]
 mod proto;
 mod scan;

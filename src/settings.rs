@@ -9,7 +9,7 @@ use datafusion::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionO
 use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
-use crate::condition::{Condition, sql_check};
+use crate::condition::sql_check;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::spelling::is_close;
 
@@ -238,10 +238,9 @@ impl ExtensionOptions for CommitSettings {
             )
         }));
         entries.extend(settings.checks.iter().map(|check| {
-            let sql = Condition::of(check).and_then(Condition::sql);
             entry(
                 &format!("{CHECKS}{}", check.name()),
-                &sql.map(str::to_owned),
+                &check.sql().map(str::to_owned),
                 "(atio) A query that must give true of what the next commit makes, which uses it up",
             )
         }));

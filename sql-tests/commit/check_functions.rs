@@ -1,6 +1,9 @@
 //! Checks that are functions of a program: they read, and whatever they do ends the statement alone.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use atio::{
     AtioTable, Check, CommitOptions, CreateOptions, Error, ErrorKind, StreamOptions, StreamWriter,
@@ -9,6 +12,7 @@ use atio::{
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::prelude::{SessionContext, lit};
+use tokio::sync::Notify;
 
 use crate::objects::{assert_settles_to, objects};
 use crate::query::{failure, open, row, rows};
@@ -18,6 +22,8 @@ on_every_place!(
     function_writes_nothing_by_statements,
     function_writes_nothing_by_methods,
     function_that_fails_or_panics_ends_its_statement_alone,
+    function_that_fails_is_not_asked_again,
+    dropped_statement_waits_for_no_check,
 );
 
 fn with_check(check: Check) -> CommitOptions {
@@ -182,6 +188,9 @@ async fn function_that_fails_or_panics_ends_its_statement_alone(place: Place) {
     let lost = check("lost", |_| async {
         Err(Error::new(ErrorKind::Conflict, "another one").into())
     });
+    let exists = check("exists", |_| async {
+        Err(Error::new(ErrorKind::TableExists, "it is there").into())
+    });
     let refuses = check("refuses", |_| async { Ok(false) });
     let panics = check("panics", |ctx: SessionContext| async move {
         let old: Result<usize> = ctx.table("old").await?.count().await;
@@ -195,6 +204,10 @@ async fn function_that_fails_or_panics_ends_its_statement_alone(place: Place) {
     for (check, said) in [
         (unsure, "was not answered, and nothing was committed to 't'"),
         (lost, "was not answered, and nothing was committed to 't'"),
+        (
+            exists.clone(),
+            "was not answered, and nothing was committed to 't'",
+        ),
         (refuses, "gave false, and must be true"),
         (panics, "panicked, and nothing was committed to 't'"),
         (panics_at_once, "panicked, and nothing was committed to 't'"),
@@ -213,4 +226,73 @@ async fn function_that_fails_or_panics_ends_its_statement_alone(place: Place) {
     }
     rows(&ctx, "INSERT INTO t VALUES (2)").await;
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1", "2"]);
+    // Nor is a table there because a check says so.
+    let checked = with_commit(&ctx, with_check(exists)).unwrap();
+    let create = "CREATE TABLE IF NOT EXISTS w.public.made AS SELECT 1 AS a";
+    let error = atio::sql(&checked, create).await.err().unwrap();
+    let kind = Error::find(&error).map(Error::kind);
+    assert_eq!(kind, Some(ErrorKind::CheckFailed), "{error}");
+}
+
+async fn function_that_fails_is_not_asked_again(place: Place) {
+    let ctx = session(&place).await;
+    let other = place.session();
+    open(&other, &place, "t").await;
+    let insert = "INSERT INTO t VALUES (5)";
+    let before = objects(&place).await.len();
+    rows(&other, insert).await;
+    let of_insert = objects(&place).await.len() - before;
+    for kind in [ErrorKind::Storage, ErrorKind::Damaged] {
+        let asked = Arc::new(AtomicU64::new(0));
+        let (others, count) = (other.clone(), Arc::clone(&asked));
+        let fails = check("fails", move |_| {
+            let (other, count) = (others.clone(), Arc::clone(&count));
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                run(&other, insert).await?;
+                Err(Error::new(kind, "not there").into())
+            }
+        });
+        let before = objects(&place).await.len();
+        let checked = with_commit(&ctx, with_check(fails)).unwrap();
+        let error = run(&checked, "DELETE FROM t WHERE a = 1").await;
+        let error = error.unwrap_err();
+        let expected = match kind {
+            ErrorKind::Storage => ErrorKind::Storage,
+            _ => ErrorKind::CheckFailed,
+        };
+        assert_eq!(Error::find(&error).map(Error::kind), Some(expected));
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{error}");
+        let left = objects(&place).await.len() - before;
+        assert_eq!(left, of_insert, "what another one wrote meanwhile, alone");
+    }
+    assert_eq!(row(&ctx, "SELECT count(*) FROM t").await, "4");
+}
+
+async fn dropped_statement_waits_for_no_check(place: Place) {
+    let ctx = session(&place).await;
+    for statement in [
+        "INSERT INTO t VALUES (2)",
+        "INSERT OVERWRITE t VALUES (2)",
+        "UPDATE t SET a = 2",
+        "DELETE FROM t WHERE a = 1",
+    ] {
+        let before = objects(&place).await;
+        let begun = Arc::new(Notify::new());
+        let begins = Arc::clone(&begun);
+        let never = check("never", move |_| {
+            begins.notify_one();
+            std::future::pending()
+        });
+        let checked = with_commit(&ctx, with_check(never)).unwrap();
+        tokio::select! {
+            done = run(&checked, statement) => panic!("{statement}: {done:?}"),
+            () = begun.notified() => {}
+        }
+        assert_settles_to(&before, &place, statement).await;
+        let insert = rows(&ctx, "INSERT INTO t VALUES (3)");
+        let insert = tokio::time::timeout(Duration::from_secs(30), insert).await;
+        assert!(insert.is_ok(), "{statement}: nobody waits for its check");
+    }
+    assert_eq!(row(&ctx, "SELECT count(*), min(a) FROM t").await, "5|1");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use atio::{AtioTable, CommitOptions, Error, ErrorKind, check, sql_check, with_commit};
+use atio::{AtioTable, CommitOptions, Committed, Error, ErrorKind, check, sql_check, with_commit};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::dml::InsertOp;
@@ -20,6 +20,7 @@ on_every_place!(
     checks_of_catalog_statements_hold_for_their_rows,
     load_stops_at_the_chunk_that_is_not_right,
     ticket_is_committed_if_its_checks_hold,
+    statement_with_a_key_that_was_committed_is_not_checked_again,
 );
 
 /// What a check sees: the relations, sorted.
@@ -165,11 +166,11 @@ async fn check_that_does_not_hold_leaves_nothing_behind(place: Place) {
             ),
             (
                 "SELECT true FROM old WHERE a > 99",
-                "gave no row, and must be true",
+                "gave no row, and must give one, which is true",
             ),
             (
                 "SELECT true FROM old",
-                "gave several rows, and must be true",
+                "gave several rows, and must give one, as by bool_and(..)",
             ),
         ] {
             let before = objects(&place).await;
@@ -341,9 +342,18 @@ async fn ticket_is_committed_if_its_checks_hold(place: Place) {
             checks: vec![sql_check("rows", check)],
             ..CommitOptions::default()
         };
-        let done = table.commit(&ctx, &ticket, &[part], options.clone()).await;
+        let parts = [part];
+        let done = table.commit(&ctx, &ticket, &parts, options.clone()).await;
         match (done, holds) {
-            (Ok(_), true) => {}
+            (Ok(done), true) => {
+                // What was committed is not checked again, even if it cannot be any more.
+                let options = CommitOptions {
+                    checks: vec![sql_check("rows", "SELECT true FROM nowhere")],
+                    ..CommitOptions::default()
+                };
+                let again = table.commit(&ctx, &ticket, &parts, options).await;
+                assert_eq!(again.unwrap(), Committed::Before(done.version()));
+            }
             (Err(error), false) => assert_eq!(error.kind(), ErrorKind::CheckFailed, "{error}"),
             (done, _) => panic!("{check}: {done:?}"),
         }
@@ -359,6 +369,35 @@ async fn ticket_is_committed_if_its_checks_hold(place: Place) {
         );
     }
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["3"]);
+}
+
+async fn statement_with_a_key_that_was_committed_is_not_checked_again(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    for (statement, counted) in [
+        ("INSERT INTO t VALUES (1), (2)", "2"),
+        ("INSERT OVERWRITE t VALUES (3)", "1"),
+        ("UPDATE t SET a = 1", "1"),
+    ] {
+        rows(&ctx, "CREATE TABLE known AS SELECT 1 AS a").await;
+        for counted in [counted, "0"] {
+            let check = "SELECT count(*) = 1 FROM known";
+            rows(&ctx, &format!("SET atio.checks.known = '{check}'")).await;
+            rows(&ctx, &format!("SET atio.idempotency_key = '{statement}'")).await;
+            assert_eq!(row(&ctx, statement).await, counted, "{statement}");
+            run(&ctx, "DROP TABLE IF EXISTS known").await.unwrap();
+        }
+        // Nor is it told that it cannot be run again, where it need not be.
+        let options = CommitOptions {
+            idempotency_key: Some(statement.to_owned()),
+            retries: 1,
+            ..CommitOptions::default()
+        };
+        let planned = ctx.sql(statement).await.unwrap();
+        let planned = planned.create_physical_plan().await.unwrap();
+        let late = with_commit(&ctx, options).unwrap().task_ctx();
+        assert_eq!(texts(&collect(planned, late).await.unwrap()), ["0"]);
+    }
 }
 
 #[tokio::test]

@@ -233,6 +233,45 @@ async fn merge_that_sorts_to_spill_is_planned_anew() {
 }
 
 #[tokio::test]
+async fn statement_that_calls_what_writes_is_not_run_again() {
+    let place = Place::memory();
+    let ctx = wide_session(&place).await;
+    rows(&ctx, "INSERT INTO t VALUES (1)").await;
+    rows(
+        &ctx,
+        "CREATE VIEW tags AS SELECT version FROM atio_tag('t', tag => 'x')",
+    )
+    .await;
+    let before = objects(&place).await;
+    for (statement, function) in [
+        (
+            "INSERT INTO t SELECT version FROM atio_tag('t', tag => 'x')",
+            "atio_tag",
+        ),
+        ("INSERT INTO t SELECT version FROM tags", "atio_tag"),
+        (
+            "UPDATE t SET a = 2 WHERE a IN (SELECT version FROM atio_rollback('t', version => 0))",
+            "atio_rollback",
+        ),
+        (
+            "INSERT INTO t SELECT count(*) FROM expire_snapshots('t', dry_run => false)",
+            "expire_snapshots",
+        ),
+    ] {
+        rows(&ctx, "SET atio.retries = 1").await;
+        let error = failure(&ctx, statement).await;
+        let said = format!(
+            "this statement calls {function}, which would be done again: leave out atio.retries"
+        );
+        assert!(error.contains(&said), "{error}");
+        assert_settles_to(&before, &place, statement).await;
+    }
+    rows(&ctx, "SET atio.retries = 1").await;
+    let dry = "INSERT INTO t SELECT count(*) FROM expire_snapshots('t'), atio_tags('t')";
+    assert_eq!(row(&ctx, dry).await, "1");
+}
+
+#[tokio::test]
 async fn retries_that_were_set_behind_the_plan_are_refused_before_anything_is_written() {
     let place = Place::memory();
     let ctx = wide_session(&place).await;

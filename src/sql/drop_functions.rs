@@ -10,10 +10,10 @@ use datafusion::execution::SessionState;
 use super::arguments::Arguments;
 use super::catalog::AtioCatalog;
 use super::catalogs;
-use super::function_table::provider;
 use super::policy::{Access, AtioPolicy};
 use super::undrop::purge_access;
 use crate::error::{Error, Result as AtioResult};
+use crate::function_table::{Call, provider};
 use crate::table::{PurgeOptions, UndropOptions, batches};
 
 /// The functions.
@@ -101,17 +101,21 @@ impl Named {
 fn dropped(state: &SessionState) -> Result<Arc<dyn TableProvider>> {
     let catalogs = Arc::new(catalogs::all(state));
     let schema = batches::dropped([])?.schema();
-    provider(DropFunction::Dropped.name(), schema, move |_| {
-        let catalogs = Arc::clone(&catalogs);
-        Box::pin(async move {
-            let mut tables = Vec::new();
-            for (name, catalog) in catalogs.iter() {
-                let of_catalog = catalog.dropped_tables().await?;
-                tables.extend(of_catalog.into_iter().map(|table| (name, table)));
-            }
-            batches::dropped(tables.iter().map(|(name, table)| (name.as_str(), table)))
-        })
-    })
+    provider(
+        Call::reading(DropFunction::Dropped.name()),
+        schema,
+        move |_| {
+            let catalogs = Arc::clone(&catalogs);
+            Box::pin(async move {
+                let mut tables = Vec::new();
+                for (name, catalog) in catalogs.iter() {
+                    let of_catalog = catalog.dropped_tables().await?;
+                    tables.extend(of_catalog.into_iter().map(|table| (name, table)));
+                }
+                batches::dropped(tables.iter().map(|(name, table)| (name.as_str(), table)))
+            })
+        },
+    )
 }
 
 fn undrop(arguments: &Arguments, state: &SessionState) -> Result<Arc<dyn TableProvider>> {
@@ -122,7 +126,7 @@ fn undrop(arguments: &Arguments, state: &SessionState) -> Result<Arc<dyn TablePr
     };
     let named = Arc::new(Named::of(function, Access::Create, arguments, state)?);
     let schema = batches::undropped([])?.schema();
-    provider(function.name(), schema, move |_| {
+    provider(Call::writing(function.name()), schema, move |_| {
         let (named, options) = (Arc::clone(&named), options.clone());
         Box::pin(async move {
             let catalog_name = named.catalog_name.clone();
@@ -147,7 +151,11 @@ fn purge(arguments: &Arguments, state: &SessionState) -> Result<Arc<dyn TablePro
     let access = purge_access(options.dry_run);
     let named = Arc::new(Named::of(function, access, arguments, state)?);
     let schema = batches::purged([])?.schema();
-    provider(function.name(), schema, move |_| {
+    let call = Call {
+        name: function.name(),
+        writes: !options.dry_run,
+    };
+    provider(call, schema, move |_| {
         let (named, options) = (Arc::clone(&named), options.clone());
         Box::pin(async move {
             let catalog_name = named.catalog_name.clone();

@@ -12,11 +12,11 @@ use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::arguments::Arguments;
-use super::function_table;
 use super::policy::{Access, AtioPolicy};
 use super::target::CopyTarget;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::file::{self, Leftover};
+use crate::function_table::{Call, provider};
 
 /// The functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +71,22 @@ fn restore(
     ]));
     let (rows_schema, runtime) = (Arc::clone(&schema), Arc::clone(runtime));
     let policy = Arc::new(policy.clone());
-    function_table::provider("atio_restore", schema, move |_| {
-        let (schema, target) = (Arc::clone(&rows_schema), target.clone());
-        let (runtime, policy) = (Arc::clone(&runtime), Arc::clone(&policy));
-        Box::pin(async move {
-            let swapped = file::restore(&target.open(&runtime, &policy)?).await?;
-            let columns: Vec<Arc<dyn datafusion::arrow::array::Array>> = vec![
-                Arc::new(StringArray::from(vec![target.shown()])),
-                Arc::new(BooleanArray::from(vec![swapped])),
-            ];
-            batch(RecordBatch::try_new(schema, columns))
-        })
-    })
+    provider(
+        Call::writing(FileFunction::Restore.name()),
+        schema,
+        move |_| {
+            let (schema, target) = (Arc::clone(&rows_schema), target.clone());
+            let (runtime, policy) = (Arc::clone(&runtime), Arc::clone(&policy));
+            Box::pin(async move {
+                let swapped = file::restore(&target.open(&runtime, &policy)?).await?;
+                let columns: Vec<Arc<dyn datafusion::arrow::array::Array>> = vec![
+                    Arc::new(StringArray::from(vec![target.shown()])),
+                    Arc::new(BooleanArray::from(vec![swapped])),
+                ];
+                batch(RecordBatch::try_new(schema, columns))
+            })
+        },
+    )
 }
 
 fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProvider>> {
@@ -98,7 +102,11 @@ fn clean(arguments: &Arguments, policy: &AtioPolicy) -> Result<Arc<dyn TableProv
         Field::new("removed", DataType::Boolean, false),
     ]));
     let rows_schema = Arc::clone(&schema);
-    function_table::provider("atio_clean", schema, move |_| {
+    let call = Call {
+        name: FileFunction::Clean.name(),
+        writes: !dry_run,
+    };
+    provider(call, schema, move |_| {
         let (schema, folder) = (Arc::clone(&rows_schema), folder.clone());
         let policy = policy.clone();
         Box::pin(async move {

@@ -3,6 +3,7 @@
 use super::arguments::Arguments;
 use super::policy::Access;
 use crate::error::Result;
+use crate::function_table::Call;
 
 /// The functions that `register` adds to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,5 +73,14 @@ impl Function {
             Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
             _ => Ok(Access::Read),
         }
+    }
+
+    /// The same, for who runs it.
+    pub(super) fn call(self, arguments: &Arguments) -> Result<Call> {
+        let name = self.name();
+        Ok(match self.access(arguments)? {
+            Access::Read => Call::reading(name),
+            Access::Write | Access::Create => Call::writing(name),
+        })
     }
 }

@@ -11,9 +11,9 @@ use datafusion::error::Result;
 use super::arguments::Arguments;
 use super::as_of::{at, time};
 use super::function::Function;
-use super::function_table::provider;
 use super::tags;
 use crate::error::{Error, Result as AtioResult};
+use crate::function_table::{Call, provider};
 use crate::table::{AtioTable, ExpireOptions, Expired, HistoryOptions, VersionRef, batches};
 
 impl Function {
@@ -56,7 +56,7 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
 
 fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
     let (table, schema) = (table.clone(), batches::history(&[])?.schema());
-    provider(Function::History.name(), schema, move |_| {
+    provider(Call::reading(Function::History.name()), schema, move |_| {
         let table = table.clone();
         Box::pin(async move {
             let mut entries = table.history(HistoryOptions::default()).await?;
@@ -73,7 +73,7 @@ fn files(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvid
         None => table.clone(),
     };
     let schema = batches::files(&[])?.schema();
-    provider(Function::Files.name(), schema, move |_| {
+    provider(Call::reading(Function::Files.name()), schema, move |_| {
         let table = table.clone();
         Box::pin(async move { batches::files(&table.files(VersionRef::Newest).await?) })
     })
@@ -83,7 +83,7 @@ fn files(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvid
 /// an overwrite ended has no position.
 fn sources(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
     let (table, schema) = (table.clone(), batches::sources([])?.schema());
-    provider(Function::Sources.name(), schema, move |_| {
+    provider(Call::reading(Function::Sources.name()), schema, move |_| {
         let table = table.clone();
         Box::pin(async move {
             let sources = table.sources().await?;
@@ -111,7 +111,7 @@ fn expire(table: &AtioTable, arguments: &Arguments) -> Result<Arc<dyn TableProvi
         table.clone(),
         batches::expired(&Expired::default())?.schema(),
     );
-    provider(Function::Expire.name(), schema, move |context| {
+    provider(Function::Expire.call(arguments)?, schema, move |context| {
         let listener = context.session_config().get_extension::<Listener>();
         let (table, options) = (table.clone(), options.clone());
         Box::pin(async move {

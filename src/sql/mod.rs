@@ -19,7 +19,6 @@ mod factory;
 mod file_functions;
 mod formats;
 mod function;
-mod function_table;
 mod functions;
 mod guard;
 mod handle;

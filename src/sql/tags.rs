@@ -11,15 +11,15 @@ use futures::future::BoxFuture;
 
 use super::arguments::Arguments;
 use super::function::Function;
-use super::function_table::provider;
 use crate::error::{Error, Result as AtioResult};
+use crate::function_table::{Call, provider};
 use crate::settings::CommitSettings;
 use crate::table::{AtioTable, TagOptions, VersionRef, batches};
 
 /// The tags of a table.
 pub(super) fn list(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {
     let (table, schema) = (table.clone(), batches::tags(&[])?.schema());
-    provider(Function::Tags.name(), schema, move |_| {
+    provider(Call::reading(Function::Tags.name()), schema, move |_| {
         let table = table.clone();
         Box::pin(async move { batches::tags(&table.tags().await?) })
     })
@@ -103,7 +103,7 @@ fn update_refs(
     table.check_whole(function.name())?;
     let schema = batches::updated(tag.as_deref(), None)?.schema();
     let (table, update) = (table.clone(), Arc::new(update));
-    provider(function.name(), schema, move |context| {
+    provider(Call::writing(function.name()), schema, move |context| {
         let (table, update, tag) = (table.clone(), Arc::clone(&update), tag.clone());
         Box::pin(async move {
             let commit = CommitSettings::take(context.session_config())?;

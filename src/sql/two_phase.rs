@@ -177,18 +177,17 @@ impl AtioTable {
         self.check_two_phase(ctx)?;
         options.check()?;
         options.check_no_query("the commit of a ticket")?;
-        let gate = match options.checks.is_empty() {
-            true => None,
-            false => {
-                let table = self.table();
-                let checks = Checks::new(table, self.store_url(), &ctx.state(), &options);
-                checks.prepare(&*table.newest().await?).await?;
-                Some(checks.gate(None))
-            }
+        let table = self.table();
+        let checks = (!options.checks.is_empty())
+            .then(|| Checks::new(table, self.store_url(), &ctx.state(), &options));
+        let gate = async move {
+            let Some(checks) = checks else {
+                return Ok(None);
+            };
+            checks.prepare(&*table.newest().await?).await?;
+            Ok(Some(checks.gate(None)))
         };
-        self.table()
-            .commit_ticket(ticket, parts, options, gate)
-            .await
+        table.commit_ticket(ticket, parts, options, gate).await
     }
 
     fn check_two_phase(&self, ctx: &SessionContext) -> Result<()> {

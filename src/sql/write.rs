@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use atio_core::storage::Durability;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::error::Result;
@@ -21,6 +19,7 @@ use super::target::CopyTarget;
 use crate::error::{Error, Result as AtioResult};
 use crate::features;
 use crate::file::{self, Existing, FileOptions, Hash, Marking};
+use crate::write::rows_written;
 
 /// How [`write`](write()) writes.
 ///
@@ -178,13 +177,7 @@ pub async fn write(df: DataFrame, target: &str, options: WriteOptions) -> Result
     let batches = DataFrame::new(state, LogicalPlan::Copy(copy))
         .collect()
         .await?;
-    let counts = batches.iter().filter_map(|batch| {
-        batch
-            .column(0)
-            .as_primitive_opt::<UInt64Type>()
-            .map(|counts| counts.iter().flatten().sum::<u64>())
-    });
-    Ok(counts.sum())
+    Ok(rows_written(&batches))
 }
 
 /// Puts back what a write with [`backup`](WriteOptions::backup) replaced; true if what was

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use atio_core::format::Version;
 use atio_core::log::CommitOptions;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{Schema, SchemaRef, UInt64Type};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
@@ -21,7 +20,7 @@ use super::handle::AtioTable;
 use super::pin_versions::PinVersions;
 use crate::error::{self, Result as AtioResult};
 use crate::settings::CommitSettings;
-use crate::write::Outcome;
+use crate::write::{Outcome, rows_written};
 
 /// What a write came to.
 ///
@@ -266,12 +265,7 @@ impl AtioTable {
             let what = format!("cannot write to '{}'", self.table().name());
             error::from_datafusion(&what, error)
         })?;
-        let counts = counts.iter().filter_map(|batch| {
-            let counts = batch.columns().first()?;
-            let counts = counts.as_primitive_opt::<UInt64Type>()?;
-            Some(counts.iter().flatten().sum::<u64>())
-        });
-        Ok((counts.sum(), outcome))
+        Ok((rows_written(&counts), outcome))
     }
 }
 

@@ -36,6 +36,11 @@ const OLD: &str = "old";
 const ADDED: &str = "added";
 const REMOVED: &str = "removed";
 
+const FALSE: &str = "gave false, and must be true";
+
+/// Messages show so many characters of a query.
+const SHOWN: usize = 200;
+
 /// The checks of one statement, and the session in which they are asked.
 #[derive(Clone)]
 pub(crate) struct Checks {
@@ -105,8 +110,8 @@ impl Checks {
         let session = self.session_with(&Arc::new(tables));
         for check in &self.checks {
             match Condition::of(check) {
-                Some(Condition::Sql(sql)) => {
-                    let plan = self.plan(check, sql, &session).await?;
+                Some(Condition::Sql) => {
+                    let plan = self.plan(check, &session).await?;
                     check_truth(&plan).map_err(|what| {
                         let asked = self.asked(check);
                         Error::invalid(format!("{asked} {what}; nothing was written"))
@@ -149,18 +154,18 @@ impl Checks {
     async fn ask_one(&self, check: &Check, tables: &Tables) -> Result<()> {
         let session = self.session_with(tables);
         let said = match Condition::of(check) {
-            Some(Condition::Sql(sql)) => {
-                let plan = self.plan(check, sql, &session).await?;
+            Some(Condition::Sql) => {
+                let plan = self.plan(check, &session).await?;
                 answer(session, plan).await
             }
             Some(Condition::Function(holds)) => {
                 let ctx = SessionContext::new_with_state(session);
                 holds(ctx).await.map(|holds| match holds {
                     true => Ok(()),
-                    false => Err("gave false"),
+                    false => Err(FALSE),
                 })
             }
-            None => Ok(Err("was not made by atio")),
+            None => Ok(Err("was not made by atio, which must ask it")),
         };
         match said {
             Ok(Ok(())) => Ok(()),
@@ -207,27 +212,36 @@ impl Checks {
         session
     }
 
-    async fn plan(&self, check: &Check, sql: &str, session: &SessionState) -> Result<LogicalPlan> {
+    async fn plan(&self, check: &Check, session: &SessionState) -> Result<LogicalPlan> {
+        let sql = check.sql().unwrap_or_default();
         let plan = session.create_logical_plan(sql).await;
+        let plan = plan.map_err(|error| {
+            let asked = self.asked(check);
+            let what = format!("{asked} cannot be planned; nothing was written");
+            match keeps_its_kind(error::kind_below(&error)) {
+                true => error::of_datafusion_in(&what, error),
+                false => Error::invalid(what).with_source(error),
+            }
+        })?;
         let only_reads = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        let plan = plan.and_then(|plan| only_reads.verify_plan(&plan).map(|()| plan));
-        plan.map_err(|error| {
+        only_reads.verify_plan(&plan).map_err(|error| {
             let what = format!(
                 "{} cannot be asked, it must be a query; nothing was written",
                 self.asked(check)
             );
             Error::invalid(what).with_source(error)
-        })
+        })?;
+        Ok(plan)
     }
 
     fn failed(&self, check: &Check, said: &str) -> Error {
         Error::new(
             ErrorKind::CheckFailed,
             format!(
-                "{} {said}, and must be true; nothing was committed to '{}': correct the rows, or leave the check out",
+                "{} {said}; nothing was committed to '{}': correct the rows and set the check again, or leave it out",
                 self.asked(check),
                 self.table.name()
             ),
@@ -242,18 +256,10 @@ impl Checks {
             self.table.name()
         );
         // What became of something else says nothing of this commit.
-        let of_others = Error::find(&error).is_some_and(|error| {
-            matches!(
-                error.kind(),
-                ErrorKind::CommitUnknown
-                    | ErrorKind::CommitNotDurable
-                    | ErrorKind::Conflict
-                    | ErrorKind::Revoked
-            )
-        });
-        match of_others {
-            true => Error::new(ErrorKind::CheckFailed, what).with_source(error),
-            false => error::of_datafusion_in(&what, error),
+        let kind = Error::find(&error).map(Error::kind);
+        match kind.is_none_or(keeps_its_kind) {
+            true => error::of_datafusion_in(&what, error),
+            false => Error::new(ErrorKind::CheckFailed, what).with_source(error),
         }
     }
 
@@ -271,11 +277,34 @@ impl Checks {
     /// What errors call `check`.
     fn asked(&self, check: &Check) -> String {
         let name = check.name().escape_debug();
-        match Condition::of(check).and_then(Condition::sql) {
-            Some(sql) => format!("the check '{name}' ({})", redact(sql)),
+        match check.sql() {
+            Some(sql) => format!("the check '{name}' ({})", one_line(&redact(sql))),
             None => format!("the check '{name}'"),
         }
     }
+}
+
+/// True if an error of this kind means the same of the statement as of its check.
+fn keeps_its_kind(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Storage | ErrorKind::NotAllowed)
+}
+
+/// The beginning of `sql`, as messages show it.
+fn one_line(sql: &str) -> String {
+    let words: Vec<_> = sql.split_whitespace().collect();
+    let words = words.join(" ");
+    let mut chars = words.chars();
+    let mut shown = String::new();
+    for char in chars.by_ref().take(SHOWN) {
+        match char {
+            '\'' | '"' | '\\' => shown.push(char),
+            char => shown.extend(char.escape_debug()),
+        }
+    }
+    if chars.next().is_some() {
+        shown.push_str("..");
+    }
+    shown
 }
 
 /// Fails unless `plan` gives one column of truth values.
@@ -305,10 +334,10 @@ async fn answer(
     let first = batches.iter().find(|batch| batch.num_rows() > 0);
     let value = first.and_then(|batch| batch.columns().first()?.as_boolean_opt());
     Ok(match (values, value) {
-        (0, _) => Err("gave no row"),
-        (1, Some(value)) if value.is_null(0) => Err("gave NULL"),
+        (0, _) => Err("gave no row, and must give one, which is true"),
+        (1, Some(value)) if value.is_null(0) => Err("gave NULL, and must be true"),
         (1, Some(value)) if value.value(0) => Ok(()),
-        (1, _) => Err("gave false"),
-        _ => Err("gave several rows"),
+        (1, _) => Err(FALSE),
+        _ => Err("gave several rows, and must give one, as by bool_and(..)"),
     })
 }

@@ -5,18 +5,19 @@
 //! time, and all that is left of the attempt before is its error.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use atio_core::log::CommitOptions;
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::UInt64Type;
+use atio_core::log::{CommitOptions, pause};
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 
+use super::rows_written::rows_written;
 use super::target::WriteTarget;
 use crate::error::{self, Error, ErrorKind, Result as AtioResult};
+use crate::function_table::writing_function;
 use crate::settings::CommitSettings;
 
 /// How a statement is run again.
@@ -46,6 +47,11 @@ impl<'a> Retries<'a> {
                 target.table.name()
             )));
         };
+        if let Some(name) = writing_function(statement) {
+            return Err(Error::invalid(format!(
+                "this statement calls {name}, which would be done again: leave out atio.retries; nothing was written"
+            )));
+        }
         Ok(Some(Self {
             target,
             session,
@@ -58,9 +64,15 @@ impl<'a> Retries<'a> {
         }))
     }
 
-    /// Runs the statement again while it ends with a conflict, `first` with the first attempt.
-    pub(super) async fn after(&self, first: Result<u64>, context: &TaskContext) -> Result<u64> {
-        let mut ended = first;
+    /// Runs the statement again while it ends with a conflict, the first attempt, which took so long,
+    /// with `first`. Between two it pauses, as the attempts of a commit do.
+    pub(super) async fn after(
+        &self,
+        first: DataFusionError,
+        mut took: Duration,
+        context: &TaskContext,
+    ) -> Result<u64> {
+        let mut ended = Err(first);
         for retry in 1..=self.most {
             let Err(conflict) = ended else { return ended };
             if !self.may_run_again(&conflict).await {
@@ -71,7 +83,10 @@ impl<'a> Retries<'a> {
                 self.target.table.name(),
                 self.most
             );
+            pause(retry, took).await;
+            let began = Instant::now();
             ended = Box::pin(self.run(context)).await;
+            took = began.elapsed();
         }
         ended.map_err(|error| match is_conflict(&error) {
             true => {
@@ -106,12 +121,7 @@ impl<'a> Retries<'a> {
         let context = TaskContext::from(&session)
             .with_session_config(config)
             .with_runtime(context.runtime_env());
-        let counts = collect(plan, Arc::new(context)).await?;
-        let counts = counts.iter().filter_map(|batch| {
-            let counts = batch.columns().first()?;
-            Some(counts.as_primitive_opt::<UInt64Type>()?.iter().flatten())
-        });
-        Ok(counts.flatten().sum())
+        Ok(rows_written(&collect(plan, Arc::new(context)).await?))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use atio_core::format::Operation;
@@ -123,17 +124,16 @@ impl DataSink for AtioSink {
     ) -> Result<u64> {
         let run = self.runs.of_sink(context)?;
         let options = CommitSettings::take(context.session_config())?;
-        let target = &self.runs.writer.target;
-        let retries = Retries::of(target, &options)?;
-        if let Some(checks) = Checks::of(target, &options)? {
-            checks.prepare(&target.base).await?;
-        }
-        let ended = self.write_once(&run, files, options, context).await;
+        let began = Instant::now();
+        let ended = self.write_once(&run, files, options.clone(), context).await;
         // What it holds in memory is for the next attempt.
         drop(run);
-        match retries {
-            Some(retries) => retries.after(ended, context).await,
-            None => ended,
+        match ended {
+            Ok(rows) => Ok(rows),
+            Err(error) => match Retries::of(&self.runs.writer.target, &options) {
+                Ok(Some(retries)) => retries.after(error, began.elapsed(), context).await,
+                Ok(None) | Err(_) => Err(error),
+            },
         }
     }
 
@@ -180,14 +180,17 @@ enum Rest {
     Change(CommitOptions),
 }
 
-/// Begins a run: looks for the key of its commit, and begins the transaction. None if the key was
-/// seen before.
+/// Begins a run: looks for the key of its commit, whether it can be checked and run again, and begins
+/// the transaction. None if the key was seen before.
 async fn begin_run(
     runs: &Runs,
     run: &Run,
     options: CommitOptions,
     context: &Arc<TaskContext>,
 ) -> Result<Option<(Begun, Rest)>> {
+    let target = &runs.writer.target;
+    let retries = Retries::of(target, &options).map(drop);
+    let checks = Checks::of(target, &options);
     let rest = match &runs.change {
         Some(change) => begin_change(&runs.writer, change, &options)
             .await?
@@ -197,9 +200,13 @@ async fn begin_run(
     let Some(rest) = rest else {
         return Ok(None);
     };
+    retries?;
     let WriteTarget {
         table, base, rows, ..
-    } = &runs.writer.target;
+    } = target;
+    if let Some(checks) = checks? {
+        checks.prepare(base).await?;
+    }
     let writing = Writing::begin(context, table.name(), *rows, &runs.metrics);
     let writing = Arc::new(writing);
     let begun = match &rest {

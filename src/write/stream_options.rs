@@ -34,6 +34,14 @@ pub struct StreamOptions {
     pub properties: BTreeMap<String, String>,
     /// Conditions of every commit, as [`CommitOptions::checks`] are: where one does not hold the
     /// writer stops, and what it would have committed is not there.
+    ///
+    /// ```
+    /// let positive = "SELECT count(*) = 0 FROM added WHERE value < 0";
+    /// let options = atio::StreamOptions {
+    ///     checks: vec![atio::sql_check("positive", positive)],
+    ///     ..Default::default()
+    /// };
+    /// ```
     pub checks: Vec<Check>,
 }
 

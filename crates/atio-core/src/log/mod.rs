@@ -11,6 +11,8 @@ mod table;
 
 pub use crate::format::reads::{Isolation, MaySelect, Reads};
 pub use commit::announcer::flush;
+#[doc(hidden)]
+pub use commit::engine::pause;
 pub use commit::gate::{Candidate, Check, Gate};
 pub use commit::merge::StagedMerge;
 pub use commit::options::CommitOptions;

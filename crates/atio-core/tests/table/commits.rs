@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use atio_core::log::{Check, CommitOptions, Committed, Gate, RowChange, Table, Transaction};
 use atio_core::{Error, ErrorKind, Result};
@@ -126,6 +127,33 @@ async fn commit_with_checks_that_nobody_asks_is_refused() {
     let error = append_on(&table, base, options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(table.newest().await.unwrap().version.get(), 0);
+}
+
+/// Its checks may take long: then the time alone says when it has lost often enough.
+#[tokio::test(start_paused = true)]
+async fn statement_that_is_asked_for_long_does_not_lose_for_ever() {
+    let store = Arc::new(InMemory::new());
+    let (ours, other) = (on_store(&store), on_store(&store));
+    create(&ours).await;
+    let base = ours.newest().await.unwrap();
+    let txn = Transaction::begin(&ours);
+    let files = vec![file(&txn).await.unwrap()];
+    let asked: Arc<Mutex<u32>> = Arc::default();
+    let count = Arc::clone(&asked);
+    let gate = Gate::new(move |_| {
+        *count.lock().unwrap() += 1;
+        let other = Arc::clone(&other);
+        Box::pin(async move {
+            append(&other).await?;
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            Ok(())
+        })
+    });
+    let change = RowChange::append(base.schema.id, Vec::new(), files).behind(gate);
+    let options = CommitOptions::default();
+    let done = ours.commit(txn, base, change, Vec::new(), options).await;
+    assert_eq!(done.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(*asked.lock().unwrap(), 3);
 }
 
 /// Each attempt is asked about the version that it would make, and the last one is made.

@@ -1,5 +1,6 @@
 //! Writes that several processes prepare and one commits.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
@@ -51,7 +52,7 @@ pub(super) async fn commit(
     parts: &[Vec<u8>],
 ) -> Result<Committed> {
     table
-        .commit_ticket(ticket, parts, CommitOptions::default(), None)
+        .commit_ticket(ticket, parts, CommitOptions::default(), ready(Ok(None)))
         .await
 }
 
@@ -220,7 +221,7 @@ async fn key_that_was_seen_is_not_committed_again_by_a_ticket() {
         let ticket = table.begin_ticket(false).await.unwrap();
         let part = prepare(&table, &ticket, 2).await.unwrap();
         let committed = table
-            .commit_ticket(&ticket, &[part], options.clone(), None)
+            .commit_ticket(&ticket, &[part], options.clone(), ready(Ok(None)))
             .await;
         assert_eq!(number(committed), 1);
     }

@@ -26,7 +26,9 @@ use crate::log::table::Table;
 /// A statement that keeps losing races gives up so long after the first, and not before so many
 /// attempts: one alone may take longer.
 const RETRY_FOR: Duration = Duration::from_secs(120);
-const FEWEST_ATTEMPTS: u32 = 10;
+pub(in crate::log) const FEWEST_ATTEMPTS: u32 = 10;
+/// Of one that is asked about each attempt, which may take as long as the checks like.
+pub(in crate::log) const FEWEST_ASKED: u32 = 2;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A pause is at most as long as so many creations of a record.
@@ -50,6 +52,21 @@ pub(in crate::log) trait Statement: Send {
     /// Stages what the next version names, and gives its record; None if there is nothing to
     /// change.
     fn plan(&mut self, on: On<'_>) -> impl Future<Output = Result<Option<Planned>>> + Send;
+
+    /// Fails if the version that `record` is about to make must not be. Then the statement ends: what
+    /// it asks says nothing of the plan.
+    fn ask(
+        &mut self,
+        _: On<'_>,
+        _record: &CommitRecord,
+    ) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// It does not give up before it has lost so often.
+    fn fewest_attempts(&self) -> u32 {
+        FEWEST_ATTEMPTS
+    }
 
     /// The error where other versions came first again and again.
     fn gave_up(&self, table: &Table, attempts: u32) -> Error {
@@ -133,7 +150,7 @@ pub(in crate::log) async fn commit(
         false => None,
     };
     let intent = statement.intent();
-    let mut tries = Tries::default();
+    let mut tries = Tries::new(statement.fewest_attempts());
     let (mut base, mut anew) = (base, false);
     let mut lost = Vec::new();
     // The base may have been passed while the data was written: look before trying.
@@ -176,6 +193,10 @@ pub(in crate::log) async fn commit(
         let Some(planned) = planned else {
             return Ok(Ended::Unchanged);
         };
+        if let Err(error) = statement.ask(on, &planned.record).await {
+            txn.discard(&planned.own).await;
+            return Err(error);
+        }
         let began = Instant::now();
         match create_record(table, txn, &planned.record).await? {
             Outcome::Committed(Made { bytes, stamp }) => {
@@ -221,30 +242,44 @@ async fn newer_than(table: &Table, base: Option<&Snapshot>) -> Option<Arc<Snapsh
 }
 
 /// How often a statement has tried, and since when.
-#[derive(Default)]
 struct Tries {
     attempt: u32,
+    fewest: u32,
     /// When the first attempt was lost.
     lost: Option<Instant>,
 }
 
 impl Tries {
+    fn new(fewest: u32) -> Self {
+        Self {
+            attempt: 0,
+            fewest,
+            lost: None,
+        }
+    }
+
     fn goes_on(&mut self) -> bool {
         let lost = *self.lost.get_or_insert_with(Instant::now);
-        self.attempt < FEWEST_ATTEMPTS || lost.elapsed() < RETRY_FOR
+        self.attempt < self.fewest || lost.elapsed() < RETRY_FOR
     }
 
     /// Waits at random for as long as the creation of some records takes, of which one `took` so
     /// long. What was planned before does not count: who plans for long loses to those who do not.
     async fn pause(&mut self, took: Duration) {
         self.attempt += 1;
-        let most = (took * self.attempt.min(PAUSED_CREATIONS)).min(LONGEST_PAUSE);
-        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
-        let most = u64::try_from(most.as_micros())
-            .unwrap_or(u64::MAX)
-            .max(1000);
-        tokio::time::sleep(Duration::from_micros(1 + random % most)).await;
+        pause(self.attempt, took).await;
     }
+}
+
+/// Waits at random before a statement that lost so many `attempts` tries again, longer each time:
+/// for as long as some take, of which one `took` so long, and half a second at most.
+pub async fn pause(attempts: u32, took: Duration) {
+    let most = (took * attempts.min(PAUSED_CREATIONS)).min(LONGEST_PAUSE);
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let most = u64::try_from(most.as_micros())
+        .unwrap_or(u64::MAX)
+        .max(1000);
+    tokio::time::sleep(Duration::from_micros(1 + random % most)).await;
 }
 
 /// What `txn` staged of that which `record` names.

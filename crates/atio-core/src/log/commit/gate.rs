@@ -4,9 +4,10 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture, Either};
+use tokio::sync::oneshot;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::Manifest;
 use crate::log::read::snapshot::Snapshot;
 
@@ -17,6 +18,8 @@ use crate::log::read::snapshot::Snapshot;
 #[derive(Clone)]
 pub struct Check {
     name: String,
+    /// What a person wrote, if it is a query.
+    sql: Option<String>,
     condition: Arc<dyn Any + Send + Sync>,
 }
 
@@ -26,11 +29,34 @@ impl Check {
     pub fn new(name: impl Into<String>, condition: Arc<dyn Any + Send + Sync>) -> Self {
         Self {
             name: name.into(),
+            sql: None,
             condition,
         }
     }
 
+    /// The same check, which asks this query.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_sql(mut self, sql: impl Into<String>) -> Self {
+        self.sql = Some(sql.into());
+        self
+    }
+
+    /// The query; None for a function.
+    #[doc(hidden)]
+    pub fn sql(&self) -> Option<&str> {
+        self.sql.as_deref()
+    }
+
     /// What errors call it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// // `atio::check` and `atio::sql_check` make the condition, too.
+    /// let check = atio_core::log::Check::new("prices", Arc::new(()));
+    /// assert_eq!(check.name(), "prices");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -68,6 +94,9 @@ pub struct Candidate {
     pub removes_all: bool,
 }
 
+/// Ends when who began a commit, which runs to its end, stops waiting for it.
+pub(in crate::log) type Waits = oneshot::Receiver<()>;
+
 type Ask = dyn Fn(Candidate) -> BoxFuture<'static, Result<()>> + Send + Sync;
 
 /// Is asked of each attempt to make a version, once all that it names is staged and before its
@@ -83,8 +112,16 @@ impl Gate {
         Self(Arc::new(ask))
     }
 
-    pub(in crate::log) async fn ask(&self, candidate: Candidate) -> Result<()> {
-        (self.0)(candidate).await
+    /// Its answer; an error once the other end of `waits` is gone, for then nobody waits for it, and
+    /// it may take for ever.
+    pub(in crate::log) async fn ask(&self, candidate: Candidate, waits: &mut Waits) -> Result<()> {
+        match future::select(waits, (self.0)(candidate)).await {
+            Either::Left(_) => Err(Error::new(
+                ErrorKind::CheckFailed,
+                "nobody waits for the answer of the checks any more: nothing was committed",
+            )),
+            Either::Right((answer, _)) => answer,
+        }
     }
 }
 

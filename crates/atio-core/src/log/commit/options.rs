@@ -58,8 +58,14 @@ pub struct CommitOptions {
     ///
     /// Each time its query is planned and run anew, and all of it reads the newest version that there
     /// is then. A query that gives other rows each time, by `random()` for instance, does so here, too;
-    /// `now()` stays what it was. A source that can be read only once is not for it. After no other
-    /// error is anything run again.
+    /// `now()` stays what it was. A source that can be read only once is not for it, nor a query that
+    /// calls a function which changes something. After no other error is anything run again.
+    ///
+    /// ```
+    /// let options = atio_core::log::CommitOptions { retries: 3, ..Default::default() };
+    /// options.check()?;
+    /// # Ok::<(), atio_core::Error>(())
+    /// ```
     pub retries: u32,
     /// Conditions under which the statement commits, made by `atio::check` and `atio::sql_check`.
     ///
@@ -67,6 +73,14 @@ pub struct CommitOptions {
     /// another came first. If one does not hold the statement fails with
     /// [`CheckFailed`](crate::ErrorKind::CheckFailed), and nothing is committed. A statement that makes no
     /// version asks nothing. Of a load in chunks each chunk is asked.
+    ///
+    /// ```
+    /// use atio_core::log::{Check, CommitOptions};
+    ///
+    /// fn with(check: Check) -> CommitOptions {
+    ///     CommitOptions { checks: vec![check], ..Default::default() }
+    /// }
+    /// ```
     pub checks: Vec<Check>,
 }
 
@@ -109,6 +123,9 @@ impl CommitOptions {
             NAME_BYTES
                 .check(name.len())
                 .map_err(refused("name of a check"))?;
+            TEXT_BYTES
+                .check(check.sql().map_or(0, str::len))
+                .map_err(refused("query of a check"))?;
             if name.is_empty() {
                 return Err(Error::invalid("a check must have a name"));
             }
@@ -119,12 +136,12 @@ impl CommitOptions {
                 )));
             }
         }
-        MOST_RETRIES.checked_sub(self.retries).ok_or_else(|| {
-            Error::invalid(format!(
+        if self.retries > MOST_RETRIES {
+            return Err(Error::invalid(format!(
                 "a statement is run again at most {MOST_RETRIES} times, not {}",
                 self.retries
-            ))
-        })?;
+            )));
+        }
         if self.has_chunks() {
             if self.retries > 0 {
                 return Err(Error::invalid(
@@ -280,6 +297,16 @@ mod tests {
                     ..CommitOptions::default()
                 },
                 "a load cannot be committed every 0 rows or bytes: give a number from 1 up",
+            ),
+            (
+                CommitOptions {
+                    checks: vec![
+                        Check::new("c", std::sync::Arc::new(()))
+                            .with_sql("x".repeat(1024 * 1024 + 1)),
+                    ],
+                    ..CommitOptions::default()
+                },
+                "the query of a check cannot be stored: 1048577 bytes of text are more than the limit of 1048576",
             ),
             (
                 CommitOptions {

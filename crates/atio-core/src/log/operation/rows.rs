@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 use crate::format::intent::Intent;
@@ -11,8 +12,8 @@ use crate::format::{
     Changes, CommitRecord, Manifest, ManifestRef, ObjectRef, Operation, Record, Totals, Version,
     layout,
 };
-use crate::log::commit::engine::{self, Ended, On, Planned, Statement};
-use crate::log::commit::gate::{Candidate, Gate};
+use crate::log::commit::engine::{self, Ended, FEWEST_ASKED, On, Planned, Statement};
+use crate::log::commit::gate::{Candidate, Waits};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::options::CommitOptions;
 use crate::log::commit::record::RecordedChange;
@@ -86,7 +87,8 @@ impl Table {
     /// never will be, and what was staged has been removed. [`ErrorKind::CommitUnknown`](crate::ErrorKind::CommitUnknown):
     /// nobody can tell yet, and nothing was removed. On a failing local disk there is a
     /// fourth, [`ErrorKind::CommitNotDurable`](crate::ErrorKind::CommitNotDurable): it is there until the power fails.
-    /// Runs to its end even if the caller stops waiting.
+    /// Runs to its end even if the caller stops waiting, but for the gate of the change: its answer is
+    /// not waited for then, and nothing is committed.
     pub async fn commit(
         self: &Arc<Self>,
         txn: Arc<Transaction>,
@@ -97,9 +99,11 @@ impl Table {
     ) -> Result<Committed> {
         let table = Arc::clone(self);
         let id = txn.id();
+        let (_waiting, waits) = oneshot::channel();
         let commit = async move {
+            let ways = (merges, waits);
             let mut committed = table
-                .commit_change(&txn, Arc::clone(&base), &change, merges, &options)
+                .commit_change(&txn, Arc::clone(&base), &change, ways, &options)
                 .await;
             if let Err(error) = committed {
                 let error = table.why_it_failed(&txn, &base, error).await;
@@ -143,7 +147,7 @@ impl Table {
         txn: &Transaction,
         base: Arc<Snapshot>,
         change: &RowChange,
-        merges: Vec<StagedMerge>,
+        (merges, waits): (Vec<StagedMerge>, Waits),
         options: &CommitOptions,
     ) -> Result<Committed> {
         if change.gate().is_none() {
@@ -154,6 +158,7 @@ impl Table {
             change,
             options,
             staged,
+            waits,
         };
         match engine::commit(self, txn, Some(base), &mut statement).await? {
             Ended::Committed(record) => Ok(Committed::As(record.version_id)),
@@ -252,27 +257,25 @@ impl Table {
         })
     }
 
-    /// Asks `gate` about the version that `record` would make on `base`.
-    async fn ask(
+    /// The version that `record` would make of `base` by `change`.
+    async fn candidate(
         &self,
-        gate: &Gate,
         base: &Arc<Snapshot>,
         change: &RowChange,
         record: &CommitRecord,
-    ) -> Result<()> {
+    ) -> Result<Candidate> {
         // What an overwrite is planned on has the columns that it brings.
         let old = match base.new_columns() {
             Some(_) => self.load(base.record.clone()).await?,
             None => Arc::clone(base),
         };
         let bytes = record.to_bytes()?;
-        let candidate = Candidate {
+        Ok(Candidate {
             old,
             new: self.load(Record::parse(record.version_id, &bytes)?).await?,
             adds: change.adds().cloned(),
             removes_all: change.removes_all(),
-        };
-        gate.ask(candidate).await
+        })
     }
 
     /// Stages the snapshot of `change` on `base`, of which `stays` stays; gives the record that
@@ -328,6 +331,7 @@ struct Writing<'a> {
     change: &'a RowChange,
     options: &'a CommitOptions,
     staged: StagedChange,
+    waits: Waits,
 }
 
 impl Statement for Writing<'_> {
@@ -386,10 +390,22 @@ impl Statement for Writing<'_> {
         self.staged.keep_written(on.table, self.change.adds());
         let own = rewritten.map(|rewritten| rewritten.keep_written(on.table));
         let own = own.unwrap_or_default();
-        if let Some(gate) = self.change.gate() {
-            on.table.ask(gate, base, self.change, &record).await?;
-        }
         Ok(Some(Planned::sharing(record, own, stays.unmerged)))
+    }
+
+    async fn ask(&mut self, on: On<'_>, record: &CommitRecord) -> Result<()> {
+        let Some(gate) = self.change.gate() else {
+            return Ok(());
+        };
+        let candidate = on.table.candidate(on.base()?, self.change, record);
+        gate.ask(candidate.await?, &mut self.waits).await
+    }
+
+    fn fewest_attempts(&self) -> u32 {
+        match self.change.gate() {
+            Some(_) => FEWEST_ASKED,
+            None => engine::FEWEST_ATTEMPTS,
+        }
     }
 }
 

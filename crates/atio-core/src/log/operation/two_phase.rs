@@ -84,13 +84,13 @@ impl Table {
     /// expiry to find.
     ///
     /// A ticket that was committed with the same files before gives that version. Otherwise `gate` is
-    /// asked.
+    /// made, and asked.
     pub async fn commit_ticket(
         self: &Arc<Self>,
         ticket: &Ticket,
         parts: &[impl AsRef<[u8]>],
         options: CommitOptions,
-        gate: Option<Gate>,
+        gate: impl Future<Output = Result<Option<Gate>>> + Send,
     ) -> Result<Committed> {
         options.check_one_version("the commit of a ticket")?;
         options.check_no_query("the commit of a ticket")?;
@@ -106,6 +106,7 @@ impl Table {
         if let Some(version) = self.look_for(ticket, &newest, key).await? {
             return self.was_committed(ticket, version, &files, key).await;
         }
+        let gate = gate.await?;
         self.check_unlisted(&newest, &files).await?;
         let checked = self.check_files(&newest, &files).await?;
         let txn = Transaction::resume(self, ticket.txn);

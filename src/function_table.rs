@@ -3,12 +3,17 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::{TableType, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::future::{BoxFuture, Shared};
@@ -16,18 +21,6 @@ use futures::{FutureExt, TryFutureExt};
 use parking_lot::Mutex;
 
 use crate::settings::CommitSettings;
-
-/// What these functions do stays.
-const WRITE: [&str; 8] = [
-    "atio_tag",
-    "atio_untag",
-    "atio_rollback",
-    "expire_snapshots",
-    "atio_restore",
-    "atio_clean",
-    "atio_undrop",
-    "atio_purge",
-];
 
 type Produce =
     dyn Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync;
@@ -38,7 +31,7 @@ type Produce =
 /// Planning, EXPLAIN, PREPARE and CREATE VIEW make nothing; neither does `LIMIT 0`, which
 /// DataFusion does not run. Its row count is never declared, so `count(*)` does run it.
 struct FunctionRows {
-    name: &'static str,
+    call: Call,
     schema: SchemaRef,
     produce: Arc<Produce>,
     /// The rows of the plan that ran last, and the context that it runs in: kept until it runs
@@ -48,9 +41,31 @@ struct FunctionRows {
 
 type Rows = Shared<BoxFuture<'static, std::result::Result<RecordBatch, Arc<DataFusionError>>>>;
 
+/// What is called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    /// What it does stays.
+    pub(crate) writes: bool,
+}
+
+impl Call {
+    /// A function that changes nothing.
+    pub(crate) fn reading(name: &'static str) -> Self {
+        let writes = false;
+        Self { name, writes }
+    }
+
+    /// A function that changes something.
+    pub(crate) fn writing(name: &'static str) -> Self {
+        let writes = true;
+        Self { name, writes }
+    }
+}
+
 /// A provider of the rows that `produce` gives, in columns of `schema`.
-pub(super) fn provider(
-    name: &'static str,
+pub(crate) fn provider(
+    call: Call,
     schema: SchemaRef,
     produce: impl Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>>
     + Send
@@ -58,15 +73,60 @@ pub(super) fn provider(
     + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
     let rows = FunctionRows {
-        name,
+        call,
         schema: Arc::clone(&schema),
         produce: Arc::new(produce),
         running: Mutex::default(),
     };
-    Ok(Arc::new(StreamingTable::try_new(
-        schema,
-        vec![Arc::new(rows)],
-    )?))
+    let rows = StreamingTable::try_new(schema, vec![Arc::new(rows)])?;
+    Ok(Arc::new(FunctionTable { call, rows }))
+}
+
+/// The name of a function in `plan` that changes something each time the plan runs; None if there is
+/// none.
+pub(crate) fn writing_function(plan: &LogicalPlan) -> Option<&'static str> {
+    let mut found = None;
+    let looked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(function) = provider.downcast_ref::<FunctionTable>()
+            && function.call.writes
+        {
+            found = Some(function.call.name);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(looked.is_ok(), "to look at a node does not fail");
+    found
+}
+
+/// The rows of a call, which a plan can be asked for.
+#[derive(Debug)]
+struct FunctionTable {
+    call: Call,
+    rows: StreamingTable,
+}
+
+#[async_trait]
+impl TableProvider for FunctionTable {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.rows.table_type()
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.rows.scan(state, projection, filters, limit).await
+    }
 }
 
 impl PartitionStream for FunctionRows {
@@ -81,7 +141,7 @@ impl PartitionStream for FunctionRows {
         let rows = match &*running {
             Some((there, rows)) if here.ptr_eq(there) => rows.clone(),
             _ => {
-                let may_run = match WRITE.contains(&self.name) {
+                let may_run = match self.call.writes {
                     true => CommitSettings::check_may_write(context.session_config()),
                     false => Ok(()),
                 };
@@ -108,6 +168,6 @@ impl PartitionStream for FunctionRows {
 
 impl fmt::Debug for FunctionRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        f.write_str(self.call.name)
     }
 }

@@ -146,7 +146,9 @@ async fn damaged_footer_of_a_part_is_an_error_and_no_panic() {
         part.store.put(&at.into(), bytes.into()).await.unwrap();
         let parts = std::slice::from_ref(&part.part);
         let options = CommitOptions::default();
-        let commit = part.table.commit_ticket(&part.ticket, parts, options);
+        let commit =
+            part.table
+                .commit_ticket(&part.ticket, parts, options, std::future::ready(Ok(None)));
         match AssertUnwindSafe(commit).catch_unwind().await {
             // What was changed says nothing that can be compared.
             Ok(Ok(_)) => part = prepared().await,

@@ -312,12 +312,13 @@ impl Table {
             Some(found) => return Err(wrong(format!("has {found} bytes, not {size}"))),
             None => return Err(wrong("is not there".to_owned())),
         }
-        let footer = Footer::read(&self.objects, &file.path, size).await;
-        let footer = footer.map_err(|error| match error.kind() {
+        let damaged = |error: Error| match error.kind() {
             ErrorKind::Damaged => wrong("is not whole".to_owned()).with_source(error),
             _ => error,
-        })?;
-        let found = footer.rows()?;
+        };
+        let footer = Footer::read(&self.objects, &file.path, size).await;
+        let footer = footer.map_err(damaged)?;
+        let found = footer.rows().map_err(damaged)?;
         if found != rows {
             return Err(wrong(format!("has {found} rows, not {rows}")));
         }

@@ -4,8 +4,21 @@ use std::collections::BTreeSet;
 
 use crate::result::Result;
 
-/// Lines of a file, a blank and a text of the statement, a bar, and the reason.
-const LIST: &str = include_str!("../exceptions.txt");
+/// Lines of a file, a blank and a text of the statement or of its failure, a bar, and the reason.
+pub(crate) const BESIDE: List = List {
+    name: "exceptions.txt",
+    text: include_str!("../exceptions.txt"),
+};
+/// The same, for tables that are atio's.
+pub(crate) const TABLES: List = List {
+    name: "exceptions-tables.txt",
+    text: include_str!("../exceptions-tables.txt"),
+};
+
+pub(crate) struct List {
+    pub(crate) name: &'static str,
+    text: &'static str,
+}
 
 pub(crate) struct Exceptions(Vec<Exception>);
 
@@ -17,8 +30,9 @@ struct Exception {
     used: BTreeSet<String>,
 }
 
-pub(crate) fn read() -> Result<Exceptions> {
-    let lines = LIST
+pub(crate) fn read(list: &List) -> Result<Exceptions> {
+    let lines = list
+        .text
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let exceptions = lines.map(|line| {
@@ -31,17 +45,21 @@ pub(crate) fn read() -> Result<Exceptions> {
                 used: BTreeSet::new(),
             })
         });
-        parts.ok_or_else(|| format!("exceptions.txt: '{line}' has no file, text and reason").into())
+        let name = list.name;
+        parts.ok_or_else(|| format!("{name}: '{line}' has no file, text and reason").into())
     });
     Ok(Exceptions(exceptions.collect::<Result<_>>()?))
 }
 
 impl Exceptions {
-    /// True if the record at `place` may differ.
-    pub(crate) fn allow(&mut self, place: &str, sql: &str) -> bool {
+    /// True if the record at `place`, with this statement, may fail so.
+    pub(crate) fn allow(&mut self, place: &str, sql: &str, failure: &str) -> bool {
         let file = file_of(place);
         let mut all = self.0.iter_mut();
-        let found = all.find(|exception| exception.file == file && sql.contains(exception.text));
+        let found = all.find(|exception| {
+            let text = exception.text;
+            exception.file == file && (sql.contains(text) || failure.contains(text))
+        });
         found.is_some_and(|exception| {
             exception.used.insert(place.to_owned());
             true

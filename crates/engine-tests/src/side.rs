@@ -1,10 +1,12 @@
-//! One side: every record of every file, in a session with atio or without.
+//! One side: records of files, in a session with atio, without it, or with tables that are atio's.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use datafusion::prelude::SessionContext;
 use datafusion_sqllogictest::{
     DataFusion, TestContext, df_value_validator, setup_scratch_dir, should_skip_record,
     value_normalizer,
@@ -24,6 +26,8 @@ const AT_ONCE: usize = 2;
 pub(crate) enum Side {
     Plain,
     Atio,
+    /// What CREATE TABLE makes is an atio table.
+    Tables,
 }
 
 impl Side {
@@ -31,18 +35,19 @@ impl Side {
         match self {
             Self::Plain => "plain",
             Self::Atio => "atio",
+            Self::Tables => "tables",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Plain, Self::Atio]
+        [Self::Plain, Self::Atio, Self::Tables]
             .into_iter()
             .find(|side| side.name() == text)
     }
 }
 
 /// What became of a record.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// Its file and where it begins there.
     place: String,
@@ -89,6 +94,21 @@ pub(crate) fn parse(said: &[u8]) -> Result<Outcomes> {
     outcomes.collect()
 }
 
+/// Makes the session of a side, whose tables are in `directory` where they are atio's.
+fn prepare(side: Side, ctx: &SessionContext, directory: &Path) -> Result<()> {
+    if side == Side::Plain {
+        return Ok(());
+    }
+    atio::register(ctx)?;
+    if side == Side::Tables {
+        let directory = directory.to_str().ok_or("the path is no text")?;
+        let catalog = atio::AtioCatalog::open(ctx, directory)?;
+        // In the place of the engine's default catalog; it has a schema `public`, too.
+        ctx.register_catalog("datafusion", Arc::new(catalog));
+    }
+    Ok(())
+}
+
 async fn run_file(side: Side, file: &Path) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let Some(context) = TestContext::try_new_for_test_file(file).await else {
@@ -102,9 +122,11 @@ async fn run_file(side: Side, file: &Path) -> Vec<Outcome> {
     if let Err(error) = setup_scratch_dir(file) {
         return vec![told(error.to_string())];
     }
-    if side == Side::Atio
-        && let Err(error) = atio::register(context.session_ctx())
-    {
+    let directory = match tempfile::tempdir() {
+        Ok(directory) => directory,
+        Err(error) => return vec![told(error.to_string())],
+    };
+    if let Err(error) = prepare(side, context.session_ctx(), directory.path()) {
         return vec![told(error.to_string())];
     }
     let mut runner = sqllogictest::Runner::new(|| async {

@@ -77,6 +77,8 @@ pub use sql::{
     on_progress, parse_sql, register, register_with, restore, sql, sql_with_options, with_commit,
     write,
 };
+#[doc(hidden)]
+pub use sql::{delete_as_seen, deletes};
 pub use table::{
     AtioTable, DataFile, Dropped, DroppedTable, ExpireOptions, Expired, HistoryOptions,
     OverwriteOptions, PurgeOptions, PurgedTable, Tag, TagOptions, UndropOptions, VersionRef,

@@ -112,15 +112,9 @@ impl Session {
             print.maxrows = MaxRows::Unlimited;
         }
         check_explained_copy(&self.ctx, &plan)?;
-        let frame = match plan {
-            LogicalPlan::Dml(_) | LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => {
-                // A DELETE is refused in dialects in which the engine would lose a part of it. Of
-                // this one the text was seen.
-                let mut state = self.ctx.state();
-                state.config_mut().options_mut().sql_parser.dialect = DialectName::Generic;
-                DataFrame::new(state, plan)
-            }
-            plan => atio::execute_logical_plan(&self.ctx, plan).await?,
+        let frame = match atio::deletes(&plan) {
+            true => atio::delete_as_seen(&self.ctx, plan),
+            false => atio::execute_logical_plan(&self.ctx, plan).await?,
         };
         output::print(&self.ctx, frame, print, start).await
     }

@@ -84,7 +84,15 @@ async fn function_of_the_host_may_have_a_name_like_one_of_atio(place: Place) {
     assert!(said.contains("did you mean expire_snapshots?"), "{said}");
     let series = ctx.table_function("generate_series").unwrap();
     ctx.register_udtf("atio_expire", Arc::clone(series.function()));
-    let found = sql(&ctx, "SELECT count(*) FROM atio_expire(1, 3)").await;
+    ctx.register_udtf("Atio_Series", Arc::clone(series.function()));
+    for name in ["atio_expire", "Atio_Series"] {
+        let found = sql(&ctx, &format!("SELECT count(*) FROM {name}(1, 3)")).await;
+        assert_eq!(found, ["3"], "{name}");
+    }
+    // A session that was made from this one has functions of its own.
+    let other = SessionContext::new_with_state(ctx.state());
+    other.register_udtf("history", Arc::clone(series.function()));
+    let found = sql(&other, "SELECT count(*) FROM history(1, 3)").await;
     assert_eq!(found, ["3"]);
 }
 

@@ -6,7 +6,6 @@ use atio_core::format::Version;
 use atio_core::log::CommitOptions;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, Result, TableReference};
-use datafusion::config::Dialect;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::normalize_col_with_schemas_and_ambiguity_check;
@@ -16,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 
-use super::rule::RowChanges;
+use super::rule::{RowChanges, without_version};
 use crate::error::{Error, Result as AtioResult};
 use crate::table::{AtioTable, PinVersions, no_column};
 
@@ -86,9 +85,7 @@ impl AtioTable {
         commit: CommitOptions,
     ) -> AtioResult<RowsChanged> {
         self.columns_to_write().await?;
-        let mut state = ctx.state();
-        // There is no text in which the engine could pass over an AS OF.
-        state.config_mut().options_mut().sql_parser.dialect = Dialect::Generic;
+        let state = without_version(ctx.state());
         let input = self.rows_where(condition);
         let plan = input.and_then(|input| self.changing(WriteOp::Delete, input.build()?));
         run(self, state, plan, commit).await

@@ -13,4 +13,4 @@ mod rule;
 
 pub use builder::Merge;
 pub use changes::RowsChanged;
-pub(crate) use rule::RowChanges;
+pub(crate) use rule::{RowChanges, without_version};

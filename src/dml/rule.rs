@@ -4,6 +4,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, WriteOp, lit};
 use datafusion::optimizer::AnalyzerRule;
@@ -67,11 +68,7 @@ fn changes(dml: &DmlStatement) -> Result<Option<AtioTable>> {
 /// Fails where the text may have said `DELETE FROM t VERSION AS OF 1`: the engine drops that, and
 /// the rows of the newest version would go.
 fn check_version_was_seen(dml: &DmlStatement, dialect: Dialect) -> Result<()> {
-    let may_say_so = matches!(
-        dialect,
-        Dialect::BigQuery | Dialect::Databricks | Dialect::MsSQL | Dialect::Snowflake
-    );
-    match may_say_so {
+    match loses_versions(dialect) {
         false => Ok(()),
         true => Err(Error::unsupported(format!(
             "DELETE FROM '{}' is refused in the dialect {dialect}, where the engine would pass over a VERSION AS OF: SET datafusion.sql_parser.dialect = 'generic' first",
@@ -79,6 +76,23 @@ fn check_version_was_seen(dml: &DmlStatement, dialect: Dialect) -> Result<()> {
         ))
         .into()),
     }
+}
+
+/// True for a dialect in which a DELETE may have an AS OF.
+fn loses_versions(dialect: Dialect) -> bool {
+    matches!(
+        dialect,
+        Dialect::BigQuery | Dialect::Databricks | Dialect::MsSQL | Dialect::Snowflake
+    )
+}
+
+/// The session for a DELETE of which it is known that it has no AS OF.
+pub(crate) fn without_version(mut session: SessionState) -> SessionState {
+    let dialect = &mut session.config_mut().options_mut().sql_parser.dialect;
+    if loses_versions(*dialect) {
+        *dialect = Dialect::Generic;
+    }
+    session
 }
 
 fn delete(dml: &DmlStatement, table: &AtioTable) -> Result<LogicalPlan> {

@@ -47,6 +47,10 @@ pub(super) fn unknown(
     context: &dyn RelationPlannerContext,
 ) -> Option<(String, Error)> {
     let name = plain(name, context)?;
+    // Another name may be that of a function which only a session made from this one has.
+    if !name.starts_with(PREFIX) && !is_close(&name, Function::Expire.name()) {
+        return None;
+    }
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
     let short = bare(&name);
     let meant = Called::all().map(Called::name).find(|known| {
@@ -55,11 +59,10 @@ pub(super) fn unknown(
     });
     let meant = match meant {
         Some(meant) => format!(": did you mean {meant}?"),
-        None if name.starts_with(PREFIX) => {
+        None => {
             let names: Vec<_> = Called::all().map(Called::name).collect();
             format!("; the functions of atio are {}", names.join(", "))
         }
-        None => return None,
     };
     let error = Error::invalid(format!(
         "there is no function '{}'{meant}",

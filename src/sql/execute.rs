@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 
 use datafusion::common::{TableReference, not_impl_err, plan_datafusion_err};
-use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{
     CreateMemoryTable, DdlStatement, DropTable, EmptyRelation, LogicalPlan, LogicalPlanBuilder,
+    WriteOp,
 };
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -23,6 +23,7 @@ use super::namespace::{AtioSchema, who_has};
 use super::new_rows::NewRows;
 use super::parse::parse;
 use super::register::check_registered;
+use crate::dml::without_version;
 use crate::error::{Error, ErrorKind};
 use crate::settings::CommitSettings;
 
@@ -31,7 +32,8 @@ use crate::settings::CommitSettings;
 ///
 /// It does what that does, in the session's dialect, and besides:
 ///
-/// * AS OF in every dialect, as [`parse_sql`](crate::parse_sql) reads it, and `DELETE` too;
+/// * AS OF in every dialect, as [`parse_sql`](crate::parse_sql) reads it, and `DELETE` too, unless it
+///   was prepared;
 /// * `CREATE TABLE .. AS` in an [`AtioCatalog`](crate::AtioCatalog) writes rows as they come, so it
 ///   takes no more memory than an `INSERT`, and keeps to the session's limit. It carries what is
 ///   set for the next commit in `ctx`;
@@ -99,20 +101,36 @@ pub async fn sql_with_options(
     options: SQLOptions,
 ) -> Result<DataFrame> {
     check_registered(ctx)?;
-    let mut state = ctx.state();
+    let state = ctx.state();
     let mut statements = statements(&state, text)?;
     let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return not_impl_err!("one SQL statement at a time is run, neither none nor several");
     };
     let plan = state.statement_to_plan(statement).await?;
     options.verify_plan(&plan)?;
-    if let LogicalPlan::Dml(_) | LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) = plan {
-        // A DELETE is refused in dialects in which the engine would lose a part of it. Of this one
-        // the text was seen.
-        state.config_mut().options_mut().sql_parser.dialect = Dialect::Generic;
-        return Ok(DataFrame::new(state, plan));
+    match deletes(&plan) {
+        true => Ok(delete_as_seen(ctx, plan)),
+        false => execute_logical_plan(ctx, plan).await,
     }
-    execute_logical_plan(ctx, plan).await
+}
+
+/// The frame of a `DELETE` whose text was seen by [`parse_sql`](crate::parse_sql).
+///
+/// In dialects in which the engine would pass over a part of one it is refused otherwise.
+#[doc(hidden)]
+pub fn delete_as_seen(ctx: &SessionContext, plan: LogicalPlan) -> DataFrame {
+    DataFrame::new(without_version(ctx.state()), plan)
+}
+
+/// True for a `DELETE`, also one that is explained.
+#[doc(hidden)]
+pub fn deletes(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Dml(dml) => matches!(dml.op, WriteOp::Delete),
+        LogicalPlan::Explain(explain) => deletes(&explain.plan),
+        LogicalPlan::Analyze(analyze) => deletes(&analyze.input),
+        _ => false,
+    }
 }
 
 /// The statements of a text in the session's dialect.

@@ -16,17 +16,17 @@ use crate::error::Error;
 /// of a DELETE, all but the last of several values for a column, or all but the last part of its name,
 /// the NOT NULL of a column whose table is made with the rows of a query.
 pub(super) fn check_whole(mut statements: VecDeque<Statement>) -> Result<VecDeque<Statement>> {
-    let mut lost = LostPart(None);
     for statement in &mut statements {
+        let mut lost = LostPart(None);
         visit(statement, &mut lost);
+        if let Some(error) = lost.0 {
+            return Err(error.into());
+        }
     }
-    match lost.0 {
-        None => Ok(statements),
-        Some(error) => Err(error.into()),
-    }
+    Ok(statements)
 }
 
-/// What is wrong with the first statement that would lose a part.
+/// What is wrong with a statement that would lose a part.
 struct LostPart(Option<Error>);
 
 impl VisitorMut for LostPart {

@@ -54,7 +54,7 @@ mod write;
 
 pub use catalog::AtioCatalog;
 pub use commit::with_commit;
-pub use execute::{execute_logical_plan, sql, sql_with_options};
+pub use execute::{delete_as_seen, deletes, execute_logical_plan, sql, sql_with_options};
 pub use handle::CreateOptions;
 pub use on_progress::on_progress;
 pub use parse::parse_sql;

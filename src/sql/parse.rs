@@ -323,6 +323,7 @@ mod tests {
                 "EXPLAIN DELETE FROM t TIMESTAMP AS OF '2026-01-31'",
                 "PREPARE p AS DELETE FROM t VERSION AS OF 1",
                 "SELECT 1; DELETE FROM t VERSION AS OF 1",
+                "DELETE FROM t VERSION AS OF 1; SELECT 1",
             ] {
                 let error = parse_sql(text, dialect).unwrap_err();
                 assert!(

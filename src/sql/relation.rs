@@ -72,10 +72,15 @@ impl AtioRelations {
         name: &ObjectName,
         context: &dyn RelationPlannerContext,
     ) -> AtioResult<Option<Error>> {
-        let Some((name, error)) = called::unknown(name, context) else {
+        let Some((normal, error)) = called::unknown(name, context) else {
             return Ok(None);
         };
-        let known = self.state()?.table_functions().contains_key(&name);
+        // The engine looks for a function by its name as it is written.
+        let state = self.state()?;
+        let known = [normal, name.to_string()];
+        let known = known
+            .iter()
+            .any(|name| state.table_functions().contains_key(name));
         Ok((!known).then_some(error))
     }
 

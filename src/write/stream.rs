@@ -318,7 +318,7 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        // A commit that has begun ends by itself.
+        // A commit that has begun ends by itself, unless a check is being asked.
         self.task.abort();
     }
 }

@@ -298,7 +298,7 @@ fn staged_names(record: &CommitRecord, txn: Txn) -> Vec<String> {
 }
 
 impl Table {
-    /// Runs a commit to its end, whoever stops waiting for it.
+    /// Runs a commit to its end, whoever stops waiting for it. Only a gate may give up then.
     pub(in crate::log) async fn to_its_end<T: Send + 'static>(
         &self,
         id: Txn,

@@ -251,7 +251,8 @@ impl Table {
 
     /// True if `state` knows how far a load has come, or that one was overwritten.
     pub fn has_loads(state: &State) -> bool {
-        state.apps.keys().any(|source| is_load(source))
+        let mut apps = state.apps.iter();
+        apps.any(|(source, value)| is_load(source) && Position::parse(value).is_some())
     }
 
     /// Lets `state`, which is to follow `base`, remember `advance`; fails if the source is

@@ -59,7 +59,8 @@ pub fn sql_check(name: impl Into<String>, sql: impl Into<String>) -> Check {
 }
 
 /// A check that a program makes: `holds` is given a session that has the relations of
-/// [`sql_check`], and in which nothing can be written. If it fails or panics, nothing is committed.
+/// [`sql_check`]. In it atio writes nothing, and no table is made or dropped; a table of the host, as
+/// one in memory, is not guarded. If `holds` fails or panics, nothing is committed.
 ///
 /// Other commits of this process to the table wait for it. So it must not wait for one itself, in
 /// another session for instance. Who drops the statement ends it, too, and nothing is committed.

@@ -83,7 +83,7 @@ pub(super) fn scan_files(
             Some((of, positions)) if std::ptr::eq(of, *manifest) => positions,
             _ => statistics::positions(manifest, &snapshot.schema),
         };
-        let (_, size) = file.known()?;
+        let size = file.bytes()?;
         let statistics = statistics::of_file(file, &positions, &snapshot.arrow);
         // Known, so the one that is embedded in the file need not be decoded; and where it is
         // that of the scan, the engine need not adapt any column.

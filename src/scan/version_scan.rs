@@ -239,6 +239,7 @@ mod tests {
                     max: bound(max),
                     nan: false,
                 }],
+                dv: None,
                 column_bytes: Vec::new(),
             });
         }

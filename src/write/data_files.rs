@@ -248,6 +248,7 @@ impl DataFiles {
         let (_, names) = stats_columns(&self.base.schema, &self.base.arrow);
         Ok(FileEntry {
             stats: footer.stats(&names, |name| nan.is_free(name)),
+            dv: None,
             column_bytes: footer.column_bytes(&names),
             path,
             format: "parquet".to_owned(),

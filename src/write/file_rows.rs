@@ -35,9 +35,10 @@ struct Statistics {
 
 /// One row for each file.
 pub(super) fn to_batch(files: &[FileEntry]) -> Result<RecordBatch> {
-    let sizes = files.iter().map(FileEntry::known);
-    let (rows, bytes): (Vec<_>, Vec<_>) =
-        sizes.collect::<AtioResult<Vec<_>>>()?.into_iter().unzip();
+    let rows = files.iter().map(FileEntry::stored_rows);
+    let rows = rows.collect::<AtioResult<Vec<_>>>()?;
+    let bytes = files.iter().map(FileEntry::bytes);
+    let bytes = bytes.collect::<AtioResult<Vec<_>>>()?;
     let paths = files.iter().map(|file| Some(file.path.as_str()));
     let checksums = files
         .iter()
@@ -82,6 +83,7 @@ pub(super) fn from_batch(batch: &RecordBatch) -> Result<Vec<FileEntry>> {
             rows: Some(rows.value(row)),
             checksum: Some(checksums.value(row).parse()?),
             stats: statistics.stats,
+            dv: None,
             column_bytes: statistics.column_bytes,
         })
     });
@@ -111,6 +113,7 @@ mod tests {
             rows: Some(3),
             checksum: Some(Checksum::of(b"x")),
             stats: vec![ColumnStats::default(), stats],
+            dv: None,
             column_bytes: vec![None, Some(5)],
         };
         let files = [

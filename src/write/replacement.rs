@@ -158,7 +158,7 @@ impl VersionWriter {
         let mut moved = checked.then(|| Moved::coming(&adds));
         for number in &change.whole {
             let file = of_number(*number)?;
-            counts.deleted += file.known()?.0;
+            counts.deleted += file.live_rows()?;
             if let Some(moved) = &mut moved {
                 moved.goes(file);
             }
@@ -281,7 +281,7 @@ fn what_is_left(
     count: u64,
     file: &FileEntry,
 ) -> Result<Option<RowsLeft>> {
-    let (of, _) = file.known()?;
+    let of = file.stored_rows()?;
     if count >= of {
         return Ok(None);
     }

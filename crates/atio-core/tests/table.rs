@@ -104,6 +104,7 @@ async fn file(txn: &Transaction) -> atio_core::Result<FileEntry> {
         rows: Some(1),
         checksum: Some(Checksum::of(b"1")),
         stats: Vec::new(),
+        dv: None,
         column_bytes: Vec::new(),
     })
 }

@@ -1,10 +1,10 @@
 //! What a version changes of the one below it: as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::record::StoredRecord;
-use super::{Manifest, Operation, Reads};
+use super::{DeletionVector, FileEntry, Manifest, Operation, Reads};
 
 /// Data files, as far as it is known which.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,13 +27,66 @@ impl Files {
     }
 
     /// True if one of `paths` may be among them.
-    pub fn may_have(&self, paths: &BTreeSet<String>) -> bool {
+    pub fn may_have<'a>(&self, paths: impl IntoIterator<Item = &'a String>) -> bool {
+        let mut paths = paths.into_iter();
         match self {
             Files::None => false,
-            Files::These(these) => !these.is_disjoint(paths),
-            Files::Some | Files::All => !paths.is_empty(),
+            Files::These(these) => paths.any(|path| these.contains(path)),
+            Files::Some | Files::All => paths.next().is_some(),
         }
     }
+}
+
+/// Rows that are marked as deleted, in files that stay, by their paths.
+pub type Marks = BTreeMap<String, MarkedRows>;
+
+/// Rows of one file that are marked as deleted, as far as it is known which.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MarkedRows {
+    /// These.
+    These(Arc<DeletionVector>),
+    /// Some, and it is not known which.
+    Some,
+}
+
+impl MarkedRows {
+    /// True if a row may be in both.
+    fn may_share_rows(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::These(these), Self::These(others)) => these.shares_rows(others),
+            _ => true,
+        }
+    }
+}
+
+/// True if a row may be marked by both.
+pub(super) fn may_share_rows(marks: &Marks, others: &Marks) -> bool {
+    let mut marks = marks.iter();
+    marks.any(|(path, rows)| {
+        let others = others.get(path);
+        others.is_some_and(|others| rows.may_share_rows(others))
+    })
+}
+
+/// The entries of a file that a version lists anew because it marks more of its rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Relisted<'a> {
+    /// As the version below lists it.
+    pub was: &'a FileEntry,
+    pub is: &'a FileEntry,
+}
+
+/// The files that are in `removed` and, with a deletion vector, in `added`.
+pub fn relisted<'a>(added: &'a [Arc<Manifest>], removed: &'a Manifest) -> Vec<Relisted<'a>> {
+    let marked = added.iter().flat_map(|manifest| &manifest.files);
+    let marked = marked.filter(|file| file.dv.is_some());
+    let marked: BTreeMap<_, _> = marked.map(|file| (file.path.as_str(), file)).collect();
+    let removed = removed.files.iter();
+    let relisted = removed.filter_map(|was| {
+        let is = marked.get(was.path.as_str())?;
+        Some(Relisted { was, is })
+    });
+    relisted.collect()
 }
 
 /// Data files with new rows, as far as it is known which.
@@ -74,6 +127,8 @@ pub struct Change {
     pub adds: NewFiles,
     /// Files that it removes.
     pub removes: Files,
+    /// Rows that it marks as deleted, in files that it does not remove.
+    pub marks: Marks,
     /// It adds its rows whatever the version below has.
     pub blind: bool,
     /// The rows are the same before and after: files were only rearranged.
@@ -163,42 +218,78 @@ impl Change {
     /// The same with the files that the record names: `added` are the manifests of its `changes`,
     /// `removed` is its list of removed files; None where they were not read.
     ///
-    /// What the record counts and they do not have is not known.
+    /// What the record counts and they do not have is not known. Of the files that are marked it is known
+    /// that they are, and not which of their rows.
     pub fn of_files(
         record: &StoredRecord,
         added: Option<Vec<Arc<Manifest>>>,
         removed: Option<&Manifest>,
     ) -> Self {
         let mut change = Self::of_record(record);
-        if let (Some(totals), false) = (record.added(), change.adds.is_none()) {
-            let count = |manifests: &[Arc<Manifest>]| {
-                let files = manifests.iter().map(|manifest| manifest.files.len());
-                files.sum::<usize>() as u64
-            };
-            match added.filter(|added| count(added) == totals.files) {
-                _ if totals.files == 0 => change.adds = NewFiles::None,
-                Some(added) => change.adds = NewFiles::These(added),
-                None => {}
+        let count = |manifests: &[Arc<Manifest>]| {
+            let files = manifests.iter().map(|manifest| manifest.files.len());
+            files.sum::<usize>() as u64
+        };
+        let added_files = record.added().map(|totals| totals.files);
+        let added = added.filter(|added| Some(count(added)) == added_files);
+        let removed_files = record.removed().map(|totals| totals.files);
+        let removed = removed.filter(|removed| Some(removed.files.len() as u64) == removed_files);
+        let marked = match (&added, removed) {
+            (Some(added), Some(removed)) if may_mark(&record.operation()) => {
+                let relisted = relisted(added, removed).into_iter();
+                relisted.map(|file| file.is.path.clone()).collect()
             }
+            _ => BTreeSet::new(),
+        };
+        match (change.adds.is_none(), added) {
+            (true, _) => {}
+            _ if added_files == Some(0) => change.adds = NewFiles::None,
+            (_, Some(added)) => change.adds = NewFiles::These(without(added, &marked)),
+            (_, None) => {}
         }
-        if let (Some(totals), false) = (record.removed(), change.removes.is_none()) {
-            match removed.filter(|removed| removed.files.len() as u64 == totals.files) {
-                _ if totals.files == 0 => change.removes = Files::None,
-                Some(removed) => {
-                    let paths = removed.files.iter().map(|file| file.path.clone());
-                    change.removes = Files::These(paths.collect());
-                }
-                None => {}
+        match (change.removes.is_none(), removed) {
+            (true, _) => {}
+            _ if removed_files == Some(0) => change.removes = Files::None,
+            (_, Some(removed)) => {
+                let paths = removed.files.iter().map(|file| &file.path);
+                let gone = paths.filter(|path| !marked.contains(*path));
+                change.removes = Files::These(gone.cloned().collect());
             }
+            (_, None) => {}
         }
+        let marks = marked.into_iter().map(|path| (path, MarkedRows::Some));
+        change.marks = marks.collect();
         change
     }
 
     /// True if the version has other rows, columns or options than the one below it.
     pub fn changes_state(&self) -> bool {
-        let files = !self.adds.is_none() || !self.removes.is_none();
+        let files = !self.adds.is_none() || !self.removes.is_none() || !self.marks.is_empty();
         (files && !self.same_rows) || self.schema || self.options
     }
+}
+
+/// True for a version in which a file that is listed anew has more rows marked than before. After a
+/// rollback it has fewer, and what a newer release means by it nobody knows.
+fn may_mark(operation: &Operation) -> bool {
+    use Operation::{Delete, Merge, Update};
+    matches!(operation, Delete | Update | Merge)
+}
+
+/// The manifests without the files `marked`, which have no new rows.
+fn without(added: Vec<Arc<Manifest>>, marked: &BTreeSet<String>) -> Vec<Arc<Manifest>> {
+    let is_marked = |file: &FileEntry| marked.contains(&file.path);
+    let added = added.into_iter().map(|manifest| {
+        if !manifest.files.iter().any(is_marked) {
+            return manifest;
+        }
+        let mut rest = Manifest::clone(&manifest);
+        rest.files.retain(|file| !is_marked(file));
+        Arc::new(rest)
+    });
+    added
+        .filter(|manifest| !manifest.files.is_empty())
+        .collect()
 }
 
 #[cfg(test)]
@@ -207,7 +298,7 @@ mod tests {
 
     use super::*;
     use crate::format::checksum::seal;
-    use crate::format::{FileEntry, Record, to_json};
+    use crate::format::{Record, to_json};
 
     const RECORD: &str = include_str!("../../../../fuzz/seeds/record/everything.json");
     const TOMBSTONE: &str = include_str!("../../../../fuzz/seeds/record/tombstone.json");
@@ -233,6 +324,7 @@ mod tests {
             rows: Some(1),
             checksum: None,
             stats: Vec::new(),
+            dv: None,
             column_bytes: Vec::new(),
         };
         Manifest::new(1, Vec::new(), paths.iter().map(file).collect())

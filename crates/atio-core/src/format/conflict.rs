@@ -1,7 +1,9 @@
 //! What becomes of a statement whose number another version took (the table in section 7.7 of
 //! [the format](crate::docs::format)).
 
-use super::change::{Change, Files};
+use std::collections::BTreeSet;
+
+use super::change::{Change, Files, may_share_rows};
 use super::intent::{Intent, Rows};
 use super::{Isolation, Reads};
 
@@ -68,11 +70,18 @@ pub fn conflict(mine: &Intent, theirs: &Change) -> Verdict {
 
 /// What of `theirs` stands against what `mine` read.
 fn spoiled(mine: &Intent, reads: &Reads, theirs: &Change) -> Option<Reason> {
-    let of_mine = match &mine.change.removes {
-        Files::These(paths) => theirs.removes.may_have(paths),
-        _ => false,
+    let none = BTreeSet::new();
+    let removes = match &mine.change.removes {
+        Files::These(paths) => paths,
+        _ => &none,
     };
-    if of_mine || theirs.removes.may_have(&reads.files) {
+    // Of a file that it marks only the rows count that it marks.
+    let whole = || removes.iter().chain(&reads.files);
+    let gone = theirs
+        .removes
+        .may_have(whole().chain(mine.change.marks.keys()));
+    let marked = whole().any(|path| theirs.marks.contains_key(path));
+    if gone || marked || may_share_rows(&mine.change.marks, &theirs.marks) {
         return Some(Reason::Removed);
     }
     let later = theirs.blind && reads.isolation == Isolation::WriteSerializable;
@@ -86,7 +95,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::format::change::NewFiles;
+    use crate::format::change::{Marks, NewFiles};
     use crate::format::{FileEntry, Manifest, Operation};
 
     const WORDS: [&str; 14] = [
@@ -135,6 +144,7 @@ mod tests {
             rows: Some(1),
             checksum: None,
             stats: Vec::new(),
+            dv: None,
             column_bytes: Vec::new(),
         }
     }
@@ -167,7 +177,7 @@ mod tests {
         match operation {
             Operation::Append => Intent::of_append(Some(reads(isolation))),
             Operation::Delete | Operation::Update | Operation::Merge => {
-                Intent::of_rewrite(&operation, paths(&["mine"]), reads(isolation))
+                Intent::of_rewrite(&operation, paths(&["mine"]), Marks::new(), reads(isolation))
             }
             operation => Intent::of(&operation),
         }
@@ -297,7 +307,7 @@ mod tests {
                 may_select,
                 ..reads(Isolation::WriteSerializable)
             };
-            Intent::of_rewrite(&Operation::Update, paths(&["mine"]), reads)
+            Intent::of_rewrite(&Operation::Update, paths(&["mine"]), Marks::new(), reads)
         };
         let update = Change::of(&Operation::Update);
         let (known, unknown) = (only(&update, &["other"], &["other", "other-2"]), update);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::change::{Change, Files};
+use super::change::{Change, Files, Marks};
 use super::{Isolation, Operation, Reads};
 
 /// The rows of its base that a statement counts on.
@@ -96,13 +96,19 @@ impl Intent {
     }
 
     /// The intent of a statement of this kind that read `reads` and is about to remove the files
-    /// `removes`.
-    pub fn of_rewrite(operation: &Operation, removes: BTreeSet<String>, reads: Reads) -> Self {
+    /// `removes`, and to mark the rows `marks` of others.
+    pub fn of_rewrite(
+        operation: &Operation,
+        removes: BTreeSet<String>,
+        marks: Marks,
+        reads: Reads,
+    ) -> Self {
         let intent = Self::of(operation);
         Self {
             rows: Rows::Read(reads),
             change: Change {
                 removes: Files::These(removes),
+                marks,
                 ..intent.change
             },
             ..intent

@@ -16,6 +16,8 @@ pub const POINTER: &str = "_current_version.json";
 pub const SUCCESS: &str = "_SUCCESS";
 /// A transaction numbers its data files with five digits.
 pub const DATA_FILES_LIMIT: u32 = 100_000;
+/// What the names of objects of deletion vectors end with.
+const VECTORS: &str = "dv";
 /// Where records, snapshots, manifests and schemas are.
 pub const METADATA: &str = "metadata";
 /// Where data files are.
@@ -80,6 +82,11 @@ pub fn data_file(txn: Txn, seq: u32, random: u64) -> String {
     format!("{DATA}/{txn}/{seq:05}-{random:016x}.parquet")
 }
 
+/// The name of an object of deletion vectors, numbered among the data files.
+pub fn vectors(txn: Txn, seq: u32, random: u64) -> String {
+    format!("{DATA}/{txn}/{seq:05}-{random:016x}.{VECTORS}")
+}
+
 /// What a transaction tries out on a store before it writes there.
 pub fn probe(txn: Txn, random: u64) -> String {
     format!("{STAGING}/{txn}/probe-{random:016x}")
@@ -89,6 +96,8 @@ pub fn probe(txn: Txn, random: u64) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Data,
+    /// Deletion vectors.
+    Vector,
     Manifest,
     Snapshot,
     Schema,
@@ -103,6 +112,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Kind::Data => "data file",
+            Kind::Vector => "deletion vector",
             Kind::Manifest => "manifest",
             Kind::Snapshot => "snapshot",
             Kind::Schema => "schema",
@@ -170,8 +180,12 @@ fn parse_data(rest: &str) -> Option<Object> {
         && random.len() == 16
         && random.bytes().all(is_lower_hex)
         && is_extension(extension);
+    let kind = match extension == VECTORS {
+        true => Kind::Vector,
+        false => Kind::Data,
+    };
     ours.then_some(Object {
-        kind: Kind::Data,
+        kind,
         txn: Some(txn),
     })
 }
@@ -257,6 +271,7 @@ mod tests {
             (removed(txn(), 1), Kind::Removed),
             (format!("metadata/refs-{}-0.json", txn()), Kind::Refs),
             (data_file(txn(), 3, 255), Kind::Data),
+            (vectors(txn(), 3, 255), Kind::Vector),
             (format!("_atio_tmp/{}/x", txn()), Kind::Staging),
             (probe(txn(), 7), Kind::Staging),
         ];

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::checksum::Checksum;
+use super::deletion_vector::VectorRef;
 use super::limits::{self, FIELDS, FILES};
 use super::stats::ColumnStats;
 use super::{Totals, layout, parse_json, to_json};
@@ -30,10 +31,14 @@ pub struct FileEntry {
     /// In bytes; absent only where Python wrote the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// All that it has, also those that are not rows of the table any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
+    /// Which rows are not rows of the table any more; all of them are where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dv: Option<VectorRef>,
     #[serde(
         default,
         deserialize_with = "stats_or_null",
@@ -126,13 +131,18 @@ impl Manifest {
     /// Sums over the files; an unknown size or row count is an error.
     pub fn totals(&self) -> Result<Totals> {
         self.files.iter().try_fold(Totals::default(), |sum, file| {
-            let (rows, bytes) = file.known()?;
             sum.plus(Totals {
                 files: 1,
-                rows,
-                bytes,
+                rows: file.live_rows()?,
+                bytes: file.bytes()?,
             })
         })
+    }
+
+    /// How many rows of its files are marked as deleted.
+    pub fn marked_rows(&self) -> u64 {
+        let marked = self.files.iter().map(FileEntry::marked_rows);
+        marked.fold(0, u64::saturating_add)
     }
 
     /// The files of `manifests`, which are of one schema, in one manifest.
@@ -199,6 +209,9 @@ impl FileEntry {
         }
         .check()
         .map_err(|error| error.context(&self.path))?;
+        if let Some(vector) = &self.dv {
+            vector.check(self.rows)?;
+        }
         let complete = self.size.is_some() && self.rows.is_some();
         if !python && (!complete || (object.txn.is_some() && self.checksum.is_none())) {
             return Err(Error::damaged(format!(
@@ -214,11 +227,34 @@ impl FileEntry {
         layout::parse(&self.path).is_some_and(|object| object.txn.is_some())
     }
 
-    /// Rows and bytes.
-    pub fn known(&self) -> Result<(u64, u64)> {
-        self.rows
-            .zip(self.size)
-            .ok_or_else(|| Error::damaged(format!("{} has no size or row count", self.path)))
+    /// What tells it apart from every other content of a data file (C9): with other deletion
+    /// vectors, one file has other rows.
+    pub fn id(&self) -> (&str, Option<&VectorRef>) {
+        (&self.path, self.dv.as_ref())
+    }
+
+    /// The rows that are in the file, those that are marked as deleted too.
+    pub fn stored_rows(&self) -> Result<u64> {
+        self.rows.ok_or_else(|| self.unknown("row count"))
+    }
+
+    /// Its rows that are rows of the table.
+    pub fn live_rows(&self) -> Result<u64> {
+        Ok(self.stored_rows()?.saturating_sub(self.marked_rows()))
+    }
+
+    /// How many of its rows are marked as deleted.
+    pub fn marked_rows(&self) -> u64 {
+        self.dv.as_ref().map_or(0, |vector| vector.rows)
+    }
+
+    /// Its bytes, without those of its deletion vector.
+    pub fn bytes(&self) -> Result<u64> {
+        self.size.ok_or_else(|| self.unknown("size"))
+    }
+
+    fn unknown(&self, what: &str) -> Error {
+        Error::damaged(format!("{} has no {what}", self.path))
     }
 }
 

@@ -51,10 +51,13 @@ fn below_file(file: &FileEntry) -> usize {
         size: _,
         rows: _,
         checksum: _,
+        dv,
         stats,
         column_bytes,
     } = file;
+    let vector = dv.as_ref().map_or(0, |vector| vector.path.capacity());
     path.capacity()
+        + vector
         + format.capacity()
         + slots(stats)
         + stats.iter().map(below_stats).sum::<usize>()
@@ -111,6 +114,7 @@ mod tests {
             size: Some(1),
             rows: Some(1),
             checksum: None,
+            dv: None,
             column_bytes: vec![Some(1); stats.len()],
             stats,
         }

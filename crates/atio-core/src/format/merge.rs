@@ -56,6 +56,7 @@ mod tests {
             object,
             files,
             rows: files,
+            marked: 0,
             schema,
         }
     }

@@ -13,6 +13,7 @@
 pub mod change;
 pub mod checksum;
 pub mod conflict;
+pub mod deletion_vector;
 pub mod intent;
 pub mod json;
 pub mod layout;
@@ -37,6 +38,7 @@ pub mod type_json;
 pub mod version;
 
 pub use checksum::{Checksum, ObjectRef};
+pub use deletion_vector::{DeletionVector, VectorRef};
 pub use json::{parse_json, to_json};
 pub use manifest::{FileEntry, Manifest};
 pub use reads::{Isolation, MaySelect, Reads};

@@ -68,8 +68,8 @@ pub type MaySelect = Arc<dyn Fn(&Manifest) -> Vec<bool> + Send + Sync>;
 /// What a statement read of its base.
 #[derive(Clone, Default)]
 pub struct Reads {
-    /// The data files that could have rows which the statement selects, by path: all of them,
-    /// also those in which it found none.
+    /// The data files of which all rows count, by path: those that it read for more than the rows
+    /// which it changes. These count one by one, wherever they lie.
     pub files: BTreeSet<String>,
     /// Which of the files that others add could have rows that it would have selected; None: any.
     pub may_select: Option<MaySelect>,

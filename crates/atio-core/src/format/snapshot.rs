@@ -35,7 +35,13 @@ struct ManifestInfo {
     checksum: Checksum,
     files: u64,
     rows: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    marked: u64,
     schema: u32,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the source of a load begins with; its key follows (C7).
@@ -45,6 +51,11 @@ pub const LOAD_SOURCE: &str = "atio.load:";
 pub fn is_load(source: &str) -> bool {
     source.starts_with(LOAD_SOURCE)
 }
+
+/// The option of a table that says which programs can read it.
+pub const COMPATIBILITY: &str = "compatibility";
+/// Those that know no features: no row is marked as deleted.
+pub const FORMAT_1: &str = "format-1";
 
 /// Names the schema file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +70,10 @@ pub struct SchemaRef {
 pub struct ManifestRef {
     pub object: ObjectRef,
     pub files: u64,
+    /// Those that are rows of the table.
     pub rows: u64,
+    /// Those that are marked as deleted.
+    pub marked: u64,
     pub schema: u32,
 }
 
@@ -71,6 +85,7 @@ impl ManifestRef {
             object: ObjectRef::of(path, bytes),
             files: totals.files,
             rows: totals.rows,
+            marked: manifest.marked_rows(),
             schema: manifest.schema,
         })
     }
@@ -156,12 +171,22 @@ impl State {
         limits::check_entries(self.options.iter())
     }
 
+    /// True if no row may be marked as deleted, so that programs read it that know no features.
+    pub fn is_for_old_readers(&self) -> bool {
+        self.options.get(COMPATIBILITY).map(String::as_str) == Some(FORMAT_1)
+    }
+
+    /// True if some file has rows that are marked as deleted.
+    pub fn has_vectors(&self) -> bool {
+        self.manifests.iter().any(|manifest| manifest.marked > 0)
+    }
+
     /// True if Python 2.0 reads the right rows: it takes the first file's schema for all,
     /// and pandas must have a type for every column of `schema` (A4).
     pub fn python_may_read(&self, schema: &TableSchema) -> bool {
         self.manifests
             .iter()
-            .all(|manifest| manifest.schema == schema.id)
+            .all(|manifest| manifest.schema == schema.id && manifest.marked == 0)
             && schema.python_may_read()
     }
 }
@@ -173,6 +198,7 @@ impl From<&ManifestRef> for ManifestInfo {
             checksum: manifest.object.checksum,
             files: manifest.files,
             rows: manifest.rows,
+            marked: manifest.marked,
             schema: manifest.schema,
         }
     }
@@ -198,6 +224,7 @@ impl SnapshotFile {
             },
             files: info.files,
             rows: info.rows,
+            marked: info.marked,
             schema: info.schema,
         });
         let state = State {
@@ -289,6 +316,7 @@ mod tests {
                     object: object("manifest", seq),
                     files: 1,
                     rows: 2,
+                    marked: 0,
                     schema: *schema,
                 })
                 .collect(),

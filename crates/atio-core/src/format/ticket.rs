@@ -140,6 +140,12 @@ impl Ticket {
                     file.path.escape_debug()
                 )));
             }
+            if file.dv.is_some() {
+                return Err(Error::invalid(format!(
+                    "{} has rows that are marked as deleted",
+                    file.path
+                )));
+            }
         }
         Ok(files)
     }
@@ -205,6 +211,7 @@ mod tests {
             rows: Some(2),
             checksum: Some(Checksum::of(b"x")),
             stats: Vec::new(),
+            dv: None,
             column_bytes: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use lru::LruCache;
 
-use crate::format::{Manifest, ObjectRef, TableSchema, memory};
+use crate::format::{DeletionVector, Manifest, ObjectRef, TableSchema, memory};
 use crate::lock::lock;
 
 /// How many bytes are kept where nobody says otherwise.
@@ -31,11 +31,11 @@ static TABLES: AtomicU64 = AtomicU64::new(0);
 
 /// Sets how many bytes of metadata this process keeps in memory, for all of its tables together.
 ///
-/// Metadata here is manifests, which list the data files of a version, and schemas. Neither ever
-/// changes, so the next statement does not read again what is kept. It is counted as it lies in
+/// Metadata here is manifests, which list the data files of a version, schemas, and deletion vectors,
+/// which say which rows of a data file are deleted. None of it ever changes, so the next statement does not read again what is kept. It is counted as it lies in
 /// memory, which is more than its size on disk. Without this call the limit is 64 MiB.
 ///
-/// Where it would be passed, manifests and schemas go that were not used for longest, one after
+/// Where it would be passed, those go that were not used for longest, one after
 /// another. One that alone is larger than the limit is not kept. With `0` nothing is kept:
 /// everything works, and each scan reads the manifests of its version. What statements hold while
 /// they run, and the schema that an open table has, do not count.
@@ -89,6 +89,7 @@ struct Entry {
 enum Content {
     Manifest(Arc<Manifest>),
     Schema(Arc<TableSchema>),
+    Vector(Arc<DeletionVector>),
 }
 
 impl MetadataCache {
@@ -168,6 +169,7 @@ fn bytes(key: &Key, content: &Content) -> usize {
     let of_content = match content {
         Content::Manifest(manifest) => memory::of_manifest(manifest),
         Content::Schema(schema) => memory::of_schema(schema),
+        Content::Vector(vector) => vector.memory(),
     };
     size_of::<Key>() + key.object.path.capacity() + size_of::<Entry>() + LINKS + of_content
 }
@@ -190,7 +192,7 @@ impl TableCache {
     pub(in crate::log) fn manifest(&self, object: &ObjectRef) -> Option<Arc<Manifest>> {
         match self.cache.get(&self.key(object))? {
             Content::Manifest(manifest) => Some(manifest),
-            Content::Schema(_) => None,
+            Content::Schema(_) | Content::Vector(_) => None,
         }
     }
 
@@ -198,7 +200,15 @@ impl TableCache {
     pub(in crate::log) fn schema(&self, object: &ObjectRef) -> Option<Arc<TableSchema>> {
         match self.cache.get(&self.key(object))? {
             Content::Schema(schema) => Some(schema),
-            Content::Manifest(_) => None,
+            Content::Manifest(_) | Content::Vector(_) => None,
+        }
+    }
+
+    /// The deletion vector whose bytes are a part of the object of this path.
+    pub(in crate::log) fn vector(&self, object: &ObjectRef) -> Option<Arc<DeletionVector>> {
+        match self.cache.get(&self.key(object))? {
+            Content::Vector(vector) => Some(vector),
+            Content::Manifest(_) | Content::Schema(_) => None,
         }
     }
 
@@ -210,6 +220,11 @@ impl TableCache {
     /// Keeps `schema`, which was checked to be `object`.
     pub(in crate::log) fn keep_schema(&self, object: &ObjectRef, schema: Arc<TableSchema>) {
         self.keep(object, Content::Schema(schema));
+    }
+
+    /// Keeps `vector`, whose bytes were checked to be these of the object.
+    pub(in crate::log) fn keep_vector(&self, object: &ObjectRef, vector: Arc<DeletionVector>) {
+        self.keep(object, Content::Vector(vector));
     }
 
     fn keep(&self, object: &ObjectRef, content: Content) {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::format::record::{StoredRecord, foreign_write};
 use crate::format::schema::FieldIds;
-use crate::format::snapshot::{PythonSnapshot, SchemaRef, State};
+use crate::format::snapshot::{COMPATIBILITY, FORMAT_1, PythonSnapshot, SchemaRef, State};
 use crate::format::{
     FileEntry, Manifest, ManifestRef, ObjectRef, PythonRecord, Record, TableSchema, Totals,
     Version, layout, pointer,
@@ -78,7 +78,8 @@ pub(in crate::log) async fn load(
             next_field_id: ids.next,
             totals,
             apps: BTreeMap::new(),
-            options: BTreeMap::new(),
+            // Its Python programs go on reading it.
+            options: [(COMPATIBILITY.to_owned(), FORMAT_1.to_owned())].into(),
         },
         table: Uuid::nil(),
         committed_at_us: table.committed_at_us(version).await?,
@@ -251,6 +252,7 @@ fn fill(files: &[PythonFile], schema: &TableSchema) -> Result<Vec<Manifest>> {
             .filter(same)
             .map(|file| FileEntry {
                 stats: file.footer.stats(&names, |_| false),
+                dv: None,
                 column_bytes: file.footer.column_bytes(&names),
                 ..file.entry.clone()
             })

@@ -1,6 +1,7 @@
 //! The objects of one table on its store, by their names relative to the root.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -215,6 +216,32 @@ impl Objects {
             .await
             .map_err(|error| cannot("read", name, error))?;
         Ok(Some((bytes, stamp)))
+    }
+
+    /// These bytes of an object that something names; if it does not have them, that is damage.
+    pub(crate) async fn get_part(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+        let wanted = range.end.saturating_sub(range.start);
+        if wanted > METADATA_BYTES {
+            return Err(Error::damaged(format!(
+                "{wanted} bytes of {name} are more than {METADATA_BYTES}"
+            )));
+        }
+        self.check_no_link(name)?;
+        let key = self.key(name)?;
+        let found = with_open_files(|| self.store.get_range(&key, range.clone())).await;
+        match found {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Err(StoreError::NotFound { .. }) => Err(Error::damaged(format!("{name} is missing"))),
+            // Stores say in many ways that an object ends before the range does.
+            found => match (self.size(name).await?, found) {
+                (Some(size), Err(error)) if size >= range.end => Err(cannot("read", name, error)),
+                (None, _) => Err(Error::damaged(format!("{name} is missing"))),
+                (Some(size), _) => Err(Error::damaged(format!(
+                    "{name} has {size} bytes, {} were written",
+                    range.end
+                ))),
+            },
+        }
     }
 
     /// The bytes of an object that something names; its absence is damage.

@@ -78,6 +78,7 @@ async fn prepared() -> Prepared {
         rows: Some(ROWS as u64),
         checksum: Some(Checksum::of(&file)),
         stats: Vec::new(),
+        dv: None,
         column_bytes: Vec::new(),
     };
     let part = table.hand_over(&ticket, &base, &txn, vec![entry]).await;

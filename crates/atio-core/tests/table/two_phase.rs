@@ -39,6 +39,7 @@ pub(super) async fn prepare(table: &Table, ticket: &Ticket, rows: i64) -> Result
         rows: Some(u64::try_from(rows).unwrap()),
         checksum: Some(Checksum::of(&bytes)),
         stats: Vec::new(),
+        dv: None,
         column_bytes: Vec::new(),
     };
     let payload = PutPayload::from(bytes);

@@ -284,7 +284,7 @@ impl Record {
             )));
         }
         let checksum = verify_seal(path, bytes)?;
-        if let Some(feature) = header.features.unwrap_or_default().read.first() {
+        if let Some(feature) = header.features.unwrap_or_default().unknown_to_reader() {
             return Err(Error::unsupported(format!(
                 "{path} needs the feature '{}', which this release does not know: upgrade to read it",
                 feature.escape_debug()

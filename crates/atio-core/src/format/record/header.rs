@@ -19,6 +19,59 @@ pub struct Features {
     pub write: Vec<String>,
 }
 
+/// Rows are marked as deleted. It is in `read` of a version that has deletion vectors, and in `write`
+/// while one that is not expired may have some: whoever does not know them would delete them.
+pub const DELETION_VECTORS: &str = "dv";
+
+/// All that this release knows.
+const KNOWN: [&str; 1] = [DELETION_VECTORS];
+
+impl Features {
+    /// The first one that a reader needs and this release does not know.
+    pub fn unknown_to_reader(&self) -> Option<&str> {
+        unknown(&self.read)
+    }
+
+    /// The first one that a writer needs and this release does not know.
+    pub fn unknown_to_writer(&self) -> Option<&str> {
+        unknown(&self.write)
+    }
+
+    /// Those of a version on one with these, whose files have deletion vectors if `has_vectors`.
+    #[must_use]
+    pub fn followed_by(mut self, has_vectors: bool) -> Self {
+        set(&mut self.read, DELETION_VECTORS, has_vectors);
+        if has_vectors {
+            set(&mut self.write, DELETION_VECTORS, true);
+        }
+        self
+    }
+
+    /// The same for writers of a table of which no version has deletion vectors any more.
+    #[must_use]
+    pub fn without_vectors(mut self) -> Self {
+        set(&mut self.write, DELETION_VECTORS, false);
+        self
+    }
+
+    /// True if the version has deletion vectors.
+    pub fn has_vectors(&self) -> bool {
+        self.read.iter().any(|name| name == DELETION_VECTORS)
+    }
+}
+
+fn unknown(names: &[String]) -> Option<&str> {
+    let mut names = names.iter().map(String::as_str);
+    names.find(|name| !KNOWN.contains(name))
+}
+
+fn set(names: &mut Vec<String>, feature: &str, is_there: bool) {
+    names.retain(|name| name != feature);
+    if is_there {
+        names.push(feature.to_owned());
+    }
+}
+
 /// The link to the record one below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Previous {

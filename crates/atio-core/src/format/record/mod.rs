@@ -8,7 +8,7 @@ mod tombstone;
 mod totals;
 
 pub use chain::{PythonRecord, Record, StoredRecord, foreign_write};
-pub use header::{Features, Previous};
+pub use header::{DELETION_VECTORS, Features, Previous};
 pub use live::{Changes, CommitRecord};
 pub use operation::Operation;
 pub use tombstone::Tombstone;

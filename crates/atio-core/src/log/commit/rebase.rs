@@ -1,11 +1,13 @@
 //! What a statement that lost the race finds in its way.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::Change;
+use crate::format::change::{self, Change, MarkedRows};
 use crate::format::conflict::{Reason, Verdict, conflict};
 use crate::format::intent::Intent;
 use crate::format::ticket::Ticket;
-use crate::format::{StoredRecord, Txn, Version};
+use crate::format::{Manifest, Record, StoredRecord, Txn, Version};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
@@ -124,12 +126,55 @@ impl Table {
             let change = Change::of_files(record, None, removed.as_deref());
             verdict = conflict(intent, &change);
         }
-        if verdict == Verdict::Conflict(Reason::Added) {
+        let may_mark = match &record.record {
+            Record::Live(live) => live.features.has_vectors(),
+            _ => false,
+        };
+        let asks = match verdict {
+            Verdict::Conflict(Reason::Removed) => may_mark,
+            verdict => verdict == Verdict::Conflict(Reason::Added),
+        };
+        if asks {
             let added = self.files_added(record).await?;
-            let change = Change::of_files(record, added, removed.as_deref());
+            let mut change = Change::of_files(record, added.clone(), removed.as_deref());
+            if let (Some(added), Some(removed)) = (added, removed) {
+                self.read_marks(intent, &mut change, &added, &removed)
+                    .await?;
+            }
             verdict = conflict(intent, &change);
         }
         Ok(verdict)
+    }
+
+    /// Finds out which rows `change` marks of the files of which the statement marks some, too.
+    async fn read_marks(
+        &self,
+        intent: &Intent,
+        change: &mut Change,
+        added: &[Arc<Manifest>],
+        removed: &Manifest,
+    ) -> Result<()> {
+        for file in change::relisted(added, removed) {
+            let path = &file.is.path;
+            if !change.marks.contains_key(path) || !intent.change.marks.contains_key(path) {
+                continue;
+            }
+            let vectors = futures::try_join!(self.vector(file.was), self.vector(file.is));
+            match vectors {
+                Ok((was, is)) => {
+                    let (was, is) = (was.unwrap_or_default(), is.unwrap_or_default());
+                    let rows = MarkedRows::These(Arc::new(is.without(&was)));
+                    change.marks.insert(path.clone(), rows);
+                }
+                // An expiry may have removed one since the record was read.
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let name = self.name();
+                    ::log::debug!("'{name}': the rows that were marked are not known: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn stands_against(&self, reason: Reason, record: &StoredRecord) -> Error {

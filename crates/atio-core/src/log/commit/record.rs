@@ -80,6 +80,7 @@ impl Table {
             txn.snapshot(attempt),
         );
         record.snapshot_filename = state.python_may_read(schema).then(|| path.clone());
+        record.features = record.features.followed_by(state.has_vectors());
         let object = ObjectRef::of(path.clone(), &bytes);
         record.snapshot = Some(object.clone());
         txn.stage(path, bytes.into()).await?;
@@ -153,7 +154,7 @@ pub(in crate::log) fn check_features(base: &Snapshot) -> Result<()> {
     let Record::Live(live) = &base.record.record else {
         return Ok(());
     };
-    match live.features.write.first() {
+    match live.features.unknown_to_writer() {
         None => Ok(()),
         Some(feature) => Err(Error::unsupported(format!(
             "version {} needs writers to know the feature '{}', which this release does not: upgrade to write",

@@ -117,6 +117,19 @@ impl Transaction {
     /// A fresh name for a data file, which counts as staged from here on.
     pub async fn data_file(&self) -> Result<String> {
         self.check_store().await?;
+        let (seq, random) = self.file_number()?;
+        let name = layout::data_file(self.id, seq, random);
+        lock(&self.staged).push(name.clone());
+        Ok(name)
+    }
+
+    /// A fresh name for an object of deletion vectors.
+    pub(in crate::log) fn vectors(&self) -> Result<String> {
+        let (seq, random) = self.file_number()?;
+        Ok(layout::vectors(self.id, seq, random))
+    }
+
+    fn file_number(&self) -> Result<(u32, u64)> {
         let seq = self.data_files.fetch_add(1, Ordering::Relaxed);
         if seq >= layout::DATA_FILES_LIMIT {
             return Err(Error::invalid(format!(
@@ -125,9 +138,7 @@ impl Transaction {
             )));
         }
         let (_, random) = Uuid::new_v4().as_u64_pair();
-        let name = layout::data_file(self.id, seq, random);
-        lock(&self.staged).push(name.clone());
-        Ok(name)
+        Ok((seq, random))
     }
 
     /// The next number for a metadata object of this transaction.

@@ -1,4 +1,4 @@
-//! The manifests of a version from which some files are removed.
+//! The manifests of a version from which some files are removed, and in which others have fewer rows.
 //!
 //! Only those that list one of these are written anew. They are of one base: on another they are
 //! made again (B1), because there others may have taken their place.
@@ -10,9 +10,12 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::snapshot::State;
-use crate::format::{FileEntry, Manifest, ManifestRef, ObjectRef, Totals};
+use crate::format::{
+    DeletionVector, FileEntry, Manifest, ManifestRef, ObjectRef, Totals, VectorRef,
+};
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::transaction::Transaction;
+use crate::log::operation::row_change::Goes;
 use crate::log::python;
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -24,6 +27,9 @@ pub(in crate::log) struct Stays {
     /// The list of the files that go; None if none goes, or not all are known.
     pub(in crate::log) removed: Option<ObjectRef>,
     pub(in crate::log) removed_totals: Totals,
+    /// Manifests, which `state` does not list yet, of the files that have fewer rows than before.
+    pub(in crate::log) marked: Vec<ManifestRef>,
+    pub(in crate::log) marked_totals: Totals,
     /// Merged manifests that `state` does not list.
     pub(in crate::log) unmerged: Vec<String>,
 }
@@ -36,6 +42,13 @@ pub(in crate::log) struct Rewritten {
     /// The names of all that is staged for this base alone, once `unwritten` is.
     own: Vec<String>,
     manifests: Vec<(ManifestRef, Manifest)>,
+    vectors: Vec<(ObjectRef, Arc<DeletionVector>)>,
+}
+
+/// Files of a manifest, and which rows of each are marked from now on.
+struct Marked {
+    of: Arc<Manifest>,
+    files: Vec<(FileEntry, DeletionVector)>,
 }
 
 /// A manifest, and how it can be listed as it is; None if it is Python's.
@@ -48,11 +61,14 @@ impl Rewritten {
                 state,
                 removed: None,
                 removed_totals: Totals::default(),
+                marked: Vec::new(),
+                marked_totals: Totals::default(),
                 unmerged: Vec::new(),
             },
             unwritten: Vec::new(),
             own: Vec::new(),
             manifests: Vec::new(),
+            vectors: Vec::new(),
         }
     }
 
@@ -61,15 +77,55 @@ impl Rewritten {
         for (named, manifest) in self.manifests {
             table.keep_manifest(&named, manifest);
         }
+        for (content, vector) in self.vectors {
+            table.keep_vector(&content, vector);
+        }
         self.own
     }
 
     /// Lists `manifest`, under a name of its own.
     fn list(&mut self, txn: &Transaction, manifest: Manifest) -> Result<()> {
+        let named = self.name(txn, manifest)?;
+        self.stays.state.manifests.push(named);
+        Ok(())
+    }
+
+    /// Gives `manifest` a name of its own.
+    fn name(&mut self, txn: &Transaction, manifest: Manifest) -> Result<ManifestRef> {
         let (named, bytes) = merge::name_manifest(txn, &manifest)?;
         self.write(named.object.path.clone(), bytes);
-        self.stays.state.manifests.push(named.clone());
-        self.manifests.push((named, manifest));
+        self.manifests.push((named.clone(), manifest));
+        Ok(named)
+    }
+
+    /// Lists the files of `marked` with their deletion vectors, which become one object.
+    fn mark(&mut self, txn: &Transaction, marked: Vec<Marked>) -> Result<()> {
+        if marked.iter().all(|marked| marked.files.is_empty()) {
+            return Ok(());
+        }
+        let (path, mut vectors) = (txn.vectors()?, Vec::new());
+        for Marked { of, files } in marked {
+            let mut listed = Vec::with_capacity(files.len());
+            for (file, vector) in files {
+                let bytes = vector.to_bytes();
+                let dv = VectorRef::of(&path, vectors.len() as u64, &bytes, &vector);
+                vectors.extend(bytes);
+                self.vectors.push((dv.content(), Arc::new(vector)));
+                listed.push(FileEntry {
+                    dv: Some(dv),
+                    ..file
+                });
+            }
+            if listed.is_empty() {
+                continue;
+            }
+            let manifest = Manifest::new(of.schema, of.stats_ids.clone(), listed);
+            let totals = self.stays.marked_totals.plus(manifest.totals()?)?;
+            self.stays.marked_totals = totals;
+            let named = self.name(txn, manifest)?;
+            self.stays.marked.push(named);
+        }
+        self.write(path, vectors.into());
         Ok(())
     }
 
@@ -80,17 +136,22 @@ impl Rewritten {
 }
 
 impl Table {
-    /// Takes the files `removes` out of `base`, in whose list `merges` are used as far as they
-    /// can be (A8).
+    /// Takes what `goes` out of `base`, in whose list `merges` are used as far as they can be (A8).
     ///
-    /// Fails if one of them is not in it.
+    /// Fails if a file is not in it. It is a conflict if one of the rows is marked in it.
     pub(in crate::log) async fn rewrite(
         &self,
         txn: &Transaction,
         base: &Snapshot,
-        removes: &BTreeSet<String>,
+        goes: &Goes,
         merges: &[StagedMerge],
     ) -> Result<Rewritten> {
+        if !goes.rows.is_empty() && (base.state.is_for_old_readers() || base.python.is_some()) {
+            return Err(Error::invalid(format!(
+                "rows of '{}' cannot be marked as deleted: programs are to read it that know no marks; write its files anew",
+                self.name()
+            )));
+        }
         let (state, listed) = match &base.python {
             Some(manifests) => {
                 let unnamed = manifests
@@ -99,23 +160,30 @@ impl Table {
                 let state = python::stage(txn, base, base, false).await?;
                 (state, unnamed.collect())
             }
-            None => self.listed(base, removes, merges).await?,
+            None => self.listed(base, goes, merges).await?,
         };
         let mut rewritten = Rewritten::new(state);
         if base.python.is_some() {
             let schema = &rewritten.stays.state.schema.object;
             rewritten.own.push(schema.path.clone());
         }
-        let mut removed = Vec::new();
+        let (mut removed, mut marked) = (Vec::new(), Vec::new());
         for (named, manifest) in listed {
-            match (without(&manifest, removes, &mut removed), named) {
+            let rest = without(&manifest, goes, &mut removed);
+            if rest.is_some() {
+                let of = Arc::clone(&manifest);
+                let files = self.marked(base, &manifest, goes).await?;
+                marked.push(Marked { of, files });
+            }
+            match (rest, named) {
                 (None, Some(named)) => rewritten.stays.state.manifests.push(named),
                 (None, None) => rewritten.list(txn, Manifest::clone(&manifest))?,
                 (Some(rest), _) if rest.files.is_empty() => {}
                 (Some(rest), _) => rewritten.list(txn, rest)?,
             }
         }
-        self.check_removed(base, removes, &removed)?;
+        self.check_removed(base, goes, &removed)?;
+        rewritten.mark(txn, marked)?;
         let stays = &mut rewritten.stays;
         stays.unmerged = merge::unlisted(merges, &stays.state.manifests);
         let gone = Manifest::new(base.schema.id, Vec::new(), removed);
@@ -134,13 +202,13 @@ impl Table {
     async fn listed(
         &self,
         base: &Snapshot,
-        removes: &BTreeSet<String>,
+        goes: &Goes,
         merges: &[StagedMerge],
     ) -> Result<(State, Vec<Listed>)> {
         let mut state = base.state.clone();
         // A merge that is due is made, whatever goes of its files: so the list stays short.
         merge::apply(merges, &mut state.manifests);
-        if removes.is_empty() {
+        if goes.files.is_empty() && goes.rows.is_empty() {
             return Ok((state, Vec::new()));
         }
         let named = std::mem::take(&mut state.manifests);
@@ -149,15 +217,45 @@ impl Table {
         Ok((state, named.zip(manifests).collect()))
     }
 
-    /// Fails unless `found` are the files `wanted`, each once.
-    fn check_removed(
+    /// The files of `manifest`, of which rows go and some stay, and which rows of each are marked then.
+    async fn marked(
         &self,
         base: &Snapshot,
-        wanted: &BTreeSet<String>,
-        found: &[FileEntry],
-    ) -> Result<()> {
+        manifest: &Manifest,
+        goes: &Goes,
+    ) -> Result<Vec<(FileEntry, DeletionVector)>> {
+        let files = manifest.files.iter().filter_map(|file| {
+            let rows = goes.rows.get(&file.path)?;
+            (!goes.files.contains(&file.path)).then_some((file, rows))
+        });
+        let (files, rows): (Vec<_>, Vec<_>) = files.unzip();
+        let before = self.vectors(base, &files).await?;
+        let mut marked = Vec::with_capacity(files.len());
+        for ((file, rows), before) in files.into_iter().zip(rows).zip(before) {
+            let before = before.unwrap_or_default();
+            if before.shares_rows(rows) {
+                let what = "rows that this statement changes were deleted";
+                return Err(self.conflict(what, base.version));
+            }
+            let (all, of) = (before.union(rows), file.stored_rows()?);
+            if all.last().is_some_and(|last| last >= of) {
+                return Err(Error::invalid(format!(
+                    "cannot mark a row of {}, which has {of} rows, beyond its end; nothing was written",
+                    file.path
+                )));
+            }
+            if all.len() < of {
+                marked.push((file.clone(), all));
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Fails unless `found` are the files of which something goes, each once.
+    fn check_removed(&self, base: &Snapshot, goes: &Goes, found: &[FileEntry]) -> Result<()> {
         let paths: BTreeSet<_> = found.iter().map(|file| &file.path).collect();
-        if let Some(missing) = wanted.iter().find(|path| !paths.contains(path)) {
+        let mut wanted = goes.files.iter().chain(goes.rows.keys());
+        if let Some(missing) = wanted.find(|path| !paths.contains(path)) {
             return Err(Error::invalid(format!(
                 "cannot remove {} from '{}': version {} does not list it; nothing was written",
                 missing.escape_debug(),
@@ -175,18 +273,15 @@ impl Table {
     }
 }
 
-/// What is left of `manifest` without the files `removes`, which are added to `removed`; None if
-/// it has none of them.
-fn without(
-    manifest: &Manifest,
-    removes: &BTreeSet<String>,
-    removed: &mut Vec<FileEntry>,
-) -> Option<Manifest> {
-    let goes = |file: &FileEntry| removes.contains(&file.path);
-    if !manifest.files.iter().any(goes) {
+/// What is left of `manifest` without the files of which something goes, which are added to `removed`;
+/// None if it has none of them.
+fn without(manifest: &Manifest, goes: &Goes, removed: &mut Vec<FileEntry>) -> Option<Manifest> {
+    let loses =
+        |file: &FileEntry| goes.files.contains(&file.path) || goes.rows.contains_key(&file.path);
+    if !manifest.files.iter().any(loses) {
         return None;
     }
-    let (gone, rest): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(goes);
+    let (gone, rest): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(loses);
     removed.extend(gone);
     let stats_ids = manifest.stats_ids.clone();
     Some(Manifest::new(manifest.schema, stats_ids, rest))

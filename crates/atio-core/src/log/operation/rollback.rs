@@ -74,6 +74,7 @@ impl Table {
                 let mut record = self.next_record(txn.id(), base, recorded)?;
                 record.snapshot = live.snapshot.clone();
                 record.snapshot_filename = live.snapshot_filename.clone();
+                record.features = record.features.followed_by(live.features.has_vectors());
                 record
             }
             None => {
@@ -131,15 +132,15 @@ impl Table {
                 removed_totals: base.totals(),
             });
         };
-        let here: HashSet<_> = goes.iter().map(|file| file.path.as_str()).collect();
+        let here: HashSet<_> = goes.iter().map(FileEntry::id).collect();
         let mut there = HashSet::new();
         let mut added = Vec::new();
         let mut added_totals = Totals::default();
         for (manifest, named) in comes.iter().zip(&state.manifests) {
-            there.extend(manifest.files.iter().map(|file| file.path.as_str()));
+            there.extend(manifest.files.iter().map(FileEntry::id));
             let files = manifest.files.iter();
             let files: Vec<_> = files
-                .filter(|file| !here.contains(file.path.as_str()))
+                .filter(|file| !here.contains(&file.id()))
                 .cloned()
                 .collect();
             if files.is_empty() {
@@ -154,7 +155,7 @@ impl Table {
             });
         }
         let removed: Vec<_> = (goes.iter())
-            .filter(|file| !there.contains(file.path.as_str()))
+            .filter(|file| !there.contains(&file.id()))
             .cloned()
             .collect();
         let schema = base.schema.id;

@@ -1,9 +1,11 @@
 //! What a statement does to the rows of a table: which files it adds and which it removes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::format::change::MarkedRows;
 use crate::format::intent::Intent;
-use crate::format::{FileEntry, Manifest, Operation, Reads};
+use crate::format::{DeletionVector, FileEntry, Manifest, Operation, Reads};
 use crate::log::commit::gate::Gate;
 use crate::log::commit::options::CommitOptions;
 use crate::log::operation::columns::NewColumns;
@@ -16,6 +18,15 @@ use crate::log::operation::source_position::Advance;
 pub struct RowChange {
     kind: Kind,
     gate: Option<Gate>,
+}
+
+/// What goes of the files of a base.
+#[derive(Debug, Clone, Default)]
+pub(in crate::log) struct Goes {
+    /// Files, by path.
+    pub(in crate::log) files: BTreeSet<String>,
+    /// Rows of others, by the path of their file.
+    pub(in crate::log) rows: BTreeMap<String, Arc<DeletionVector>>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,10 +42,10 @@ enum Kind {
         adds: Manifest,
         columns: Option<NewColumns>,
     },
-    /// Removes some files of the base and adds others.
+    /// Removes some files of the base, marks rows of others, and adds files.
     Rewrite {
         operation: Operation,
-        removes: BTreeSet<String>,
+        goes: Goes,
         adds: Manifest,
         reads: Reads,
     },
@@ -155,10 +166,45 @@ impl RowChange {
     ) -> Self {
         Self::of(Kind::Rewrite {
             operation,
-            removes,
+            goes: Goes {
+                files: removes,
+                rows: BTreeMap::new(),
+            },
             adds,
             reads,
         })
+    }
+
+    /// The same delete, update or merge, which also marks these rows of files that it does not
+    /// remove as deleted, by the paths of their files. Nothing else marks any.
+    ///
+    /// Each row is one of the table in the base. What others mark meanwhile stays marked, too; if
+    /// they mark one of these rows, or remove its file, it is in conflict with them. A file that has
+    /// no rows left in the end is removed.
+    pub fn marking(self, rows: BTreeMap<String, DeletionVector>) -> Self {
+        let kind = match self.kind {
+            Kind::Rewrite {
+                operation,
+                goes,
+                adds,
+                reads,
+            } => {
+                let rows = rows.into_iter().filter(|(_, rows)| !rows.is_empty());
+                let rows = rows.map(|(path, rows)| (path, Arc::new(rows)));
+                let goes = Goes {
+                    rows: rows.collect(),
+                    ..goes
+                };
+                Kind::Rewrite {
+                    operation,
+                    goes,
+                    adds,
+                    reads,
+                }
+            }
+            other => other,
+        };
+        Self { kind, ..self }
     }
 
     /// Removes all rows; valid only on the very state that the statement started from, as an
@@ -177,10 +223,10 @@ impl RowChange {
         }
     }
 
-    /// The files that it removes, where it keeps others.
-    pub(in crate::log) fn removes(&self) -> Option<&BTreeSet<String>> {
+    /// What goes of its base, where it keeps the rest.
+    pub(in crate::log) fn goes(&self) -> Option<&Goes> {
         match &self.kind {
-            Kind::Rewrite { removes, .. } => Some(removes),
+            Kind::Rewrite { goes, .. } => Some(goes),
             _ => None,
         }
     }
@@ -218,10 +264,21 @@ impl RowChange {
             Kind::Append { reads, .. } => Intent::of_append(reads.clone()),
             Kind::Rewrite {
                 operation,
-                removes,
+                goes,
                 reads,
                 ..
-            } => Intent::of_rewrite(operation, removes.clone(), reads.clone()),
+            } => {
+                let marks = goes.rows.iter().map(|(path, rows)| {
+                    let rows = MarkedRows::These(Arc::clone(rows));
+                    (path.clone(), rows)
+                });
+                Intent::of_rewrite(
+                    operation,
+                    goes.files.clone(),
+                    marks.collect(),
+                    reads.clone(),
+                )
+            }
             Kind::Overwrite { .. } | Kind::Truncate => Intent::of(&self.operation()),
         }
     }

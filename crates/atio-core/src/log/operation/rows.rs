@@ -209,7 +209,7 @@ impl Table {
             adopted: None,
         };
         // What takes the place of the manifests of a base is staged for each anew.
-        if change.removes().is_some() {
+        if change.goes().is_some() {
             return Ok(staged);
         }
         if change.removes_all()
@@ -254,6 +254,8 @@ impl Table {
             state,
             removed: staged.removed.clone(),
             removed_totals,
+            marked: Vec::new(),
+            marked_totals: Totals::default(),
         })
     }
 
@@ -289,8 +291,10 @@ impl Table {
         attempt: u32,
     ) -> Result<CommitRecord> {
         let mut state = stays.state.clone();
-        state.manifests.extend(staged.added.clone());
-        state.totals = state.totals.plus(staged.totals)?;
+        let added: Vec<_> = staged.added.iter().chain(&stays.marked).cloned().collect();
+        let added_totals = staged.totals.plus(stays.marked_totals)?;
+        state.manifests.extend(added.iter().cloned());
+        state.totals = state.totals.plus(added_totals)?;
         if let Some(advance) = change.advance() {
             self.advance(&mut state, base.version, advance)?;
         }
@@ -303,11 +307,7 @@ impl Table {
         let recorded = RecordedChange {
             operation: change.operation(),
             changes: Changes {
-                added: staged
-                    .added
-                    .iter()
-                    .map(|manifest| manifest.object.clone())
-                    .collect(),
+                added: added.into_iter().map(|manifest| manifest.object).collect(),
                 removed: stays.removed.clone(),
                 manifests_dropped: base
                     .state
@@ -317,7 +317,7 @@ impl Table {
                     .map(|manifest| manifest.object.path.clone())
                     .collect(),
             },
-            added: staged.totals,
+            added: added_totals,
             removed: stays.removed_totals,
             options: options.clone(),
         };
@@ -345,18 +345,18 @@ impl Statement for Writing<'_> {
 
     async fn plan(&mut self, on: On<'_>) -> Result<Option<Planned>> {
         let base = on.base()?;
-        if on.anew && self.change.removes().is_none() {
+        if on.anew && self.change.goes().is_none() {
             let merges = std::mem::take(&mut self.staged.merges);
             let staged = on.table.stage_change(on.txn, base, self.change, merges);
             self.staged = staged.await?;
         }
         let mut unwritten = self.staged.unwritten.clone();
         let mut rewritten = None;
-        let stays = match self.change.removes() {
+        let stays = match self.change.goes() {
             None => on.table.what_stays(base, self.change, &self.staged)?,
-            Some(removes) => {
+            Some(goes) => {
                 let merges = &self.staged.merges;
-                let anew = on.table.rewrite(on.txn, base, removes, merges).await?;
+                let anew = on.table.rewrite(on.txn, base, goes, merges).await?;
                 unwritten.extend(anew.unwritten.iter().cloned());
                 let stays = anew.stays.clone();
                 rewritten = Some(anew);

@@ -299,7 +299,7 @@ impl Table {
     }
 
     async fn check_file(&self, base: &Snapshot, file: &FileEntry) -> Result<FileEntry> {
-        let (rows, size) = file.known()?;
+        let (rows, size) = (file.stored_rows()?, file.bytes()?);
         let wrong = |what: String| {
             Error::invalid(format!(
                 "the data file {} of '{}' {what}: prepare that part again, for a new ticket",
@@ -335,6 +335,7 @@ impl Table {
         };
         Ok(FileEntry {
             stats: footer.stats(&names, said),
+            dv: None,
             column_bytes: footer.column_bytes(&names),
             ..file.clone()
         })

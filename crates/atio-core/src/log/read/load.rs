@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
-use crate::format::{Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, Version};
+use crate::format::{
+    DeletionVector, Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, Version,
+};
 use crate::lock::lock;
 use crate::log::known::Fence;
 use crate::log::python;
@@ -192,6 +194,11 @@ impl Table {
         self.cache
             .keep_manifest(&named.object, Arc::clone(&manifest));
         Ok(manifest)
+    }
+
+    /// Keeps a deletion vector that this process has just made.
+    pub(in crate::log) fn keep_vector(&self, content: &ObjectRef, vector: Arc<DeletionVector>) {
+        self.cache.keep_vector(content, vector);
     }
 
     /// Keeps a manifest that this process has just made.

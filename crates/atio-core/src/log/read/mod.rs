@@ -14,4 +14,5 @@ pub(in crate::log) mod seen_keys;
 pub(in crate::log) mod snapshot;
 pub(in crate::log) mod time;
 pub(in crate::log) mod unreadable;
+pub(in crate::log) mod vectors;
 pub(in crate::log) mod version;

@@ -29,6 +29,9 @@ pub(super) async fn fence(
     record.last_expire = Some(record.version_id);
     record.expired = plan.expired.clone();
     record.revoked = plan.revoked.clone();
+    if plan.without_vectors {
+        record.features = record.features.without_vectors();
+    }
     ::log::info!("'{}': {}", table.name(), plan.words());
     Ok(record)
 }

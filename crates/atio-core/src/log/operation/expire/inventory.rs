@@ -128,6 +128,12 @@ impl Inventory {
         Ok(self)
     }
 
+    /// True if a version that stays has deletion vectors.
+    pub(super) fn has_vectors(&self) -> bool {
+        let mut retained = self.retained.iter();
+        retained.any(|version| self.records.get(version).is_some_and(has_vectors))
+    }
+
     async fn read_records(
         &mut self,
         table: &Table,
@@ -247,6 +253,8 @@ impl Inventory {
             loaded.extend(snapshot.python.iter().flatten().cloned());
             for manifest in loaded {
                 live.extend(manifest.files.iter().map(|file| file.path.clone()));
+                let vectors = manifest.files.iter().filter_map(|file| file.dv.as_ref());
+                live.extend(vectors.map(|vector| vector.path.clone()));
             }
             if let Record::Python(python) = &record.record {
                 live.insert(python.snapshot.clone());
@@ -306,6 +314,15 @@ impl Inventory {
             .buffered(PARALLEL);
         while let Some((need, files)) = files.try_next().await? {
             for file in files {
+                if let Some(vector) = file.dv {
+                    // The object has at least those that are named.
+                    let bytes = named.get(&vector.path).and_then(|need| need.bytes);
+                    let need = Need {
+                        bytes: bytes.max(Some(vector.range().end)),
+                        ..need
+                    };
+                    self.add_need(&mut named, vector.path, need);
+                }
                 let need = Need {
                     bytes: file.size,
                     ..need
@@ -335,6 +352,14 @@ impl Inventory {
         known.last = known.last.max(need.last);
         known.new |= need.new;
         known.bytes = need.bytes.or(known.bytes);
+    }
+}
+
+/// True if it has deletion vectors.
+fn has_vectors(record: &StoredRecord) -> bool {
+    match &record.record {
+        Record::Live(live) => live.features.has_vectors(),
+        _ => false,
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct ExpirePlan {
     /// Versions whose records become tombstones.
     pub(super) bury: BTreeSet<Version>,
     doomed: BTreeMap<String, Doomed>,
+    /// No version that stays has deletion vectors.
+    pub(super) without_vectors: bool,
     /// Versions that would have expired without these tags.
     tagged: BTreeMap<Version, Vec<String>>,
     fence: bool,
@@ -52,6 +54,11 @@ struct Doomed {
     reason: String,
 }
 
+/// True for what metadata names, and for what is of one transaction alone.
+fn holds_rows(kind: Kind) -> bool {
+    matches!(kind, Kind::Data | Kind::Vector | Kind::Staging)
+}
+
 impl ExpirePlan {
     pub(super) fn new(inventory: &Inventory, listing: &[Listed], expiry: &Expiry) -> Self {
         let mut plan = Self {
@@ -59,6 +66,7 @@ impl ExpirePlan {
             revoked: Vec::new(),
             bury: BTreeSet::new(),
             doomed: BTreeMap::new(),
+            without_vectors: !inventory.has_vectors(),
             tagged: inventory.tagged.clone(),
             fence: false,
         };
@@ -161,8 +169,8 @@ impl ExpirePlan {
             doomed.map(|(path, _)| path.clone()).collect()
         };
         [
-            of(|kind| matches!(kind, Kind::Data | Kind::Staging)),
-            of(|kind| !matches!(kind, Kind::Data | Kind::Staging | Kind::Snapshot)),
+            of(holds_rows),
+            of(|kind| !holds_rows(kind) && kind != Kind::Snapshot),
         ]
     }
 

@@ -298,7 +298,7 @@ mod tests {
 
     use super::*;
     use crate::format::checksum::seal;
-    use crate::format::{Record, to_json};
+    use crate::format::{Record, VectorRef, layout, to_json};
 
     const RECORD: &str = include_str!("../../../../fuzz/seeds/record/everything.json");
     const TOMBSTONE: &str = include_str!("../../../../fuzz/seeds/record/tombstone.json");
@@ -345,6 +345,95 @@ mod tests {
         let overwrite = record(RECORD, "overwrite", 1, Some(2));
         let change = Change::of_files(&overwrite, None, None);
         assert_eq!((change.adds, change.removes), (NewFiles::Some, Files::All));
+    }
+
+    /// The same files, of nine rows, of each of which so many are marked.
+    fn marked(paths: &[&str], rows: u64) -> Manifest {
+        let mut manifest = list(paths);
+        for file in &mut manifest.files {
+            file.rows = Some(9);
+            file.dv = (rows > 0).then(|| VectorRef {
+                path: layout::vectors(crate::format::Txn::new(uuid::Uuid::nil()), 0, rows),
+                offset: 0,
+                size: 1,
+                checksum: crate::format::Checksum::of(b""),
+                rows,
+            });
+        }
+        manifest
+    }
+
+    fn paths(paths: &[&str]) -> Files {
+        Files::These(paths.iter().map(|path| (*path).to_owned()).collect())
+    }
+
+    /// "b" had no row marked before, and "c" one; "a" is new, and "d" goes.
+    #[test]
+    fn file_that_is_listed_anew_with_more_rows_marked_neither_comes_nor_goes() {
+        let added = vec![Arc::new(list(&["a"])), Arc::new(marked(&["b", "c"], 2))];
+        let mut removed = marked(&["b", "d"], 0);
+        removed.files.extend(marked(&["c"], 1).files);
+        let found = relisted(&added, &removed);
+        let found: Vec<_> = found
+            .iter()
+            .map(|file| {
+                let rows = (file.was.marked_rows(), file.is.marked_rows());
+                (file.was.path.as_str(), file.is.path.as_str(), rows)
+            })
+            .collect();
+        assert_eq!(found, [("b", "b", (0, 2)), ("c", "c", (1, 2))]);
+        let marks: Marks = [("b", MarkedRows::Some), ("c", MarkedRows::Some)]
+            .map(|(path, rows)| (path.to_owned(), rows))
+            .into();
+        for operation in ["delete", "update", "merge"] {
+            let record = record(RECORD, operation, 3, Some(3));
+            let change = Change::of_files(&record, Some(added.clone()), Some(&removed));
+            assert_eq!(change.removes, paths(&["d"]), "{operation}");
+            assert_eq!(change.marks, marks, "{operation}");
+            let adds = match operation {
+                // Its new files have no new rows.
+                "delete" => NewFiles::None,
+                _ => NewFiles::These(added[..1].to_vec()),
+            };
+            assert_eq!(change.adds, adds, "{operation}");
+            assert!(change.changes_state());
+            // Where one of the two lists is not known it may be any of the files.
+            let unknown = Change::of_files(&record, None, Some(&removed));
+            assert_eq!(unknown.removes, paths(&["b", "c", "d"]), "{operation}");
+            assert!(unknown.marks.is_empty(), "{operation}");
+            let unknown = Change::of_files(&record, Some(added.clone()), None);
+            assert_eq!(unknown.removes, Files::Some, "{operation}");
+            assert!(unknown.marks.is_empty(), "{operation}");
+        }
+    }
+
+    /// After a rollback it may have fewer, and what others mean by it nobody knows.
+    #[test]
+    fn file_that_another_operation_lists_anew_goes_and_comes() {
+        let added = vec![Arc::new(marked(&["b"], 1))];
+        let removed = marked(&["b"], 2);
+        for operation in ["rollback", "overwrite", "compact", "unheard of"] {
+            let record = record(RECORD, operation, 1, Some(1));
+            let change = Change::of_files(&record, Some(added.clone()), Some(&removed));
+            assert_eq!(change.removes, paths(&["b"]), "{operation}");
+            assert_eq!(change.adds, NewFiles::These(added.clone()), "{operation}");
+            assert!(change.marks.is_empty(), "{operation}");
+        }
+    }
+
+    #[test]
+    fn change_that_only_marks_rows_changes_the_state() {
+        let marks = [("a".to_owned(), MarkedRows::Some)];
+        let marked = Change {
+            marks: marks.into(),
+            ..Change::default()
+        };
+        assert!(marked.changes_state() && !Change::default().changes_state());
+        let same_rows = Change {
+            same_rows: true,
+            ..marked
+        };
+        assert!(!same_rows.changes_state());
     }
 
     #[test]

@@ -150,9 +150,14 @@ impl Manifest {
     /// Statistics of fields that not all of them list become unknown where they are missing.
     pub fn merge(manifests: &[std::sync::Arc<Manifest>]) -> Self {
         let mut stats_ids = Vec::new();
-        for id in manifests.iter().flat_map(|manifest| &manifest.stats_ids) {
-            if !stats_ids.contains(id) {
-                stats_ids.push(*id);
+        for manifest in manifests {
+            if manifest.stats_ids == stats_ids {
+                continue;
+            }
+            for id in &manifest.stats_ids {
+                if !stats_ids.contains(id) {
+                    stats_ids.push(*id);
+                }
             }
         }
         let files = manifests.iter().flat_map(|manifest| {
@@ -286,6 +291,75 @@ mod tests {
             );
         }
         Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
+    }
+
+    const VECTORS: &str = "data/018f0000000070008000000000000001/00001-0000000000000000.dv";
+
+    fn marked(vector: &str) -> String {
+        entry(PATH).replace("\"stats\"", &format!("\"dv\":{vector},\"stats\""))
+    }
+
+    #[test]
+    fn file_with_a_vector_has_fewer_rows_than_are_stored_in_it() {
+        let vector = format!(
+            r#"{{"path":"{VECTORS}","offset":40,"size":30,"checksum":"crc32c:00000000","rows":1}}"#
+        );
+        let json = marked(&vector);
+        let mut manifest = Manifest::parse("m", json.as_bytes(), false).unwrap();
+        let file = manifest.files[0].clone();
+        let rows = (file.stored_rows().unwrap(), file.live_rows().unwrap());
+        assert_eq!((rows, file.marked_rows()), ((2, 1), 1));
+        let named = file.dv.clone().unwrap();
+        assert_eq!((named.path.as_str(), named.range()), (VECTORS, 40..70));
+        assert_eq!(file.id(), (PATH, Some(&named)));
+        assert_eq!(
+            Manifest::parse("m", &manifest.to_bytes().unwrap(), false).unwrap(),
+            manifest
+        );
+        // The only one at the beginning of its object.
+        let first = marked(&vector.replace("\"offset\":40,", ""));
+        let first = Manifest::parse("m", first.as_bytes(), false).unwrap();
+        assert_eq!(first.files[0].dv.as_ref().unwrap().range(), 0..30);
+        assert_ne!(first.files[0].id(), file.id());
+        let whole = Manifest::parse("m", entry(PATH).as_bytes(), false).unwrap();
+        assert_eq!(whole.files[0].id(), (PATH, None));
+        manifest.files.push(whole.files[0].clone());
+        let totals = manifest.totals().unwrap();
+        assert_eq!((totals.files, totals.rows, totals.bytes), (2, 3, 10));
+        assert_eq!(manifest.marked_rows(), 1);
+        let merged = Manifest::merge(&[manifest.clone().into(), whole.into()]);
+        assert_eq!(merged.files[..2], manifest.files);
+    }
+
+    #[test]
+    fn vector_that_cannot_be_that_of_its_file_is_damage() {
+        let vector = |path: &str, rows: &str, more: &str| {
+            format!(
+                r#"{{"path":"{path}","size":30,"checksum":"crc32c:00000000","rows":{rows}{more}}}"#
+            )
+        };
+        for wrong in [
+            vector(VECTORS, "0", ""),
+            vector(VECTORS, "2", ""),
+            vector(VECTORS, "-1", ""),
+            vector(PATH, "1", ""),
+            vector("metadata/v1.metadata.json", "1", ""),
+            vector(VECTORS, "1", ",\"offset\":-1"),
+            vector(VECTORS, "1", ",\"offset\":9223372036854775807"),
+            vector(VECTORS, "1", ",\"offset\":18446744073709551615"),
+            "{}".to_owned(),
+            "true".to_owned(),
+        ] {
+            let json = marked(&wrong);
+            let error = Manifest::parse("m", json.as_bytes(), false).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Damaged, "{wrong}");
+        }
+        // Of a file whose rows nobody counted there can be none.
+        let uncounted = marked(&vector(VECTORS, "1", "")).replace("\"rows\":2,", "");
+        let error = Manifest::parse("m", uncounted.as_bytes(), true).unwrap_err();
+        assert!(error.message().contains("unknown number"), "{error}");
+        let none = Manifest::parse("m", marked("null").as_bytes(), false).unwrap();
+        assert_eq!(none.files[0].dv, None);
     }
 
     #[test]

@@ -150,6 +150,19 @@ mod tests {
         assert_eq!(with(vec![file(vec![text(64)])]), unknown + 2 * 64);
         assert_eq!(with(vec![file(vec![text(0)])]), unknown);
 
+        let vector = crate::format::VectorRef {
+            path: "v".repeat(60),
+            offset: 0,
+            size: 1,
+            checksum: crate::format::Checksum::of(b""),
+            rows: 1,
+        };
+        let marked = with(vec![FileEntry {
+            dv: Some(vector),
+            ..file(Vec::new())
+        }]);
+        assert_eq!(marked, plain + 60);
+
         let mut roomy = Vec::with_capacity(50);
         roomy.push(file(Vec::new()));
         assert_eq!(with(roomy), plain + 49 * size_of::<FileEntry>());

@@ -14,6 +14,8 @@ pub mod change;
 pub mod checksum;
 pub mod conflict;
 pub mod deletion_vector;
+#[cfg(test)]
+mod examples;
 pub mod intent;
 pub mod json;
 pub mod layout;

@@ -225,7 +225,7 @@ pub(crate) fn path(bytes: &[u8]) {
                 assert_eq!(layout::record(version), text);
                 assert_eq!(layout::parse_record(name), Some(version));
             }
-            Kind::Data => assert!(text.starts_with("data/")),
+            Kind::Data | Kind::Vector => assert!(text.starts_with("data/")),
             Kind::Staging => assert!(text.starts_with("_atio_tmp/")),
             _ => assert!(text.starts_with("metadata/") && text.ends_with(".json")),
         }

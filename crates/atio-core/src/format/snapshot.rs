@@ -139,12 +139,13 @@ impl State {
     fn check(&self) -> Result<()> {
         MANIFESTS.check(self.manifests.len())?;
         let mut paths = HashSet::with_capacity(self.manifests.len());
-        let mut sum = Totals::default();
+        let (mut sum, mut stored) = (Totals::default(), 0_u64);
         for ManifestRef {
             object,
             files,
             rows,
-            ..
+            marked,
+            schema: _,
         } in &self.manifests
         {
             check_name(&object.path, layout::Kind::Manifest)?;
@@ -156,9 +157,15 @@ impl State {
                 rows: *rows,
                 bytes: 0,
             })?;
+            stored = stored.saturating_add(*rows).saturating_add(*marked);
         }
         check_name(&self.schema.object.path, layout::Kind::Schema)?;
         self.totals.check()?;
+        Totals {
+            rows: stored,
+            ..Totals::default()
+        }
+        .check()?;
         FILES.check_count(self.totals.files)?;
         if (sum.files, sum.rows) != (self.totals.files, self.totals.rows) {
             return Err(Error::damaged(format!(
@@ -414,6 +421,35 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_marked_are_told_only_where_there_are_some() {
+        let plain = state(&[1, 1]);
+        let mut marked = plain.clone();
+        marked.manifests[1].marked = 5;
+        assert!(!plain.has_vectors() && marked.has_vectors());
+        let text = |state: &State| String::from_utf8(state.to_bytes(0).unwrap()).unwrap();
+        assert_eq!(text(&plain).matches("marked").count(), 0);
+        let written = text(&marked);
+        assert_eq!(written.matches(",\"marked\":5,").count(), 1, "{written}");
+        assert_eq!(written.replace(",\"marked\":5", ""), text(&plain));
+        let read = SnapshotFile::parse("s", written.as_bytes()).unwrap();
+        assert_eq!(read.manifests, marked.manifests);
+        // What is counted is the rows of the table; those that are stored can be counted, too.
+        marked.manifests[1].marked = i64::MAX as u64;
+        let error = marked.to_bytes(0).unwrap_err();
+        assert!(error.message().contains("row count overflows"), "{error}");
+    }
+
+    #[test]
+    fn table_for_old_readers_says_so() {
+        let with = |value: &str| State {
+            options: [("compatibility".to_owned(), value.to_owned())].into(),
+            ..state(&[])
+        };
+        assert!(with("format-1").is_for_old_readers());
+        assert!(!with("format-2").is_for_old_readers() && !state(&[]).is_for_old_readers());
+    }
+
+    #[test]
     fn a_snapshot_of_python_beyond_the_limits_is_damaged() {
         let message = |json: serde_json::Value| {
             let error = PythonSnapshot::parse("s", json.to_string().as_bytes()).unwrap_err();
@@ -466,5 +502,10 @@ mod tests {
         assert!(!state(&[1, 2]).python_may_read(&int));
         let seconds = schema(DataType::Timestamp(TimeUnit::Second, None));
         assert!(!state(&[1]).python_may_read(&seconds));
+        // It would read the rows that are marked.
+        let mut marked = state(&[1, 1]);
+        assert!(marked.python_may_read(&int));
+        marked.manifests[0].marked = 1;
+        assert!(!marked.python_may_read(&int));
     }
 }

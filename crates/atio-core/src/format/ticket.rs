@@ -191,6 +191,7 @@ fn refused(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::VectorRef;
 
     fn ticket() -> Ticket {
         Ticket {
@@ -260,6 +261,22 @@ mod tests {
         assert!(twice.contains("comes twice"), "{twice}");
         let others = said(&[part(&other, 0)]);
         assert!(others.contains("another ticket"), "{others}");
+        let marked = FileEntry {
+            rows: Some(9),
+            dv: Some(VectorRef {
+                path: layout::vectors(mine.txn, 1, 1),
+                offset: 0,
+                size: 30,
+                checksum: Checksum::of(b"x"),
+                rows: 1,
+            }),
+            ..file(layout::data_file(mine.txn, 0, 1))
+        };
+        let marked = said(&[mine.prepared(Vec::new(), vec![marked]).unwrap()]);
+        assert!(
+            marked.ends_with("has rows that are marked as deleted"),
+            "{marked}"
+        );
         for path in [
             "../x",
             "metadata/v1.metadata.json",

@@ -1,4 +1,4 @@
-//! Manifests and schemas that this process has read or written, kept in memory.
+//! Manifests, schemas and deletion vectors that this process has read or written, kept in memory.
 //!
 //! The objects never change, so what is kept is never wrong: the limit decides how much is read
 //! again, and nothing else.
@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use lru::LruCache;
 
-use crate::format::{DeletionVector, Manifest, ObjectRef, TableSchema, memory};
+use crate::format::{DeletionVector, Manifest, ObjectRef, TableSchema, VectorRef, memory};
 use crate::lock::lock;
 
 /// How many bytes are kept where nobody says otherwise.
@@ -32,11 +32,11 @@ static TABLES: AtomicU64 = AtomicU64::new(0);
 /// Sets how many bytes of metadata this process keeps in memory, for all of its tables together.
 ///
 /// Metadata here is manifests, which list the data files of a version, schemas, and deletion vectors,
-/// which say which rows of a data file are deleted. None of it ever changes, so the next statement does not read again what is kept. It is counted as it lies in
-/// memory, which is more than its size on disk. Without this call the limit is 64 MiB.
+/// which say which rows of a data file are deleted. None of it ever changes, so the next statement
+/// does not read again what is kept. It is counted as it lies in memory, which is more than its size
+/// on disk. Without this call the limit is 64 MiB.
 ///
-/// Where it would be passed, those go that were not used for longest, one after
-/// another. One that alone is larger than the limit is not kept. With `0` nothing is kept:
+/// Where it would be passed, what was not used for longest goes, one after another. One that alone is larger than the limit is not kept. With `0` nothing is kept:
 /// everything works, and each scan reads the manifests of its version. What statements hold while
 /// they run, and the schema that an open table has, do not count.
 ///
@@ -78,6 +78,9 @@ struct Kept {
 struct Key {
     table: u64,
     object: ObjectRef,
+    /// Where it begins: one object holds many deletion vectors, and two that are as long may have the
+    /// same checksum.
+    offset: u64,
 }
 
 struct Entry {
@@ -204,9 +207,9 @@ impl TableCache {
         }
     }
 
-    /// The deletion vector whose bytes are a part of the object of this path.
-    pub(in crate::log) fn vector(&self, object: &ObjectRef) -> Option<Arc<DeletionVector>> {
-        match self.cache.get(&self.key(object))? {
+    /// The deletion vector that `named` names.
+    pub(in crate::log) fn vector(&self, named: &VectorRef) -> Option<Arc<DeletionVector>> {
+        match self.cache.get(&self.key_of_vector(named))? {
             Content::Vector(vector) => Some(vector),
             Content::Manifest(_) | Content::Schema(_) => None,
         }
@@ -214,28 +217,41 @@ impl TableCache {
 
     /// Keeps `manifest`, which was checked to be `object`.
     pub(in crate::log) fn keep_manifest(&self, object: &ObjectRef, manifest: Arc<Manifest>) {
-        self.keep(object, Content::Manifest(manifest));
+        self.keep(self.key(object), Content::Manifest(manifest));
     }
 
     /// Keeps `schema`, which was checked to be `object`.
     pub(in crate::log) fn keep_schema(&self, object: &ObjectRef, schema: Arc<TableSchema>) {
-        self.keep(object, Content::Schema(schema));
+        self.keep(self.key(object), Content::Schema(schema));
     }
 
-    /// Keeps `vector`, whose bytes were checked to be these of the object.
-    pub(in crate::log) fn keep_vector(&self, object: &ObjectRef, vector: Arc<DeletionVector>) {
-        self.keep(object, Content::Vector(vector));
+    /// Keeps `vector`, which was checked to be the one that `named` names.
+    pub(in crate::log) fn keep_vector(&self, named: &VectorRef, vector: Arc<DeletionVector>) {
+        self.keep(self.key_of_vector(named), Content::Vector(vector));
     }
 
-    fn keep(&self, object: &ObjectRef, content: Content) {
+    fn keep(&self, key: Key, content: Content) {
         self.has_kept.store(true, Ordering::Relaxed);
-        self.cache.keep(self.key(object), content);
+        self.cache.keep(key, content);
     }
 
     fn key(&self, object: &ObjectRef) -> Key {
         Key {
             table: self.table,
             object: object.clone(),
+            offset: 0,
+        }
+    }
+
+    fn key_of_vector(&self, named: &VectorRef) -> Key {
+        Key {
+            table: self.table,
+            object: ObjectRef {
+                path: named.path.clone(),
+                size: named.size,
+                checksum: named.checksum,
+            },
+            offset: named.offset,
         }
     }
 }

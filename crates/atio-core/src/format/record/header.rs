@@ -156,6 +156,49 @@ mod tests {
         Record::parse(version, &seal(to_json(&json).unwrap()).unwrap())
     }
 
+    fn features(read: &[&str], write: &[&str]) -> Features {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Features {
+            read: names(read),
+            write: names(write),
+        }
+    }
+
+    #[test]
+    fn vectors_are_needed_to_read_where_they_are_and_to_write_from_then_on() {
+        let none = features(&[], &[]);
+        assert_eq!(none.clone().followed_by(false), none);
+        let marked = none.clone().followed_by(true);
+        assert_eq!(marked, features(&["dv"], &["dv"]));
+        assert!(marked.has_vectors() && !none.has_vectors());
+        assert_eq!(marked.clone().followed_by(true), marked);
+        let replaced = marked.clone().followed_by(false);
+        assert_eq!(replaced, features(&[], &["dv"]));
+        assert!(!replaced.has_vectors());
+        assert_eq!(replaced.clone().followed_by(true), marked);
+        assert_eq!(replaced.without_vectors(), none);
+        // A version that has some is still not to be read without.
+        assert_eq!(marked.without_vectors(), features(&["dv"], &[]));
+        let others = features(&["a", "dv", "b"], &["dv", "c"]).followed_by(false);
+        assert_eq!(others.without_vectors(), features(&["a", "b"], &["c"]));
+    }
+
+    #[test]
+    fn feature_that_is_not_known_is_refused_by_its_name() {
+        let known = features(&["dv"], &["dv"]);
+        assert_eq!(known.unknown_to_reader(), None);
+        assert_eq!(known.unknown_to_writer(), None);
+        let newer = features(&["dv", "x"], &["y", "dv", "z"]);
+        assert_eq!(newer.unknown_to_reader(), Some("x"));
+        assert_eq!(newer.unknown_to_writer(), Some("y"));
+        let error = read(RECORD, "/features/read", json!(["dv", "x"])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("needs the feature 'x'"), "{error}");
+        read(RECORD, "/features/read", json!(["dv"])).unwrap();
+        // What only writers need to know hinders no reader.
+        read(RECORD, "/features/write", json!(["dv", "y"])).unwrap();
+    }
+
     #[test]
     fn a_record_or_tombstone_beyond_its_limits_is_damaged() {
         let txn = "018f0000000070008000000000000001";

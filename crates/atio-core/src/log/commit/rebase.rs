@@ -135,6 +135,10 @@ impl Table {
             verdict => verdict == Verdict::Conflict(Reason::Added),
         };
         if asks {
+            // What it lists anew brings no rows.
+            if may_mark && removed.is_none() {
+                removed = self.files_removed(record).await?;
+            }
             let added = self.files_added(record).await?;
             let mut change = Change::of_files(record, added.clone(), removed.as_deref());
             if let (Some(added), Some(removed)) = (added, removed) {
@@ -159,12 +163,14 @@ impl Table {
             if !change.marks.contains_key(path) || !intent.change.marks.contains_key(path) {
                 continue;
             }
-            let vectors = futures::try_join!(self.vector(file.was), self.vector(file.is));
-            match vectors {
-                Ok((was, is)) => {
-                    let (was, is) = (was.unwrap_or_default(), is.unwrap_or_default());
-                    let rows = MarkedRows::These(Arc::new(is.without(&was)));
-                    change.marks.insert(path.clone(), rows);
+            match self.vectors_of(&[file.was, file.is]).await {
+                Ok(vectors) => {
+                    let [was, is] = [0, 1].map(|at| vectors[at].clone().unwrap_or_default());
+                    // No statement of this kind takes a mark away; one that did changed more than marks.
+                    if is.has_all(&was) {
+                        let rows = MarkedRows::These(Arc::new(is.without(&was)));
+                        change.marks.insert(path.clone(), rows);
+                    }
                 }
                 // An expiry may have removed one since the record was read.
                 Err(error) if error.kind() == ErrorKind::Damaged => {

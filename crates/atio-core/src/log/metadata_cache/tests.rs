@@ -196,3 +196,48 @@ fn threads_that_share_it_keep_the_limit() {
     assert_eq!(kept.bytes, sum);
     assert!(sum > 0);
 }
+
+/// Two vectors of one object may be as long, and have the same checksum: what tells them apart is
+/// where they begin.
+#[test]
+fn vectors_of_one_object_are_told_apart_by_where_they_begin() {
+    let cache = Arc::new(MetadataCache::new(usize::MAX));
+    let table = TableCache::of(&cache);
+    let named = |offset: u64| VectorRef {
+        path: "a".to_owned(),
+        offset,
+        size: 1,
+        checksum: Checksum::of(b""),
+        rows: 1,
+    };
+    for offset in [0, 1] {
+        let vector = Arc::new([offset].into_iter().collect());
+        table.keep_vector(&named(offset), vector);
+    }
+    for offset in [0, 1] {
+        let found = table.vector(&named(offset)).unwrap();
+        assert!(found.contains(offset) && found.len() == 1);
+    }
+    assert!(table.vector(&named(2)).is_none());
+    // Nor is it taken for a manifest, or a manifest for one.
+    let object = ObjectRef {
+        path: "a".to_owned(),
+        size: 1,
+        checksum: Checksum::of(b""),
+    };
+    assert!(table.manifest(&object).is_none() && table.schema(&object).is_none());
+    table.keep_manifest(&object, manifest());
+    assert!(table.vector(&named(0)).is_none());
+}
+
+#[test]
+fn vector_costs_what_its_rows_take() {
+    let cache = Arc::new(MetadataCache::new(usize::MAX));
+    let table = TableCache::of(&cache);
+    let vector: DeletionVector = (0..1_000_000).step_by(2).collect();
+    let named = VectorRef::of("a", 0, &vector.to_bytes(), &vector);
+    let memory = vector.memory();
+    table.keep_vector(&named, Arc::new(vector));
+    assert!((memory..memory + 1_000).contains(&cache.bytes()));
+    assert!(memory > 125_000, "{memory}");
+}

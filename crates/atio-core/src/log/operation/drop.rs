@@ -41,6 +41,8 @@ impl Statement for Dropping {
         let recorded = RecordedChange::same_state(Operation::Drop);
         let mut record = on.table.next_record(on.txn.id(), base, recorded)?;
         record.refs = None;
+        // It has no files, and whoever makes a table here later needs to know nothing of them.
+        record.features = record.features.followed_by(false).without_vectors();
         record.removed = base.totals();
         record.last_expire = Some(record.version_id);
         // Itself too: a table that is made here later begins above it.

@@ -3,7 +3,7 @@
 //! Only those that list one of these are written anew. They are of one base: on another they are
 //! made again (B1), because there others may have taken their place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::format::snapshot::State;
 use crate::format::{
-    DeletionVector, FileEntry, Manifest, ManifestRef, ObjectRef, Totals, VectorRef,
+    DeletionVector, FileEntry, Manifest, ManifestRef, ObjectRef, Totals, VectorRef, limits,
 };
 use crate::log::commit::merge::{self, StagedMerge};
 use crate::log::commit::transaction::Transaction;
@@ -42,13 +42,20 @@ pub(in crate::log) struct Rewritten {
     /// The names of all that is staged for this base alone, once `unwritten` is.
     own: Vec<String>,
     manifests: Vec<(ManifestRef, Manifest)>,
-    vectors: Vec<(ObjectRef, Arc<DeletionVector>)>,
+    vectors: Vec<(VectorRef, Arc<DeletionVector>)>,
 }
 
-/// Files of a manifest, and which rows of each are marked from now on.
+/// A file of which something goes, and the manifest that lists it.
+struct Gone {
+    of: Arc<Manifest>,
+    file: FileEntry,
+}
+
+/// One of which rows stay, and all rows that are marked in it from now on.
 struct Marked {
     of: Arc<Manifest>,
-    files: Vec<(FileEntry, DeletionVector)>,
+    file: FileEntry,
+    rows: DeletionVector,
 }
 
 /// A manifest, and how it can be listed as it is; None if it is Python's.
@@ -77,8 +84,8 @@ impl Rewritten {
         for (named, manifest) in self.manifests {
             table.keep_manifest(&named, manifest);
         }
-        for (content, vector) in self.vectors {
-            table.keep_vector(&content, vector);
+        for (named, vector) in self.vectors {
+            table.keep_vector(&named, vector);
         }
         self.own
     }
@@ -98,28 +105,40 @@ impl Rewritten {
         Ok(named)
     }
 
-    /// Lists the files of `marked` with their deletion vectors, which become one object.
+    /// Lists the files `marked` with their deletion vectors, which become one object, in one manifest
+    /// for each schema.
     fn mark(&mut self, txn: &Transaction, marked: Vec<Marked>) -> Result<()> {
-        if marked.iter().all(|marked| marked.files.is_empty()) {
+        if marked.is_empty() {
             return Ok(());
         }
         let (path, mut vectors) = (txn.vectors()?, Vec::new());
-        for Marked { of, files } in marked {
-            let mut listed = Vec::with_capacity(files.len());
-            for (file, vector) in files {
-                let bytes = vector.to_bytes();
-                let dv = VectorRef::of(&path, vectors.len() as u64, &bytes, &vector);
-                vectors.extend(bytes);
-                self.vectors.push((dv.content(), Arc::new(vector)));
-                listed.push(FileEntry {
-                    dv: Some(dv),
-                    ..file
-                });
+        let mut parts: Vec<(Arc<Manifest>, Manifest)> = Vec::new();
+        for Marked { of, file, rows } in marked {
+            let bytes = rows.to_bytes();
+            let dv = VectorRef::of(&path, vectors.len() as u64, &bytes, &rows);
+            dv.check(file.rows)
+                .map_err(limits::refused("deletion vector"))?;
+            vectors.extend(bytes);
+            self.vectors.push((dv.clone(), Arc::new(rows)));
+            let file = FileEntry {
+                dv: Some(dv),
+                ..file
+            };
+            match parts.last_mut() {
+                Some((last, part)) if Arc::ptr_eq(last, &of) => part.files.push(file),
+                _ => {
+                    let part = Manifest::new(of.schema, of.stats_ids.clone(), vec![file]);
+                    parts.push((of, part));
+                }
             }
-            if listed.is_empty() {
-                continue;
-            }
-            let manifest = Manifest::new(of.schema, of.stats_ids.clone(), listed);
+        }
+        let mut of_schema: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (_, part) in parts {
+            let parts = of_schema.entry(part.schema).or_default();
+            parts.push(Arc::new(part));
+        }
+        for parts in of_schema.into_values() {
+            let manifest = Manifest::merge(&parts);
             let totals = self.stays.marked_totals.plus(manifest.totals()?)?;
             self.stays.marked_totals = totals;
             let named = self.name(txn, manifest)?;
@@ -167,14 +186,9 @@ impl Table {
             let schema = &rewritten.stays.state.schema.object;
             rewritten.own.push(schema.path.clone());
         }
-        let (mut removed, mut marked) = (Vec::new(), Vec::new());
+        let mut gone = Vec::new();
         for (named, manifest) in listed {
-            let rest = without(&manifest, goes, &mut removed);
-            if rest.is_some() {
-                let of = Arc::clone(&manifest);
-                let files = self.marked(base, &manifest, goes).await?;
-                marked.push(Marked { of, files });
-            }
+            let rest = without(&manifest, goes, &mut gone);
             match (rest, named) {
                 (None, Some(named)) => rewritten.stays.state.manifests.push(named),
                 (None, None) => rewritten.list(txn, Manifest::clone(&manifest))?,
@@ -182,11 +196,12 @@ impl Table {
                 (Some(rest), _) => rewritten.list(txn, rest)?,
             }
         }
-        self.check_removed(base, goes, &removed)?;
-        rewritten.mark(txn, marked)?;
+        self.check_removed(base, goes, &gone)?;
+        rewritten.mark(txn, self.marked(base, goes, &gone).await?)?;
         let stays = &mut rewritten.stays;
         stays.unmerged = merge::unlisted(merges, &stays.state.manifests);
-        let gone = Manifest::new(base.schema.id, Vec::new(), removed);
+        let gone = gone.into_iter().map(|gone| gone.file).collect();
+        let gone = Manifest::new(base.schema.id, Vec::new(), gone);
         stays.removed_totals = gone.totals()?;
         let totals = stays.state.totals.minus(stays.removed_totals);
         stays.state.totals = totals
@@ -217,22 +232,18 @@ impl Table {
         Ok((state, named.zip(manifests).collect()))
     }
 
-    /// The files of `manifest`, of which rows go and some stay, and which rows of each are marked then.
-    async fn marked(
-        &self,
-        base: &Snapshot,
-        manifest: &Manifest,
-        goes: &Goes,
-    ) -> Result<Vec<(FileEntry, DeletionVector)>> {
-        let files = manifest.files.iter().filter_map(|file| {
-            let rows = goes.rows.get(&file.path)?;
-            (!goes.files.contains(&file.path)).then_some((file, rows))
+    /// Those of `gone` of which rows stay, and which rows of each are marked then.
+    async fn marked(&self, base: &Snapshot, goes: &Goes, gone: &[Gone]) -> Result<Vec<Marked>> {
+        let of_rows = gone.iter().filter_map(|gone| {
+            let rows = goes.rows.get(&gone.file.path)?;
+            (!goes.files.contains(&gone.file.path)).then_some((gone, rows))
         });
-        let (files, rows): (Vec<_>, Vec<_>) = files.unzip();
+        let (of_rows, rows): (Vec<_>, Vec<_>) = of_rows.unzip();
+        let files: Vec<_> = of_rows.iter().map(|gone| &gone.file).collect();
         let before = self.vectors(base, &files).await?;
         let mut marked = Vec::with_capacity(files.len());
-        for ((file, rows), before) in files.into_iter().zip(rows).zip(before) {
-            let before = before.unwrap_or_default();
+        for ((gone, rows), before) in of_rows.into_iter().zip(rows).zip(before) {
+            let (file, before) = (&gone.file, before.unwrap_or_default());
             if before.shares_rows(rows) {
                 let what = "rows that this statement changes were deleted";
                 return Err(self.conflict(what, base.version));
@@ -245,15 +256,19 @@ impl Table {
                 )));
             }
             if all.len() < of {
-                marked.push((file.clone(), all));
+                marked.push(Marked {
+                    of: Arc::clone(&gone.of),
+                    file: file.clone(),
+                    rows: all,
+                });
             }
         }
         Ok(marked)
     }
 
     /// Fails unless `found` are the files of which something goes, each once.
-    fn check_removed(&self, base: &Snapshot, goes: &Goes, found: &[FileEntry]) -> Result<()> {
-        let paths: BTreeSet<_> = found.iter().map(|file| &file.path).collect();
+    fn check_removed(&self, base: &Snapshot, goes: &Goes, found: &[Gone]) -> Result<()> {
+        let paths: BTreeSet<_> = found.iter().map(|gone| &gone.file.path).collect();
         let mut wanted = goes.files.iter().chain(goes.rows.keys());
         if let Some(missing) = wanted.find(|path| !paths.contains(path)) {
             return Err(Error::invalid(format!(
@@ -273,16 +288,19 @@ impl Table {
     }
 }
 
-/// What is left of `manifest` without the files of which something goes, which are added to `removed`;
+/// What is left of `manifest` without the files of which something goes, which are added to `gone`;
 /// None if it has none of them.
-fn without(manifest: &Manifest, goes: &Goes, removed: &mut Vec<FileEntry>) -> Option<Manifest> {
+fn without(manifest: &Arc<Manifest>, goes: &Goes, gone: &mut Vec<Gone>) -> Option<Manifest> {
     let loses =
         |file: &FileEntry| goes.files.contains(&file.path) || goes.rows.contains_key(&file.path);
     if !manifest.files.iter().any(loses) {
         return None;
     }
-    let (gone, rest): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(loses);
-    removed.extend(gone);
+    let (goes, rest): (Vec<_>, Vec<_>) = manifest.files.iter().cloned().partition(loses);
+    gone.extend(goes.into_iter().map(|file| Gone {
+        of: Arc::clone(manifest),
+        file,
+    }));
     let stats_ids = manifest.stats_ids.clone();
     Some(Manifest::new(manifest.schema, stats_ids, rest))
 }

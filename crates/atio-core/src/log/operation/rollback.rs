@@ -74,7 +74,7 @@ impl Table {
                 let mut record = self.next_record(txn.id(), base, recorded)?;
                 record.snapshot = live.snapshot.clone();
                 record.snapshot_filename = live.snapshot_filename.clone();
-                record.features = record.features.followed_by(live.features.has_vectors());
+                record.features = record.features.followed_by(state.has_vectors());
                 record
             }
             None => {

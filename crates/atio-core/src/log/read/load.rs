@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
 use crate::format::{
-    DeletionVector, Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, Version,
+    DeletionVector, Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, VectorRef,
+    Version,
 };
 use crate::lock::lock;
 use crate::log::known::Fence;
@@ -28,9 +29,12 @@ impl Table {
 
     async fn load_state(&self, record: StoredRecord) -> Result<Arc<Snapshot>> {
         let version = record.version();
-        let (table, committed_at_us, object) = match &record.record {
+        let (table, committed_at_us, object, told) = match &record.record {
             Record::Live(live) => match &live.snapshot {
-                Some(object) => (live.table, live.committed_at_us, object.clone()),
+                Some(object) => {
+                    let told = live.features.has_vectors();
+                    (live.table, live.committed_at_us, object.clone(), told)
+                }
                 None => return Err(self.not_found()),
             },
             Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => {
@@ -58,6 +62,13 @@ impl Table {
             SnapshotFile::parse(&object.path, &bytes)
         };
         let (expired, state) = futures::try_join!(expired, state)?;
+        if state.has_vectors() && !told {
+            // Others have read it wrong, who do not know them.
+            return Err(Error::damaged(format!(
+                "{} has deletion vectors, and the record does not name that feature",
+                object.path
+            )));
+        }
         let schema = self.schema(&state).await?;
         Ok(Arc::new(Snapshot {
             version,
@@ -186,7 +197,8 @@ impl Table {
         named.object.verify(&bytes)?;
         let manifest = Arc::new(Manifest::parse(path, &bytes, false)?);
         let totals = manifest.totals().map_err(|error| error.context(path))?;
-        if (totals.files, totals.rows) != (named.files, named.rows) {
+        let holds = (totals.files, totals.rows, manifest.marked_rows());
+        if holds != (named.files, named.rows, named.marked) {
             return Err(Error::damaged(format!(
                 "{path} does not hold what its snapshot says"
             )));
@@ -197,8 +209,8 @@ impl Table {
     }
 
     /// Keeps a deletion vector that this process has just made.
-    pub(in crate::log) fn keep_vector(&self, content: &ObjectRef, vector: Arc<DeletionVector>) {
-        self.cache.keep_vector(content, vector);
+    pub(in crate::log) fn keep_vector(&self, named: &VectorRef, vector: Arc<DeletionVector>) {
+        self.cache.keep_vector(named, vector);
     }
 
     /// Keeps a manifest that this process has just made.

@@ -1,16 +1,37 @@
 //! Deletion vectors of the data files of a version.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
 use crate::error::Result;
-use crate::format::{DeletionVector, FileEntry};
+use crate::format::{DeletionVector, FileEntry, VectorRef};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
-/// So many are read at the same time.
+/// So many requests are under way at the same time.
 const AT_ONCE: usize = 32;
+/// So many bytes are read in vain rather than asked around.
+const GAP: u64 = 256 * 1024;
+/// One request asks for no more bytes, unless one vector alone has more.
+const PART: u64 = 16 * 1024 * 1024;
+
+/// A vector that is to be read.
+struct Wanted<'a> {
+    /// That of the file in this place.
+    at: usize,
+    named: &'a VectorRef,
+    /// The rows of the file.
+    of: u64,
+}
+
+/// A part of an object, and the vectors in it.
+struct Part<'a> {
+    path: &'a str,
+    range: Range<u64>,
+    wanted: Vec<Wanted<'a>>,
+}
 
 impl Table {
     /// The deletion vector of each of `files`, which `snapshot` lists; None for a file that has none.
@@ -22,12 +43,7 @@ impl Table {
         snapshot: &Snapshot,
         files: &[&FileEntry],
     ) -> Result<Vec<Option<Arc<DeletionVector>>>> {
-        if files.iter().all(|file| file.dv.is_none()) {
-            return Ok(vec![None; files.len()]);
-        }
-        let read: Vec<_> = files.iter().map(|file| self.vector(file)).collect();
-        let read = futures::stream::iter(read).buffered(AT_ONCE);
-        match read.try_collect().await {
+        match self.vectors_of(files).await {
             Ok(vectors) => Ok(vectors),
             Err(error) => {
                 let version = snapshot.version;
@@ -37,23 +53,130 @@ impl Table {
         }
     }
 
-    /// The deletion vector of `file`; None if it has none.
-    pub(in crate::log) async fn vector(
+    /// The same, of whatever version.
+    pub(in crate::log) async fn vectors_of(
         &self,
-        file: &FileEntry,
-    ) -> Result<Option<Arc<DeletionVector>>> {
-        let Some(named) = &file.dv else {
-            return Ok(None);
-        };
-        let of = file.stored_rows()?;
-        let content = named.content();
-        if let Some(found) = self.cache.vector(&content) {
-            named.check_rows(&found, of)?;
-            return Ok(Some(found));
+        files: &[&FileEntry],
+    ) -> Result<Vec<Option<Arc<DeletionVector>>>> {
+        let mut found = vec![None; files.len()];
+        let mut wanted = Vec::new();
+        for (at, file) in files.iter().enumerate() {
+            let Some(named) = &file.dv else { continue };
+            let of = file.stored_rows()?;
+            match self.cache.vector(named) {
+                Some(vector) => {
+                    named.check_rows(&vector, of)?;
+                    found[at] = Some(vector);
+                }
+                None => wanted.push(Wanted { at, named, of }),
+            }
         }
-        let bytes = self.objects.get_part(&named.path, named.range()).await?;
-        let vector = Arc::new(named.parse(&bytes, of)?);
-        self.cache.keep_vector(&content, Arc::clone(&vector));
-        Ok(Some(vector))
+        let parts = parts(wanted);
+        let reads: Vec<_> = parts.iter().map(|part| self.read_part(part)).collect();
+        let mut read = futures::stream::iter(reads).buffered(AT_ONCE);
+        while let Some(vectors) = read.try_next().await? {
+            for (at, vector) in vectors {
+                found[at] = Some(vector);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the vectors of one part of an object.
+    async fn read_part(&self, part: &Part<'_>) -> Result<Vec<(usize, Arc<DeletionVector>)>> {
+        let bytes = self.objects.get_part(part.path, part.range.clone()).await?;
+        let mut vectors = Vec::with_capacity(part.wanted.len());
+        for Wanted { at, named, of } in &part.wanted {
+            let within = |at: u64| usize::try_from(at - part.range.start).unwrap_or(usize::MAX);
+            let Range { start, end } = named.range();
+            let bytes = bytes.slice(within(start)..within(end));
+            let vector = Arc::new(named.parse(&bytes, *of)?);
+            self.keep_vector(named, Arc::clone(&vector));
+            vectors.push((*at, vector));
+        }
+        Ok(vectors)
+    }
+}
+
+/// The parts of objects that hold `wanted`: those of one object that lie near each other are in one,
+/// for what is between them costs less than another request.
+fn parts(mut wanted: Vec<Wanted<'_>>) -> Vec<Part<'_>> {
+    wanted.sort_by_key(|wanted| (wanted.named.path.as_str(), wanted.named.offset));
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for wanted in wanted {
+        let (path, range) = (wanted.named.path.as_str(), wanted.named.range());
+        let near = parts.last_mut().filter(|part| {
+            let end = part.range.end.max(range.end);
+            part.path == path
+                && range.start.saturating_sub(part.range.end) <= GAP
+                && end - part.range.start <= PART
+        });
+        match near {
+            Some(part) => {
+                part.range.end = part.range.end.max(range.end);
+                part.wanted.push(wanted);
+            }
+            None => parts.push(Part {
+                path,
+                range,
+                wanted: vec![wanted],
+            }),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Checksum;
+
+    fn named(path: &str, range: Range<u64>) -> VectorRef {
+        VectorRef {
+            path: path.to_owned(),
+            offset: range.start,
+            size: range.end - range.start,
+            checksum: Checksum::of(b""),
+            rows: 1,
+        }
+    }
+
+    #[test]
+    fn vectors_near_each_other_are_read_at_once() {
+        let far = 40 + GAP + 1;
+        let large = far + 10 + PART;
+        let named = [
+            named("b", 0..10),
+            named("a", 30..40),
+            named("a", 0..10),
+            named("a", 10..20),
+            named("a", far..far + 10),
+            named("a", far + 10..large),
+            named("a", large..large + 10),
+            // Two that lie in each other are no vectors, and no reason to read anything else.
+            named("c", 0..100),
+            named("c", 20..30),
+        ];
+        let wanted = named.iter().enumerate();
+        let wanted = wanted.map(|(at, named)| Wanted { at, named, of: 1 });
+        let parts = parts(wanted.collect());
+        let found: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let of: Vec<_> = part.wanted.iter().map(|wanted| wanted.at).collect();
+                (part.path, part.range.clone(), of)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a", 0..40, vec![2, 3, 1]),
+                ("a", far..far + 10, vec![4]),
+                ("a", far + 10..large, vec![5]),
+                ("a", large..large + 10, vec![6]),
+                ("b", 0..10, vec![0]),
+                ("c", 0..100, vec![7, 8]),
+            ]
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
 use crate::format::{FileEntry, Manifest, Record, Txn, Version, layout};
 use crate::log::python;
 use crate::log::read::history::PARALLEL;
-use crate::log::read::snapshot::Snapshot;
+use crate::log::read::snapshot::{Snapshot, in_ranges};
 use crate::log::table::Table;
 use crate::storage::Listed;
 
@@ -128,10 +128,10 @@ impl Inventory {
         Ok(self)
     }
 
-    /// True if a version that stays has deletion vectors.
-    pub(super) fn has_vectors(&self) -> bool {
-        let mut retained = self.retained.iter();
-        retained.any(|version| self.records.get(version).is_some_and(has_vectors))
+    /// True if a version has deletion vectors that is in none of the ranges `expired`.
+    pub(super) fn has_vectors(&self, expired: &[(Version, Version)]) -> bool {
+        let mut records = self.records.iter();
+        records.any(|(version, record)| !in_ranges(expired, *version) && has_vectors(record))
     }
 
     async fn read_records(

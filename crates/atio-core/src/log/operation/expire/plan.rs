@@ -41,7 +41,7 @@ pub(super) struct ExpirePlan {
     /// Versions whose records become tombstones.
     pub(super) bury: BTreeSet<Version>,
     doomed: BTreeMap<String, Doomed>,
-    /// No version that stays has deletion vectors.
+    /// No version that can still be read has deletion vectors.
     pub(super) without_vectors: bool,
     /// Versions that would have expired without these tags.
     tagged: BTreeMap<Version, Vec<String>>,
@@ -54,7 +54,7 @@ struct Doomed {
     reason: String,
 }
 
-/// True for what metadata names, and for what is of one transaction alone.
+/// True for what manifests name, and for what is of one transaction alone.
 fn holds_rows(kind: Kind) -> bool {
     matches!(kind, Kind::Data | Kind::Vector | Kind::Staging)
 }
@@ -66,12 +66,13 @@ impl ExpirePlan {
             revoked: Vec::new(),
             bury: BTreeSet::new(),
             doomed: BTreeMap::new(),
-            without_vectors: !inventory.has_vectors(),
+            without_vectors: false,
             tagged: inventory.tagged.clone(),
             fence: false,
         };
         plan.add_expired(inventory);
         plan.add_orphans(inventory, listing, expiry);
+        plan.without_vectors = !inventory.has_vectors(&plan.expired);
         plan
     }
 

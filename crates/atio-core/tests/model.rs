@@ -33,11 +33,12 @@
 //! Read: the expiry took the list of what to keep from version 1; the file that it then found
 //! and deleted had become a part of version 2 in between.
 //!
-//! The six models:
+//! The models:
 //!
 //! - `appends`: writers and expiries, each operation on its own;
 //! - `history`: what builds on older versions, and several expiries; merged manifests; keys;
 //! - `row_changes`: deletes, updates and merges, and what each counts on;
+//! - `marks`: rows of one file that statements mark as deleted, and the vectors that say so;
 //! - `tickets`: parts that processes prepare, and that others commit, perhaps twice;
 //! - `drops`: DROP and CREATE in the same place, on an object store;
 //! - `undrops`: the same on a local disk, where dropped tables come back;
@@ -56,6 +57,7 @@ mod cases;
 mod disk;
 mod drops;
 mod history;
+mod marks;
 mod row_changes;
 mod rules;
 mod search;

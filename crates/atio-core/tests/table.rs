@@ -10,6 +10,7 @@ mod faults;
 mod footers;
 #[cfg(all(unix, feature = "failpoints"))]
 mod found;
+mod golden;
 #[cfg(all(unix, feature = "failpoints"))]
 mod kills;
 mod long_history;
@@ -19,13 +20,13 @@ mod row_changes;
 mod servers;
 mod two_phase;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use atio_core::ErrorKind;
-use atio_core::format::{Checksum, FileEntry, Manifest, Reads};
+use atio_core::format::{Checksum, FileEntry, Manifest, Reads, Record};
 use atio_core::log::{
     CommitOptions, Committed, Expiry, NewTable, OpenOptions, RowChange, Snapshot, Table,
     Transaction,
@@ -107,6 +108,83 @@ async fn file(txn: &Transaction) -> atio_core::Result<FileEntry> {
         dv: None,
         column_bytes: Vec::new(),
     })
+}
+
+/// The same of so many rows.
+async fn file_of_rows(txn: &Transaction, rows: u64) -> atio_core::Result<FileEntry> {
+    Ok(FileEntry {
+        rows: Some(rows),
+        ..file(txn).await?
+    })
+}
+
+/// Adds a file of so many rows.
+async fn append_rows(table: &Arc<Table>, rows: u64) -> atio_core::Result<Committed> {
+    let (base, txn) = (table.newest().await?, Transaction::begin(table));
+    let files = vec![file_of_rows(&txn, rows).await?];
+    let change = RowChange::append(base.schema.id, Vec::new(), files);
+    let options = CommitOptions::default();
+    table.commit(txn, base, change, Vec::new(), options).await
+}
+
+/// Marks the first row that is left of the last file that has several left, as deleted.
+async fn mark(table: &Arc<Table>) -> atio_core::Result<Committed> {
+    let base = table.newest().await?;
+    let manifests = table.manifests(&base).await?;
+    let listed = manifests.iter().flat_map(|manifest| &manifest.files);
+    let several = listed.filter(|file| file.live_rows().unwrap() > 1);
+    let file = several.last().expect("a file of several rows");
+    let vectors = table.vectors(&base, &[file]).await?;
+    let marked = vectors[0].clone().unwrap_or_default();
+    let row = (0..).find(|row| !marked.contains(*row)).unwrap();
+    let rows = BTreeMap::from([(file.path.clone(), [row].into_iter().collect())]);
+    let txn = Transaction::begin(table);
+    let adds = Manifest::new(base.schema.id, Vec::new(), Vec::new());
+    let change = RowChange::delete(BTreeSet::new(), adds, Reads::default()).marking(rows);
+    let options = CommitOptions::default();
+    table.commit(txn, base, change, Vec::new(), options).await
+}
+
+/// The files of a version and which rows are left of each, as its deletion vectors tell. All that it
+/// counts is true.
+async fn rows_left(
+    table: &Table,
+    snapshot: &Snapshot,
+) -> atio_core::Result<BTreeMap<String, Vec<u64>>> {
+    let manifests = table.manifests(snapshot).await?;
+    let files: Vec<_> = manifests.iter().flat_map(|found| &found.files).collect();
+    let vectors = table.vectors(snapshot, &files).await?;
+    let mut left = BTreeMap::new();
+    for (file, vector) in files.iter().zip(vectors) {
+        let vector = vector.unwrap_or_default();
+        let rows = 0..file.stored_rows().unwrap();
+        let rows: Vec<_> = rows.filter(|row| !vector.contains(*row)).collect();
+        assert_eq!(
+            rows.len() as u64,
+            file.live_rows().unwrap(),
+            "{}",
+            file.path
+        );
+        assert!(!rows.is_empty(), "{} has no row left", file.path);
+        assert!(
+            left.insert(file.path.clone(), rows).is_none(),
+            "listed twice"
+        );
+    }
+    let count: usize = left.values().map(Vec::len).sum();
+    let totals = snapshot.totals();
+    assert_eq!(
+        (totals.files, totals.rows),
+        (left.len() as u64, count as u64)
+    );
+    let Record::Live(record) = &snapshot.record.record else {
+        return Ok(left);
+    };
+    let marked = files.iter().any(|file| file.dv.is_some());
+    assert_eq!(snapshot.state.has_vectors(), marked);
+    assert_eq!(record.features.has_vectors(), marked);
+    assert_eq!(record.snapshot_filename.is_none(), marked);
+    Ok(left)
 }
 
 /// Adds a file of one row, as a statement that begins now does.

@@ -15,13 +15,15 @@ use crate::format::refs::RefsFile;
 use crate::format::schema::FieldIds;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
 use crate::format::stats::{BOUND_LIMIT, Bound, Value, from_hex};
-use crate::format::{Manifest, Record, StoredRecord, TableSchema, Version, merge};
+use crate::format::{
+    DeletionVector, Manifest, Record, StoredRecord, TableSchema, VectorRef, Version, merge,
+};
 
 /// A property, as fuzz target and as test.
 pub(crate) type Property = fn(&[u8]);
 
 /// Every property by the name of its target.
-pub(crate) const ALL: [(&str, Property); 9] = [
+pub(crate) const ALL: [(&str, Property); 10] = [
     ("record", record),
     ("snapshot", snapshot),
     ("manifest", manifest),
@@ -31,6 +33,7 @@ pub(crate) const ALL: [(&str, Property); 9] = [
     ("path", path),
     ("json", json),
     ("stats", stats),
+    ("vector", vector),
 ];
 
 /// The bytes with a checksum at their end that is right, so that what is behind it is reached.
@@ -154,6 +157,13 @@ pub(crate) fn manifest(bytes: &[u8]) {
         for file in &manifest.files {
             assert_strict(&file.path, Kind::Data);
             assert!(python || file.live_rows().is_ok() && file.bytes().is_ok());
+            if let Some(vector) = &file.dv {
+                assert_strict(&vector.path, Kind::Vector);
+                let (live, stored) = (file.live_rows().unwrap(), file.stored_rows().unwrap());
+                assert!(0 < live && live < stored && live + vector.rows == stored);
+                let range = vector.range();
+                assert!(!range.is_empty() && range.end - range.start == vector.size);
+            }
             assert!(file.rows.is_none_or(|rows| rows <= limits::SUM));
             for id in manifest.stats_ids.iter().take(3) {
                 let nulls = manifest.stats_of(file, *id).and_then(|stats| stats.nulls);
@@ -339,6 +349,57 @@ impl<'de> serde::de::Visitor<'de> for StrictVisitor {
         }
         Ok(found)
     }
+}
+
+/// Deletion vectors: the rows are in order and as many as is said, what is written reads the same, and
+/// a changed byte is noticed.
+pub(crate) fn vector(bytes: &[u8]) {
+    let Ok(vector) = DeletionVector::parse(bytes) else {
+        return;
+    };
+    // No file has so many rows.
+    if vector.last().is_some_and(|last| last >= limits::SUM) {
+        return;
+    }
+    let (mut rows, mut end, mut ranges) = (0, None, 0);
+    for range in vector.ranges() {
+        assert!(!range.is_empty() && end.is_none_or(|end| end <= range.start));
+        assert!(vector.contains(range.start) && vector.contains(range.end - 1));
+        let next = range.end;
+        rows += next - range.start;
+        ranges += 1;
+        end = Some(next);
+    }
+    assert_eq!(
+        (rows, end),
+        (vector.len(), vector.last().map(|last| last + 1))
+    );
+    assert!(ranges <= 4 * bytes.len());
+    assert!(vector.rows().take(1000).is_sorted());
+    let written = vector.to_bytes();
+    let again = DeletionVector::parse(&written).unwrap();
+    assert_eq!(again, vector);
+    assert_eq!(again.to_bytes(), written);
+    let Some(last) = vector.last() else {
+        assert!(vector.is_empty());
+        return;
+    };
+    let first: DeletionVector = vector.rows().take(1).collect();
+    assert!(vector.has_all(&first) && vector.shares_rows(&first));
+    let rest = vector.without(&first);
+    assert!(rest.len() + 1 == vector.len() && !rest.shares_rows(&first));
+    assert_eq!(rest.union(&first), vector);
+    let path = layout::vectors(crate::format::Txn::new(Uuid::nil()), 0, 0);
+    let named = VectorRef::of(&path, 7, &written, &vector);
+    let of = last + 1;
+    assert_eq!(named.parse(&written, of).unwrap(), vector);
+    assert!(named.parse(&written, last).is_err());
+    let at = bytes.len() * 31 % written.len();
+    let mut changed = written.clone();
+    changed[at] ^= 1 << (bytes.len() % 8);
+    assert!(named.parse(&changed, of).is_err());
+    // Where every row is marked there is no file to name it.
+    assert_eq!(named.check(Some(of)).is_ok(), vector.len() < of);
 }
 
 /// Bounds: a cut one is short and still holds; hexadecimal digits read back.

@@ -28,7 +28,10 @@ fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Small files of the target's kind, all of them valid or nearly so.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut found = contents(&root().join("fuzz/seeds").join(target));
-    let golden = root().join("sql-tests/golden/format-1/table");
+    let golden = ["format-1", "format-1-marks"].map(|format| {
+        let golden = root().join("sql-tests/golden").join(format);
+        contents(&golden.join("table/metadata"))
+    });
     let prefix = match target {
         "record" => "v",
         "snapshot" | "manifest" | "schema" => target,
@@ -42,8 +45,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .unwrap()
                 .starts_with(prefix)
         };
-        let metadata = contents(&golden.join("metadata"));
-        found.extend(metadata.into_iter().filter(|(path, _)| of_target(path)));
+        let metadata = golden.into_iter().flatten();
+        found.extend(metadata.filter(|(path, _)| of_target(path)));
     }
     found.into_iter().map(|(_, bytes)| bytes).collect()
 }

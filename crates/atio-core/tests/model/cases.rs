@@ -4,6 +4,7 @@ mod appends;
 mod disk;
 mod drops;
 mod history;
+mod marks;
 mod older;
 mod row_changes;
 mod tickets;

@@ -161,6 +161,38 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        says: "A statement that marks rows holds them against the rows that others marked in the \
+               same file, and the file against those that removed it; on another base it unites \
+               them with the vector of that base. A vector goes when no version that stays names \
+               it, whatever became of its file.",
+        code: &[
+            ("format/conflict.rs", &["spoiled"]),
+            (
+                "format/change.rs",
+                &["may_share_rows", "of_files", "may_mark"],
+            ),
+            ("format/manifest.rs", &["id"]),
+            ("log/commit/rebase.rs", &["verdict", "read_marks"]),
+            ("log/operation/rewrite.rs", &["marked", "mark"]),
+            ("log/operation/rollback.rs", &["difference"]),
+            (
+                "log/operation/expire/inventory.rs",
+                &["collect_live", "collect_expired"],
+            ),
+        ],
+        cases: &[
+            "marks_of_statements_beside_each_other_are_those_of_one_after_the_other",
+            "marks_beside_an_expiry_lose_nothing",
+            "vector_that_is_carried_to_another_base_brings_back_a_row_that_was_deleted_there",
+            "marks_that_are_united_blindly_change_one_row_twice",
+            "statement_that_looks_at_marks_alone_lists_a_file_that_was_written_anew",
+            "file_that_is_written_anew_whatever_was_marked_brings_deleted_rows_back",
+            "marks_that_nobody_can_tell_and_that_count_as_none_change_one_row_twice",
+            "expiry_that_goes_by_the_age_of_vectors_deletes_one_of_the_newest_version",
+            "expiry_that_takes_every_content_for_a_file_of_its_own_deletes_one_of_the_newest_version",
+        ],
+    },
+    Rule {
         says: "A statement looks for its key before it begins, and in every version that it \
                passes; tombstones keep the key of their version and the transactions that it \
                revoked.",
@@ -211,6 +243,7 @@ const RULES: &[Rule] = &[
                 "format/layout.rs",
                 &[
                     "data_file",
+                    "vectors",
                     "manifest",
                     "snapshot",
                     "removed",
@@ -218,7 +251,7 @@ const RULES: &[Rule] = &[
                     "refs",
                 ],
             ),
-            ("log/commit/transaction.rs", &["data_file"]),
+            ("log/commit/transaction.rs", &["data_file", "vectors"]),
         ],
         cases: &["names_that_do_not_tell_their_transaction_let_it_commit_deleted_files"],
     },

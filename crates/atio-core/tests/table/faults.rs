@@ -12,7 +12,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::fault_store::{Fault, FaultStore};
-use super::{append, append_two, create, everything, file, handle, on_store, rewrite};
+use super::{
+    append, append_rows, append_two, create, everything, file, handle, mark, on_store, rewrite,
+    rows_left,
+};
 
 const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Dies];
 
@@ -23,6 +26,8 @@ enum Statement {
     Overwrite,
     Delete,
     Update,
+    /// Marks a row.
+    Mark,
     Truncate,
     Expire,
     Drop,
@@ -45,6 +50,7 @@ impl Statement {
             }
             Self::Delete => rewrite(table, RowChange::delete, 0).await.map(drop),
             Self::Update => rewrite(table, RowChange::update, 2).await.map(drop),
+            Self::Mark => mark(table).await.map(drop),
             Self::Truncate => {
                 let (base, txn) = (table.newest().await?, Transaction::begin(table));
                 let options = CommitOptions::default();
@@ -62,7 +68,7 @@ impl Statement {
         match self {
             Self::Append | Self::Update => Some(before + 1),
             Self::Overwrite => Some(1),
-            Self::Delete => Some(before - 1),
+            Self::Delete | Self::Mark => Some(before - 1),
             Self::Truncate => Some(0),
             Self::Expire => Some(before),
             Self::Drop => None,
@@ -78,6 +84,18 @@ async fn prepared() -> Arc<InMemory> {
     append(&table).await.unwrap();
     Statement::Overwrite.run(&table).await.unwrap();
     append_two(&table).await.unwrap();
+    table.flush().await;
+    store
+}
+
+/// The same with another file, of four rows, of which two were marked one after the other.
+async fn marked() -> Arc<InMemory> {
+    let store = prepared().await;
+    let table = on_store(&store);
+    append_rows(&table, 4).await.unwrap();
+    for _ in 0..2 {
+        mark(&table).await.unwrap();
+    }
     table.flush().await;
     store
 }
@@ -102,13 +120,10 @@ async fn check(store: &Arc<InMemory>) -> Option<u64> {
                 continue;
             }
         };
-        let manifests = table.manifests(&snapshot).await.unwrap();
-        let files: Vec<_> = manifests.iter().flat_map(|found| &found.files).collect();
-        assert_eq!(files.len() as u64, snapshot.totals().rows);
-        for file in files {
-            let key = Path::from(format!("t/{}", file.path));
+        for path in rows_left(&table, &snapshot).await.unwrap().into_keys() {
+            let key = Path::from(format!("t/{path}"));
             store.head(&key).await.unwrap_or_else(|error| {
-                panic!("version {version} has lost {}: {error}", file.path);
+                panic!("version {version} has lost {path}: {error}");
             });
         }
         rows = snapshot.totals().rows;
@@ -133,8 +148,16 @@ fn race(faulty: &FaultStore, store: &Arc<InMemory>) -> Arc<AtomicBool> {
     raced
 }
 
-async fn check_one(statement: Statement, at: u64, fault: Fault, races: bool) -> bool {
-    let store = prepared().await;
+async fn check_one(
+    (statement, marks): (Statement, bool),
+    at: u64,
+    fault: Fault,
+    races: bool,
+) -> bool {
+    let store = match marks {
+        true => marked().await,
+        false => prepared().await,
+    };
     let before = check(&store).await.unwrap();
     let faulty = FaultStore::new(&store, at, fault);
     let raced = match races {
@@ -176,19 +199,20 @@ async fn check_one(statement: Statement, at: u64, fault: Fault, races: bool) -> 
 }
 
 async fn sweep(statement: Statement) {
-    sweep_in(statement, false).await;
+    sweep_in((statement, false), false).await;
 }
 
 /// The same where the statement loses its first race.
 async fn sweep_raced(statement: Statement) {
-    sweep_in(statement, true).await;
+    sweep_in((statement, false), true).await;
 }
 
-async fn sweep_in(statement: Statement, races: bool) {
+/// Where `marks`, rows of the table are marked before.
+async fn sweep_in((statement, marks): (Statement, bool), races: bool) {
     for at in 1.. {
         let mut met = false;
         for fault in FAULTS {
-            met |= check_one(statement, at, fault, races).await;
+            met |= check_one((statement, marks), at, fault, races).await;
         }
         if !met {
             println!("{statement:?}, races: {races}: {} requests", at - 1);
@@ -260,6 +284,22 @@ async fn delete_at_any_fault_leaves_the_old_rows_or_the_new() {
 async fn update_at_any_fault_leaves_the_old_rows_or_the_new() {
     sweep(Statement::Update).await;
     sweep_raced(Statement::Update).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_that_marks_a_row_at_any_fault_leaves_the_old_rows_or_the_new() {
+    sweep_in((Statement::Mark, true), false).await;
+    sweep_in((Statement::Mark, true), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn expiry_of_deletion_vectors_at_any_fault_loses_nothing_and_is_finished_by_the_next() {
+    sweep_in((Statement::Expire, true), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drop_of_a_table_with_marks_at_any_fault_leaves_the_table_or_none() {
+    sweep_in((Statement::Drop, true), false).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,9 @@ use atio_core::format::Version;
 use atio_core::log::RowChange;
 use atio_core::storage::Durability;
 
-use super::{append, append_two, create, durable, everything, on_disk, rewrite};
+use super::{
+    append, append_rows, append_two, create, durable, everything, mark, on_disk, rewrite, rows_left,
+};
 
 const DIRECTORY: &str = "ATIO_TEST_KILLED_IN";
 const STATEMENT: &str = "ATIO_TEST_KILLED_STATEMENT";
@@ -65,6 +67,7 @@ async fn child() {
         "append" => drop(append(&table).await.unwrap()),
         "delete" => drop(rewrite(&table, RowChange::delete, 0).await.unwrap()),
         "update" => drop(rewrite(&table, RowChange::update, 2).await.unwrap()),
+        "mark" => drop(mark(&table).await.unwrap()),
         "expire" => drop(table.expire(&everything(), None).await.unwrap()),
         other => panic!("{other}"),
     }
@@ -142,17 +145,24 @@ pub(super) async fn check(directory: &Path, what: &str) -> u64 {
             assert!(newest.has_expired(version), "{what}: {version}");
             continue;
         };
-        for manifest in table.manifests(&snapshot).await.unwrap() {
-            for file in &manifest.files {
-                assert!(
-                    directory.join(&file.path).is_file(),
-                    "{what}: {}",
-                    file.path
-                );
-            }
+        for path in rows_left(&table, &snapshot).await.unwrap().into_keys() {
+            assert!(directory.join(&path).is_file(), "{what}: {path}");
         }
     }
     newest.totals().rows
+}
+
+/// What the newest version names below `data/`.
+async fn named(directory: &Path) -> BTreeSet<String> {
+    let table = durable(directory);
+    let newest = table.newest().await.unwrap();
+    let manifests = table.manifests(&newest).await.unwrap();
+    let files = manifests.iter().flat_map(|manifest| &manifest.files);
+    let paths = files.flat_map(|file| {
+        let vector = file.dv.as_ref().map(|vector| vector.path.clone());
+        [Some(file.path.clone()), vector]
+    });
+    paths.flatten().collect()
 }
 
 /// Every data file of the table, be it of a version or of none, and every directory that holds none.
@@ -178,11 +188,20 @@ fn files(directory: &Path) -> BTreeSet<String> {
 pub(super) async fn prepare(directory: &Path, statement: &str) -> u64 {
     let table = durable(directory);
     create(&table).await;
+    if statement == "mark" {
+        // Of one file, in which one is marked already.
+        append_rows(&table, 4).await.unwrap();
+        mark(&table).await.unwrap();
+        return 2;
+    }
     append(&table).await.unwrap();
     append_two(&table).await.unwrap();
     if statement == "expire" {
-        // Something to delete: all files of a transaction.
-        append(&table).await.unwrap();
+        // Something to delete: all files of a transaction, and the deletion vectors of one.
+        append_rows(&table, 3).await.unwrap();
+        for _ in 0..2 {
+            mark(&table).await.unwrap();
+        }
         rewrite(&table, RowChange::delete, 0).await.unwrap();
     }
     match statement {
@@ -198,7 +217,7 @@ pub(super) async fn check_next(directory: &Path, rows: u64, what: &str) {
     append(&next).await.unwrap();
     next.expire(&everything(), None).await.unwrap();
     assert_eq!(check(directory, what).await, rows + 1, "{what}");
-    assert_eq!(files(directory).len() as u64, rows + 1, "{what}");
+    assert_eq!(files(directory), named(directory).await, "{what}");
 }
 
 async fn kill_at_each_step(statement: &str) {
@@ -244,6 +263,11 @@ async fn delete_that_is_killed_at_any_step_is_done_or_not() {
 #[tokio::test]
 async fn update_that_is_killed_at_any_step_is_done_or_not() {
     kill_at_each_step("update").await;
+}
+
+#[tokio::test]
+async fn delete_that_marks_a_row_and_is_killed_at_any_step_is_done_or_not() {
+    kill_at_each_step("mark").await;
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn row_changes_fail_at_steps(kind: &str) {
         println!("not run; set ATIO_LONG=1");
         return;
     }
-    for statement in ["delete", "update"] {
+    for statement in ["delete", "update", "mark"] {
         fail_at_steps(kind, statement).await;
     }
 }

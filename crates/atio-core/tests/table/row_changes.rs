@@ -2,6 +2,7 @@
 
 mod later;
 mod lists;
+mod marks;
 mod python;
 mod races;
 

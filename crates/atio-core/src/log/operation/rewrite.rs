@@ -165,7 +165,8 @@ impl Table {
         goes: &Goes,
         merges: &[StagedMerge],
     ) -> Result<Rewritten> {
-        if !goes.rows.is_empty() && (base.state.is_for_old_readers() || base.python.is_some()) {
+        // One that Python wrote is, too.
+        if !goes.rows.is_empty() && base.state.is_for_old_readers() {
             return Err(Error::invalid(format!(
                 "rows of '{}' cannot be marked as deleted: programs are to read it that know no marks; write its files anew",
                 self.name()

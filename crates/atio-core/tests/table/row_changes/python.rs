@@ -35,7 +35,7 @@ fn path(value: i64) -> String {
 impl Place {
     /// A table whose version 1 Python wrote, with the rows 1, 2 and 3; the file of the last lacks a
     /// column, so that it is in a manifest of its own.
-    async fn of_python(&self, name: &str) -> Open {
+    pub(super) async fn of_python(&self, name: &str) -> Open {
         let open = self.place(name);
         let table = open();
         let put = async |name: &str, bytes: Bytes| {

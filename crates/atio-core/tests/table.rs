@@ -132,8 +132,8 @@ async fn mark(table: &Arc<Table>) -> atio_core::Result<Committed> {
     let base = table.newest().await?;
     let manifests = table.manifests(&base).await?;
     let listed = manifests.iter().flat_map(|manifest| &manifest.files);
-    let several = listed.filter(|file| file.live_rows().unwrap() > 1);
-    let file = several.last().expect("a file of several rows");
+    let mut several = listed.filter(|file| file.live_rows().unwrap() > 1);
+    let file = several.next_back().expect("a file of several rows");
     let vectors = table.vectors(&base, &[file]).await?;
     let marked = vectors[0].clone().unwrap_or_default();
     let row = (0..).find(|row| !marked.contains(*row)).unwrap();

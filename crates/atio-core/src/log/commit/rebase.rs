@@ -158,26 +158,29 @@ impl Table {
         added: &[Arc<Manifest>],
         removed: &Manifest,
     ) -> Result<()> {
-        for file in change::relisted(added, removed) {
+        let marks = &intent.change.marks;
+        let both = change::relisted(added, removed).into_iter().filter(|file| {
             let path = &file.is.path;
-            if !change.marks.contains_key(path) || !intent.change.marks.contains_key(path) {
-                continue;
+            change.marks.contains_key(path) && marks.contains_key(path)
+        });
+        let both: Vec<_> = both.collect();
+        let files: Vec<_> = both.iter().flat_map(|file| [file.was, file.is]).collect();
+        let vectors = match self.vectors_of(&files).await {
+            Ok(vectors) => vectors,
+            // An expiry may have removed one since the record was read. One is enough to stand against it.
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let name = self.name();
+                ::log::debug!("'{name}': the rows that were marked are not known: {error}");
+                return Ok(());
             }
-            match self.vectors_of(&[file.was, file.is]).await {
-                Ok(vectors) => {
-                    let [was, is] = [0, 1].map(|at| vectors[at].clone().unwrap_or_default());
-                    // No statement of this kind takes a mark away; one that did changed more than marks.
-                    if is.has_all(&was) {
-                        let rows = MarkedRows::These(Arc::new(is.without(&was)));
-                        change.marks.insert(path.clone(), rows);
-                    }
-                }
-                // An expiry may have removed one since the record was read.
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    let name = self.name();
-                    ::log::debug!("'{name}': the rows that were marked are not known: {error}");
-                }
-                Err(error) => return Err(error),
+            Err(error) => return Err(error),
+        };
+        for (file, vectors) in both.iter().zip(vectors.chunks_exact(2)) {
+            let [was, is] = [0, 1].map(|at| vectors[at].clone().unwrap_or_default());
+            // No statement of this kind takes a mark away; one that did changed more than marks.
+            if is.has_all(&was) {
+                let rows = MarkedRows::These(Arc::new(is.without(&was)));
+                change.marks.insert(file.is.path.clone(), rows);
             }
         }
         Ok(())

@@ -232,7 +232,10 @@ pub(in crate::log) async fn commit(
 
 /// True if a plan may have failed because what it read went with a newer version.
 fn may_be_stale(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Storage)
+    matches!(
+        error.kind(),
+        ErrorKind::Damaged | ErrorKind::Storage | ErrorKind::VersionExpired
+    )
 }
 
 /// The newest version if it is above `base`.

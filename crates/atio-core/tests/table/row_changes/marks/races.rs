@@ -365,6 +365,33 @@ async fn marks_that_nobody_can_tell_stand_against_who_marks_rows_of_the_same_fil
     on_both(check_unknown).await;
 }
 
+/// The base of a statement expires, and with it a vector that it is about to read.
+async fn check_expired_base(place: Place) {
+    let expiry = Expiry {
+        orphan_age_us: i64::MAX,
+        ..everything()
+    };
+    let open = place.of_files("base").await;
+    mark(&[(A, &[0])]).run_now(&open()).await.unwrap();
+    let (ours, other) = (open(), open());
+    let base = ours.newest().await.unwrap();
+    // The manifests, and no vector.
+    paths(&ours, &base).await.unwrap();
+    mark(&[(A, &[1])]).run_now(&other).await.unwrap();
+    other.expire(&expiry, None).await.unwrap();
+    let error = mark(&[(A, &[2])]).run(&ours, &base).await.unwrap_err();
+    // As whoever had read it is told: to run it again helps.
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.message().contains("in version 4"), "{error}");
+    mark(&[(A, &[2])]).run_now(&ours).await.unwrap();
+    assert_eq!(left_now(&open()).await, of(&[(A, &[3]), ALL_B, ALL_C]));
+}
+
+#[tokio::test]
+async fn statement_whose_base_expires_with_a_vector_is_in_conflict_with_what_came() {
+    on_both(check_expired_base).await;
+}
+
 /// The requests of `mine`, which loses the race to `theirs`.
 async fn requests(mine: Step, theirs: Step) -> u64 {
     let store = Arc::new(InMemory::new());

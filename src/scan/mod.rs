@@ -3,6 +3,8 @@
 mod adapter;
 mod bounds;
 mod dynamic;
+#[cfg(test)]
+mod marked_rows_tests;
 mod parquet_exec;
 mod plan;
 mod prune;
@@ -13,6 +15,7 @@ mod row_count;
 mod row_ids;
 mod rows_left;
 mod scan_file;
+mod some_rows;
 mod source;
 mod statistics;
 mod version_scan;

@@ -56,8 +56,8 @@ pub(super) fn parquet_exec(
     };
     let of_files = files.iter().map(|file| file.statistics.as_ref());
     let mut statistics = Statistics::try_merge_iter(of_files, &snapshot.arrow)?;
-    if files.iter().any(|file| file.rows.is_some()) {
-        // They are those of the files with all of their rows.
+    if files.iter().any(|file| file.wanted.is_some()) {
+        // They are those of the files with all of their rows that are not marked.
         statistics = statistics.to_inexact();
     }
     let schema = TableSchemaBuilder::new(Arc::clone(&snapshot.arrow));

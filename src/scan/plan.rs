@@ -16,8 +16,8 @@ use super::row_count::RowCount;
 use super::row_ids::with_row_ids;
 use super::version_scan::{Request, VersionScan, subject};
 
-/// Plans a scan of `snapshot`. Reads manifests, where the scan has columns or filters, no data file
-/// and no listing.
+/// Plans a scan of `snapshot`. Reads manifests and deletion vectors, where the scan has columns or
+/// filters, no data file and no listing.
 pub(crate) async fn plan(
     state: &dyn Session,
     table: &Arc<Table>,
@@ -37,7 +37,7 @@ pub(crate) async fn plan(
         return Ok(rows);
     }
     let manifests = table.manifests(snapshot).await?;
-    let scan = VersionScan::new(state, table, store_url, snapshot, &manifests, request)?;
+    let scan = VersionScan::new(state, table, store_url, snapshot, &manifests, request).await?;
     match scan.files.is_empty() {
         // A scan of no files has no partitions, which most plans above it cannot use.
         true => Ok(Arc::new(EmptyExec::new(projected))),

@@ -146,6 +146,8 @@ impl PruningStatistics for FileStatistics<'_> {
         Some(Arc::new(counts.collect::<UInt64Array>()))
     }
 
+    /// Of all rows that are in the files, as the other counts: a column of which a file has as many
+    /// nulls as rows is taken for one without values.
     fn row_counts(&self) -> Option<ArrayRef> {
         let counts = self.files.iter().map(|(_, file)| file.rows);
         Some(Arc::new(counts.collect::<UInt64Array>()))

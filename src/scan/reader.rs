@@ -28,6 +28,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::bounds::{NanFree, without_misleading};
+use super::some_rows::SomeRows;
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
 ///
@@ -77,13 +78,13 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let rows = match file
-            .statistics
-            .as_ref()
-            .map(|statistics| statistics.num_rows)
-        {
-            Some(Precision::Exact(rows)) => Some(rows),
-            _ => None,
+        let rows = match (file.extension::<SomeRows>(), &file.statistics) {
+            (Some(rows), _) => Some(rows.of),
+            (None, Some(statistics)) => match statistics.num_rows {
+                Precision::Exact(rows) => Some(rows),
+                _ => None,
+            },
+            (None, None) => None,
         };
         let subject = format!(
             "data file {} of version {} of '{}'",

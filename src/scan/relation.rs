@@ -14,7 +14,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use parquet::arrow::arrow_reader::RowSelection;
 
 use super::dynamic::Above;
 use super::parquet_exec::parquet_exec;
@@ -35,12 +34,13 @@ pub(crate) struct Relation {
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) manifests: Vec<Arc<Manifest>>,
-    /// By path, of each row of a file whether it counts; all do where it is not here.
+    /// By path, of each row of a file whether it counts; all do where it is not here. Those that the
+    /// manifest marks as deleted do not.
     pub(crate) rows: HashMap<String, BooleanBuffer>,
 }
 
 impl Chosen {
-    /// All rows of the files of `manifest`.
+    /// All rows of the files of `manifest` that it does not mark as deleted.
     pub(crate) fn of(manifest: Manifest) -> Self {
         Self {
             manifests: vec![Arc::new(manifest)],
@@ -64,7 +64,7 @@ impl Relation {
         }
     }
 
-    fn scan_chosen(
+    async fn scan_chosen(
         &self,
         chosen: &Chosen,
         state: &dyn Session,
@@ -81,17 +81,16 @@ impl Relation {
         let (table, snapshot) = (&self.table, &self.snapshot);
         let manifests = &chosen.manifests;
         let url = &self.store_url;
-        let mut scan = VersionScan::new(state, table, url, snapshot, manifests, request)?;
+        let scan = VersionScan::new(state, table, url, snapshot, manifests, request);
+        let mut scan = scan.await?;
         if scan.files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(projected)));
         }
-        let rows = chosen.rows.iter().map(|(path, some)| {
-            let selection = RowSelection::from_boolean_buffer(some.clone());
-            Ok((table.data_key(path)?, selection))
-        });
+        let rows = chosen.rows.iter();
+        let rows = rows.map(|(path, some)| Ok((table.data_key(path)?, some.clone())));
         let mut rows = rows.collect::<Result<HashMap<_, _>>>()?;
         for file in &mut scan.files {
-            file.rows = rows.remove(file.key());
+            file.wanted = rows.remove(file.key());
         }
         parquet_exec(state.config(), state.runtime_env(), scan)
     }
@@ -123,7 +122,7 @@ impl TableProvider for Relation {
             reads: None,
         };
         match &self.files {
-            Some(chosen) => self.scan_chosen(chosen, state, request),
+            Some(chosen) => self.scan_chosen(chosen, state, request).await,
             None => plan(state, &self.table, &self.store_url, &self.snapshot, request).await,
         }
     }

@@ -10,7 +10,6 @@ use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
-use parquet::arrow::arrow_reader::RowSelection;
 
 use super::dynamic::Above;
 use super::parquet_exec::parquet_exec;
@@ -23,15 +22,13 @@ use crate::error::Error;
 pub(crate) struct RowsLeft {
     /// The path of the file, below the root of the table.
     pub(crate) path: String,
-    /// Of each row of the file, whether it is read.
+    /// Of each row of the file, whether it is read. One that is marked as deleted is not.
     pub(crate) rows: BooleanBuffer,
 }
 
-/// The plan that reads these rows of the data files of `snapshot`, with all columns.
-///
-/// It is to be run as it is: its statistics are those of the files with all of their rows, by which
-/// each file is checked.
-pub(crate) fn rows_left(
+/// The plan that reads these rows of the data files of `snapshot`, with all columns. Reads the deletion
+/// vectors of the files.
+pub(crate) async fn rows_left(
     context: &TaskContext,
     table: &Arc<Table>,
     store_url: &ObjectStoreUrl,
@@ -44,12 +41,12 @@ pub(crate) fn rows_left(
         .map(|file| (file.path, file.rows))
         .collect();
     let mut listed: Vec<Listed<'_>> = Vec::with_capacity(wanted.len());
-    let mut selections = Vec::with_capacity(wanted.len());
+    let mut of_listed = Vec::with_capacity(wanted.len());
     for manifest in manifests {
         for file in &manifest.files {
             if let Some(rows) = wanted.remove(&file.path) {
                 listed.push((manifest.as_ref(), file));
-                selections.push(RowSelection::from_boolean_buffer(rows));
+                of_listed.push(rows);
             }
         }
     }
@@ -61,9 +58,9 @@ pub(crate) fn rows_left(
         ))
         .into());
     }
-    let mut files = scan_files(table, snapshot, &listed, None)?;
-    for (file, rows) in files.iter_mut().zip(selections) {
-        file.rows = Some(rows);
+    let mut files = scan_files(table, snapshot, &listed, None).await?;
+    for (file, rows) in files.iter_mut().zip(of_listed) {
+        file.wanted = Some(rows);
     }
     let scan = VersionScan {
         table: Arc::clone(table),

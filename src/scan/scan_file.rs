@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use atio_core::format::{FileEntry, Manifest};
+use atio_core::format::{DeletionVector, FileEntry, Manifest};
 use atio_core::log::{Snapshot, Table};
 use chrono::DateTime;
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::RowSelection;
 
 use super::bounds::NanFree;
 use super::dynamic::holds_float;
 use super::prune::Listed;
+use super::some_rows::SomeRows;
 use super::statistics;
 
 /// The number of each file of a version: its place in the list of its manifests, from 0.
@@ -40,7 +40,8 @@ pub(super) struct ScanFile {
     key: Path,
     /// In bytes. A file of another size is not opened.
     size: u64,
-    /// By columns of the version. A file that does not have as many rows as this says is not opened.
+    /// By columns of the version, of the rows that are not marked as deleted. A file of which all are
+    /// read is not opened unless it has as many rows as this says.
     pub(super) statistics: Arc<Statistics>,
     /// Where the version has floating-point columns.
     nan_free: Option<NanFree>,
@@ -48,8 +49,11 @@ pub(super) struct ScanFile {
     schema: Option<SchemaRef>,
     /// Its number, where its rows say where they lie.
     number: Option<u32>,
-    /// The rows that are read; all of them where it is None.
-    pub(super) rows: Option<RowSelection>,
+    /// How many rows it has, those that are marked as deleted too; None where that is not known.
+    stored: Option<usize>,
+    marked: Option<Arc<DeletionVector>>,
+    /// Of each row, whether it is asked for; all are where it is None.
+    pub(super) wanted: Option<BooleanBuffer>,
 }
 
 impl ScanFile {
@@ -58,13 +62,15 @@ impl ScanFile {
     }
 }
 
-/// The files of `snapshot` that are in `listed`, in that order.
-pub(super) fn scan_files(
+/// The files of `snapshot` that are in `listed`, in that order. Reads their deletion vectors.
+pub(super) async fn scan_files(
     table: &Table,
     snapshot: &Snapshot,
     listed: &[Listed<'_>],
     numbers: Option<&Numbers<'_>>,
 ) -> Result<Vec<ScanFile>> {
+    let entries: Vec<_> = listed.iter().map(|(_, file)| *file).collect();
+    let vectors = table.vectors(snapshot, &entries).await?;
     let file_schema = match snapshot.schema.has_legacy_names() {
         // Then files without ids are mapped by other names than those of the table.
         true => snapshot.schema.to_arrow_with_ids()?,
@@ -77,7 +83,7 @@ pub(super) fn scan_files(
         .any(|field| holds_float(field.data_type()));
     let mut files = Vec::with_capacity(listed.len());
     let mut last: Option<(&Manifest, Vec<Option<usize>>)> = None;
-    for (manifest, file) in listed {
+    for ((manifest, file), marked) in listed.iter().zip(vectors) {
         // The files of one manifest follow each other.
         let positions = match last.take() {
             Some((of, positions)) if std::ptr::eq(of, *manifest) => positions,
@@ -95,7 +101,9 @@ pub(super) fn scan_files(
             nan_free: has_floats.then(|| nan_free(snapshot, file, &positions)),
             schema: is_known.then(|| Arc::clone(&file_schema)),
             number: numbers.map(|numbers| numbers.of_file(file)),
-            rows: None,
+            stored: file.rows.and_then(|rows| usize::try_from(rows).ok()),
+            marked,
+            wanted: None,
         });
         last = Some((manifest, positions));
     }
@@ -137,8 +145,12 @@ impl From<ScanFile> for PartitionedFile {
         if let Some(number) = file.number {
             part.partition_values = vec![ScalarValue::UInt32(Some(number))];
         }
-        if let Some(rows) = file.rows {
-            part = part.with_extension(ParquetRowSelection::new(rows));
+        if file.marked.is_some() || file.wanted.is_some() {
+            part = part.with_extension(SomeRows {
+                of: file.stored.unwrap_or_default(),
+                marked: file.marked,
+                wanted: file.wanted,
+            });
         }
         part
     }

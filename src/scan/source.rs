@@ -1,4 +1,5 @@
-//! The file source of a scan: Parquet's, but for the filters that lose rows.
+//! The file source of a scan: Parquet's, but for rows that are marked as deleted, and for the filters
+//! that lose rows.
 //!
 //! Parquet's own source would also serialize itself, and leave out on the way what makes it a scan of
 //! atio's: field ids, and the checks of each file.
@@ -24,8 +25,10 @@ use object_store::ObjectStore;
 
 use super::dynamic::DynamicFilters;
 use super::row_ids::is_row_id;
+use super::some_rows::ReadsSome;
 
-/// Reads data files as the source below does, and declines the dynamic filters that lose rows.
+/// Reads data files as the source below does, of each those rows that are rows of the table, and
+/// declines the dynamic filters that lose rows.
 ///
 /// Every method of [`FileSource`] is handed on: a default in its place would quietly do less. The
 /// list is that of DataFusion 55.0 to 55.2. Methods that are deprecated there are left to
@@ -77,7 +80,8 @@ impl FileSource for AtioSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        self.below.create_morselizer(store, config, partition)
+        let below = self.below.create_morselizer(store, config, partition)?;
+        Ok(Box::new(ReadsSome(below)))
     }
 
     fn table_schema(&self) -> &TableSchema {

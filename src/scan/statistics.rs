@@ -27,14 +27,15 @@ pub(super) fn positions(manifest: &Manifest, schema: &TableSchema) -> Vec<Option
 /// The statistics of one file, column by column of the table.
 ///
 /// `positions` are those of its manifest. As over plain Parquet, the bytes of the whole are left to
-/// the engine, which knows what of it is read.
+/// the engine, which knows what of it is read. Where rows are marked as deleted, bounds hold of all
+/// rows of the file, and nobody knows which of the others have them.
 pub(super) fn of_file(
     file: &FileEntry,
     positions: &[Option<usize>],
     arrow: &SchemaRef,
 ) -> Statistics {
     let count = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
-    let rows = count(file.rows);
+    let rows = count(file.live_rows().ok());
     let columns = positions.iter().zip(arrow.fields()).map(|(at, arrow)| {
         let stats = at.and_then(|at| file.stats.get(at));
         let mut column = stats.map_or_else(ColumnStatistics::new_unknown, |stats| {
@@ -48,7 +49,10 @@ pub(super) fn of_file(
         };
         let size = size.filter(|size| size.get_value().is_some_and(|size| *size <= MOST_BYTES));
         column.byte_size = size.unwrap_or_default();
-        column
+        match file.dv {
+            Some(_) => of_some_rows(column),
+            None => column,
+        }
     });
     Statistics {
         num_rows: rows.map_or(Precision::Absent, Precision::Exact),
@@ -69,6 +73,17 @@ pub(super) fn column<'a>(
         return None;
     }
     manifest.stats_of(file, field_id)
+}
+
+/// What `column`, which is of all rows of a file, says of some of them.
+fn of_some_rows(column: ColumnStatistics) -> ColumnStatistics {
+    let nulls = column.null_count;
+    let mut column = column.to_inexact();
+    if nulls == Precision::Exact(0) {
+        // Then there is none among them either.
+        column.null_count = nulls;
+    }
+    column
 }
 
 fn of_column(stats: &ColumnStats, data_type: &DataType) -> ColumnStatistics {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use atio_core::format::{Manifest, MaySelect};
+use atio_core::format::{FileEntry, Manifest, MaySelect};
 use atio_core::log::{Snapshot, Table};
 use datafusion::catalog::Session;
 use datafusion::common::Result;
@@ -63,8 +63,9 @@ pub(super) struct LeftOut {
 }
 
 impl VersionScan {
-    /// Decides which files are read; `manifests` are those of `snapshot`.
-    pub(super) fn new(
+    /// Decides which files are read, and reads their deletion vectors; `manifests` are those of
+    /// `snapshot`.
+    pub(super) async fn new(
         state: &dyn Session,
         table: &Arc<Table>,
         store_url: &ObjectStoreUrl,
@@ -101,7 +102,7 @@ impl VersionScan {
             table: Arc::clone(table),
             store_url: store_url.clone(),
             snapshot: Arc::clone(snapshot),
-            files: scan_files(table, snapshot, &listed, numbers.as_ref())?,
+            files: scan_files(table, snapshot, &listed, numbers.as_ref()).await?,
             projection: request.projection.cloned(),
             filters: request.filters.to_vec(),
             limit: request.limit,
@@ -179,7 +180,7 @@ fn limit_files(files: &mut Vec<Listed<'_>>, limit: Option<usize>) {
     };
     let mut rows: u64 = 0;
     let enough = files.iter().position(|(_, file)| {
-        rows = rows.saturating_add(file.rows.unwrap_or_default());
+        rows = rows.saturating_add(live_rows(file));
         rows >= limit
     });
     if let Some(last) = enough {
@@ -188,13 +189,20 @@ fn limit_files(files: &mut Vec<Listed<'_>>, limit: Option<usize>) {
 }
 
 fn count_rows(files: &[Listed<'_>]) -> u64 {
-    files.iter().filter_map(|(_, file)| file.rows).sum()
+    files.iter().map(|(_, file)| live_rows(file)).sum()
+}
+
+/// The rows of a file that are rows of the table, as far as they are known.
+fn live_rows(file: &FileEntry) -> u64 {
+    file.live_rows().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use atio_core::format::stats::{Bound, ColumnStats, Value};
-    use atio_core::format::{Checksum, FileEntry};
+    use atio_core::format::{Checksum, Reads};
     use atio_core::log::{NewTable, OpenOptions, RowChange, Transaction};
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
     use datafusion::common::stats::Precision;
@@ -252,6 +260,21 @@ mod tests {
         table
     }
 
+    /// Marks rows of the file of so many rows as deleted.
+    async fn mark(table: &Arc<Table>, of: u64, rows: impl Iterator<Item = u64>) {
+        let txn = Transaction::begin(table);
+        let base = table.newest().await.unwrap();
+        let manifests = table.manifests(&base).await.unwrap();
+        let mut files = manifests.iter().flat_map(|manifest| &manifest.files);
+        let file = files.find(|file| file.rows == Some(of)).unwrap();
+        let marks = BTreeMap::from([(file.path.clone(), rows.collect())]);
+        let none = Manifest::new(base.schema.id, Vec::new(), Vec::new());
+        let change = RowChange::delete(BTreeSet::new(), none, Reads::default()).marking(marks);
+        let options = Default::default();
+        let committed = table.commit(txn, base, change, Vec::new(), options).await;
+        committed.unwrap();
+    }
+
     async fn scan(table: &Arc<Table>, filters: &[Expr], limit: Option<usize>) -> VersionScan {
         let snapshot = table.newest().await.unwrap();
         let manifests = table.manifests(&snapshot).await.unwrap();
@@ -265,14 +288,17 @@ mod tests {
         };
         let state = SessionContext::new().state();
         let store_url = ObjectStoreUrl::parse("memory://").unwrap();
-        VersionScan::new(&state, table, &store_url, &snapshot, &manifests, request).unwrap()
+        let scan = VersionScan::new(&state, table, &store_url, &snapshot, &manifests, request);
+        scan.await.unwrap()
     }
 
     /// What the engine is told of the files: sizes and rows.
     fn told(scan: VersionScan) -> Vec<(u64, Precision<usize>)> {
         let files = scan.files.into_iter().map(PartitionedFile::from);
         let told = files.map(|file| (file.object_meta.size, file.statistics.unwrap().num_rows));
-        told.collect()
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable_by_key(|(size, _)| *size);
+        told
     }
 
     #[tokio::test]
@@ -313,5 +339,37 @@ mod tests {
         let filter = col("a").eq(lit(5_i64));
         let scan = scan(&table, &[filter], Some(1)).await;
         assert_eq!(scan.left_out.files, 0);
+    }
+
+    #[tokio::test]
+    async fn marked_rows_are_no_rows_of_the_scan_and_bounds_may_be_those_of_marked_rows() {
+        let table = table(&[(10, 1, 9), (20, 11, 19)]).await;
+        mark(&table, 20, 0..15).await;
+        let scan = scan(&table, &[], None).await;
+        let exact = Precision::Exact;
+        let mut marked = scan.files.iter().map(|file| &file.statistics);
+        let marked = marked.find(|statistics| statistics.num_rows == exact(5));
+        let column = &marked.unwrap().column_statistics[0];
+        let of = |value: i64| Precision::Inexact(value.into());
+        assert_eq!((&column.min_value, &column.max_value), (&of(11), &of(19)));
+        // None of all is none of some.
+        assert_eq!(column.null_count, exact(0));
+        assert_eq!(column.byte_size, Precision::Inexact(5 * 8));
+        assert_eq!(told(scan), [(1000, exact(10)), (2000, exact(5))]);
+    }
+
+    #[tokio::test]
+    async fn files_are_left_out_by_the_rows_that_are_not_marked() {
+        let table = table(&[(10, 1, 9), (20, 11, 19), (30, 21, 29)]).await;
+        mark(&table, 30, 1..30).await;
+        mark(&table, 20, 3..20).await;
+        for (limit, left) in [(10, 2), (11, 1), (14, 0), (1000, 0)] {
+            let scan = scan(&table, &[], Some(limit)).await;
+            assert_eq!(scan.left_out.files, left, "{limit}");
+        }
+        // Bounds hold of fewer rows, too.
+        let filter = col("a").lt(lit(10_i64));
+        let scan = scan(&table, &[filter], None).await;
+        assert_eq!(scan.left_out, LeftOut { files: 2, rows: 4 });
     }
 }

@@ -210,7 +210,7 @@ impl VersionWriter {
         let kept: usize = kept.sum();
         let WriteTarget { table, base, .. } = &self.target;
         let context = &rest.job.writing().context;
-        let plan = rows_left(context, table, rest.store_url, base, rest.manifests, left)?;
+        let plan = rows_left(context, table, rest.store_url, base, rest.manifests, left).await?;
         let written = self.write_all(rest.job, plan).await?;
         check_rows(kept as u64, &written)?;
         Ok(written)

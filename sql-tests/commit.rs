@@ -12,6 +12,7 @@ mod isolation;
 mod loads;
 mod methods;
 mod retries;
+mod row_level;
 mod row_source;
 pub(crate) mod streams;
 mod undrop;

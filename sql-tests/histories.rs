@@ -55,7 +55,9 @@ async fn run(place: &Place, seed: u64) {
         let statement = random(&mut random_numbers, &naive);
         let sql = statement.to_sql(&name);
         let ctx = random_numbers.pick(&sessions);
-        let what = format!("seed {seed}, step {step}: {sql}");
+        let mode = random_numbers.pick(&["mark", "auto", "rewrite"]);
+        rows(ctx, &format!("SET atio.delete_mode = '{mode}'")).await;
+        let what = format!("seed {seed}, step {step}, {mode}: {sql}");
         match naive.run(&statement) {
             Ok(count) => {
                 let found = rows(ctx, &sql).await;

@@ -221,6 +221,7 @@ subjects!(
     copy,
     create,
     delete,
+    deletion_vectors,
     drops,
     errors,
     expire,

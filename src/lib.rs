@@ -40,6 +40,7 @@
 mod condition;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "mysql"))]
 mod database;
+mod delete_mode;
 mod dml;
 pub mod docs;
 mod engine_settings;

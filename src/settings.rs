@@ -10,6 +10,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionConfig;
 
 use crate::condition::sql_check;
+use crate::delete_mode::DeleteMode;
 use crate::error::{Error, ErrorKind, Result as AtioResult};
 use crate::spelling::is_close;
 
@@ -22,8 +23,9 @@ const EVERY_ROWS: &str = "commit_every_rows";
 const EVERY_BYTES: &str = "commit_every_bytes";
 const RETRIES: &str = "retries";
 const ISOLATION: &str = "isolation";
+const DELETE_MODE: &str = "delete_mode";
 /// The names as messages show them.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     MESSAGE,
     KEY,
     "properties.<name>",
@@ -32,6 +34,7 @@ const NAMES: [&str; 8] = [
     RETRIES,
     "checks.<name>",
     ISOLATION,
+    DELETE_MODE,
 ];
 
 /// The settings of a session that describe its next commit.
@@ -44,6 +47,8 @@ pub(crate) struct CommitSettings {
     next: Arc<Mutex<CommitOptions>>,
     /// Of all commits of the session: each copy has its own, as of every other setting.
     isolation: Isolation,
+    /// The same; None leaves it to the table.
+    delete_mode: Option<DeleteMode>,
     /// Whoever runs with them may only read.
     only_reads: bool,
 }
@@ -84,12 +89,19 @@ impl CommitSettings {
         settings.map_or_else(Isolation::default, |settings| settings.isolation)
     }
 
+    /// How rows go in the statements that run with `config`; None leaves it to the table.
+    pub(crate) fn delete_mode(config: &SessionConfig) -> Option<DeleteMode> {
+        let settings = config.options().extensions.get::<Self>();
+        settings.and_then(|settings| settings.delete_mode)
+    }
+
     /// Puts them in the place of those that `config` may share with another session.
     pub(crate) fn install(self, config: &mut SessionConfig) {
         let isolation = Self::isolation(config);
         let only_reads = self.only_reads || Self::check_may_write(config).is_err();
         let settings = Self {
             isolation,
+            delete_mode: Self::delete_mode(config),
             only_reads,
             ..self
         };
@@ -162,6 +174,12 @@ impl ExtensionOptions for CommitSettings {
             self.isolation = isolation.unwrap_or_default();
             return Ok(());
         }
+        if name == DELETE_MODE {
+            let mode = given.as_deref().map(str::parse).transpose();
+            self.delete_mode =
+                mode.map_err(|error: Error| error.context(format!("SET {PREFIX}.{DELETE_MODE}")))?;
+            return Ok(());
+        }
         let mut settings = self.lock();
         let mut changed = settings.clone();
         match (name, name.strip_prefix(PROPERTIES)) {
@@ -229,6 +247,11 @@ impl ExtensionOptions for CommitSettings {
             ISOLATION,
             &Some(self.isolation.to_string()),
             "(atio) What a statement that changes rows is held against: 'write-serializable' or 'serializable'",
+        ));
+        entries.push(entry(
+            DELETE_MODE,
+            &self.delete_mode.map(|mode| mode.to_string()),
+            "(atio) How rows go of a data file of which others stay: 'auto', 'mark' or 'rewrite'; without it as the table says",
         ));
         entries.extend(settings.properties.iter().map(|(name, value)| {
             entry(

@@ -1,7 +1,8 @@
 //! What can happen to statements beside each other: the table of anomalies in `src/docs/tables.md`, with
 //! a test for each cell.
 //!
-//! The table of a test has two data files, with the rows 1 and 2, and 100 and 101.
+//! The table of a test has two data files, with the rows 1 and 2, and 100 and 101. Each is run where
+//! statements write files anew, and where they mark rows.
 
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
@@ -140,11 +141,16 @@ async fn assert_overtaken(
     ending: Ending,
     left: &[i64],
 ) {
-    let place = Place::memory();
-    let (one, two) = sessions(&place, isolation).await;
-    let found = race(&place, (&one, &two), "t", (mine, theirs), mine).await;
-    assert_eq!(found, ending);
-    assert_left(&two, left).await;
+    for mode in ["rewrite", "mark"] {
+        let place = Place::memory();
+        let (one, two) = sessions(&place, isolation).await;
+        for ctx in [&one, &two] {
+            rows(ctx, &format!("SET atio.delete_mode = '{mode}'")).await;
+        }
+        let found = race(&place, (&one, &two), "t", (mine, theirs), mine).await;
+        assert_eq!(found, ending, "{mode}");
+        assert_left(&two, left).await;
+    }
 }
 
 async fn assert_left(ctx: &SessionContext, left: &[i64]) {

@@ -52,13 +52,6 @@ const CASES: &[(&str, &str, &str, Ending, Ending)] = &[
         Conflict,
     ),
     (
-        "rows of one file",
-        "DELETE FROM t WHERE a = 1",
-        "DELETE FROM t WHERE a = 2",
-        Conflict,
-        Conflict,
-    ),
-    (
         "rows of other files",
         "DELETE FROM t WHERE a = 1",
         "DELETE FROM t WHERE a = 100",
@@ -90,6 +83,41 @@ const CASES: &[(&str, &str, &str, Ending, Ending)] = &[
         "write skew",
         "UPDATE t SET a = (SELECT max(a) FROM t) WHERE a = 1",
         "UPDATE t SET a = 5 WHERE a = 100",
+        Conflict,
+        Conflict,
+    ),
+    (
+        "rows of a file that was looked into",
+        "DELETE FROM t WHERE a % 1000 = 1",
+        "DELETE FROM t WHERE a = 100",
+        Yes,
+        Yes,
+    ),
+    (
+        "write skew",
+        "DELETE FROM t WHERE a = 1 AND (SELECT count(*) FROM t) > 3",
+        "DELETE FROM t WHERE a = 2",
+        Conflict,
+        Conflict,
+    ),
+    (
+        "all rows of a file",
+        "DELETE FROM t WHERE a < 50",
+        "DELETE FROM t WHERE a = 1",
+        Conflict,
+        Conflict,
+    ),
+    (
+        "row that keeps another from coming",
+        "MERGE INTO t USING (VALUES (1), (50)) AS s(a) ON t.a = s.a WHEN MATCHED AND s.a > 5 THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
+        "DELETE FROM t WHERE a = 1",
+        Conflict,
+        Conflict,
+    ),
+    (
+        "row that is matched and changed",
+        "MERGE INTO t USING (VALUES (1), (50)) AS s(a) ON t.a = s.a WHEN MATCHED THEN UPDATE SET a = 3 WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
+        "DELETE FROM t WHERE a = 1",
         Conflict,
         Conflict,
     ),
@@ -182,17 +210,59 @@ const CASES: &[(&str, &str, &str, Ending, Ending)] = &[
     ),
 ];
 
+/// The same of statements that change different rows of one file: both take effect where rows are
+/// marked, and the second is in conflict where the file is written anew.
+const OF_ONE_FILE: &[(&str, &str)] = &[
+    ("DELETE FROM t WHERE a = 1", "DELETE FROM t WHERE a = 2"),
+    (
+        "UPDATE t SET a = 3 WHERE a = 1",
+        "DELETE FROM t WHERE a = 2",
+    ),
+    (
+        "DELETE FROM t WHERE a = 1",
+        "UPDATE t SET a = 3 WHERE a = 2",
+    ),
+    (
+        "MERGE INTO t USING (VALUES (1)) AS s(a) ON t.a = s.a WHEN MATCHED THEN DELETE",
+        "DELETE FROM t WHERE a = 2",
+    ),
+    (
+        "MERGE INTO t USING (VALUES (1), (50)) AS s(a) ON t.a = s.a WHEN MATCHED THEN UPDATE SET a = 3 WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
+        "DELETE FROM t WHERE a = 2",
+    ),
+    (
+        "MERGE INTO t USING (VALUES (1), (2)) AS s(a) ON t.a = s.a WHEN MATCHED AND s.a = 1 THEN DELETE",
+        "DELETE FROM t WHERE a = 2",
+    ),
+    (
+        "MERGE INTO t USING (VALUES (1)) AS s(a) ON t.a = s.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED BY SOURCE AND t.a > 100 THEN DELETE",
+        "DELETE FROM t WHERE a = 2",
+    ),
+];
+
 async fn statement_that_is_overtaken_goes_on_unless_what_it_read_has_changed(place: Place) {
     let (one, two) = (place.session(), place.session());
-    for (isolation, number) in [("write-serializable", 0), ("serializable", 1)] {
-        rows(&one, &format!("SET atio.isolation = '{isolation}'")).await;
-        for (at, case) in CASES.iter().enumerate() {
-            let (what, mine, theirs, weak, strong) = *case;
-            let expected = [weak, strong][number];
-            let what = format!("{isolation}, {what}: {mine} | {theirs}");
-            let name = format!("t{number}x{at}");
-            let ending = race(&place, (&one, &two), &name, (mine, theirs), &what).await;
-            assert_eq!(ending, expected, "{what}");
+    for (number, mode) in (0..).zip(["rewrite", "mark"]) {
+        for ctx in [&one, &two] {
+            rows(ctx, &format!("SET atio.delete_mode = '{mode}'")).await;
+        }
+        for (isolation, strong) in [("write-serializable", false), ("serializable", true)] {
+            rows(&one, &format!("SET atio.isolation = '{isolation}'")).await;
+            let cases = CASES.iter().map(|case| {
+                let (what, mine, theirs, if_weak, if_strong) = *case;
+                (what, mine, theirs, if strong { if_strong } else { if_weak })
+            });
+            let of_one_file = OF_ONE_FILE.iter().map(|(mine, theirs)| {
+                let ending = if mode == "mark" { Yes } else { Conflict };
+                ("rows of one file", *mine, *theirs, ending)
+            });
+            for (at, case) in cases.chain(of_one_file).enumerate() {
+                let (what, mine, theirs, expected) = case;
+                let what = format!("{mode}, {isolation}, {what}: {mine} | {theirs}");
+                let name = format!("t{number}x{strong}x{at}");
+                let ending = race(&place, (&one, &two), &name, (mine, theirs), &what).await;
+                assert_eq!(ending, expected, "{what}");
+            }
         }
     }
 }

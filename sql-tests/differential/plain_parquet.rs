@@ -30,10 +30,10 @@ pub(super) async fn difference(
         let name = format!("s{at}");
         let location = format!("{}/{name}/", directory.path().display());
         let written = &world.written[source.table];
-        for part in &written.there[last] {
-            let batches = written.batches[*part].clone();
+        for there in &written.there[last] {
+            let (batches, part) = (written.rows(there), there.step);
             expected::register(&ctx, &format!("{name}_{part}"), &written.schema, batches);
-            let step = &table.steps[*part];
+            let step = &table.steps[part];
             let mut writing = step.settings.clone();
             if let (Some(rows), Change::Insert(_)) = (table.external, &step.change) {
                 writing.push((

@@ -22,10 +22,52 @@ pub(super) struct Part {
     pub(super) fillings: Vec<Filling>,
 }
 
+/// Rows that one DELETE removes: of those whose numbers are in a range each that leaves `rest` when its
+/// number is divided by `by`.
+#[derive(Debug, Clone)]
+pub(super) struct Gone {
+    first: i64,
+    last: i64,
+    by: i64,
+    rest: i64,
+    mode: &'static str,
+}
+
+impl Gone {
+    /// Some of the rows below `next`.
+    fn any(random: &mut Random, next: i64) -> Self {
+        let (one, two) = (random.below(next as usize), random.below(next as usize));
+        let by = *random.pick(&[1, 2, 3, 7, 50]);
+        Self {
+            first: one.min(two) as i64,
+            last: one.max(two) as i64,
+            by,
+            rest: random.below(by as usize) as i64,
+            mode: *random.pick(&["mark", "mark", "auto", "rewrite"]),
+        }
+    }
+
+    pub(super) fn has(&self, id: i64) -> bool {
+        (self.first..=self.last).contains(&id) && id % self.by == self.rest
+    }
+
+    fn sql(&self) -> String {
+        let Self {
+            first,
+            last,
+            by,
+            rest,
+            ..
+        } = self;
+        format!("id BETWEEN {first} AND {last} AND id % {by} = {rest}")
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     Insert(Part),
     Overwrite(Part),
+    Delete(Gone),
     /// Back to the version that a step before made.
     Rollback(usize),
     /// Gives the newest version the name `tag<step>`.
@@ -90,9 +132,10 @@ impl Table {
         };
         let mut next = 1;
         for at in 0..1 + random.below(5) {
-            let change = match random.below(10) {
+            let change = match random.below(12) {
                 0 if at > 0 => Change::Tag,
                 1 if at > 0 => Change::Rollback(random.below(at)),
+                10.. if at > 0 => Change::Delete(Gone::any(random, next)),
                 2 if at > 0 => Change::Overwrite(table.part(random, &mut next)),
                 _ => Change::Insert(table.part(random, &mut next)),
             };
@@ -174,6 +217,11 @@ impl Table {
             }
             Change::Overwrite(part) => {
                 statements.push(format!("INSERT OVERWRITE {name} {}", self.rows_sql(part)));
+            }
+            Change::Delete(gone) => {
+                statements.push(format!("SET atio.delete_mode = '{}'", gone.mode));
+                statements.push(format!("DELETE FROM {name} WHERE {}", gone.sql()));
+                statements.push("SET atio.delete_mode = ''".to_owned());
             }
             Change::Rollback(to) => statements.push(format!(
                 "SELECT * FROM atio_rollback('{name}', version => {})",

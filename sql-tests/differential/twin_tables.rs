@@ -5,7 +5,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::prelude::SessionContext;
 use tokio::time::timeout;
@@ -14,7 +16,7 @@ use super::answer::{Answer, Row, Rule, difference, rows};
 use super::expected;
 use super::settings::{self, Setting};
 use super::statements::{Source, Statement};
-use super::tables::{Change, Part, Table};
+use super::tables::{Change, Gone, Part, Table};
 use crate::session::{Place, run};
 
 /// No query of a test takes so long; one that does waits for something.
@@ -28,10 +30,39 @@ pub(super) struct Written {
     pub(super) schema: SchemaRef,
     /// The rows that each step wrote.
     pub(super) batches: Vec<Vec<RecordBatch>>,
-    /// The steps whose rows are there after each step.
-    pub(super) there: Vec<Vec<usize>>,
+    /// What is there after each step.
+    pub(super) there: Vec<Vec<There>>,
     /// The newest version after each step.
     versions: Vec<u64>,
+}
+
+/// Rows of a step that are there.
+#[derive(Debug, Clone)]
+pub(super) struct There {
+    pub(super) step: usize,
+    /// Without these.
+    gone: Vec<Gone>,
+}
+
+impl There {
+    fn all(step: usize) -> Self {
+        Self {
+            step,
+            gone: Vec::new(),
+        }
+    }
+}
+
+impl Written {
+    pub(super) fn rows(&self, there: &There) -> Vec<RecordBatch> {
+        let batches = self.batches[there.step].iter().map(|batch| {
+            let ids = batch.column(0).as_primitive::<Int64Type>();
+            let is_gone = |id: i64| there.gone.iter().any(|gone| gone.has(id));
+            let stays = ids.values().iter().map(|id| Some(!is_gone(*id)));
+            filter_record_batch(batch, &stays.collect()).unwrap()
+        });
+        batches.collect()
+    }
 }
 
 pub(super) struct World<'a> {
@@ -102,8 +133,18 @@ impl<'a> World<'a> {
             };
             let before = written.there.last().cloned().unwrap_or_default();
             let (batches, there) = match &step.change {
-                Change::Insert(part) => (rows(part).await?, [before, vec![at]].concat()),
-                Change::Overwrite(part) => (rows(part).await?, vec![at]),
+                Change::Insert(part) => {
+                    let there = [before, vec![There::all(at)]].concat();
+                    (rows(part).await?, there)
+                }
+                Change::Overwrite(part) => (rows(part).await?, vec![There::all(at)]),
+                Change::Delete(gone) => {
+                    let mut there = before;
+                    for part in &mut there {
+                        part.gone.push(gone.clone());
+                    }
+                    (Vec::new(), there)
+                }
                 Change::Rollback(to) => (Vec::new(), written.there[*to].clone()),
                 Change::Tag => (Vec::new(), before),
             };
@@ -139,7 +180,7 @@ impl<'a> World<'a> {
         if self.registered.insert(name.clone()) {
             let written = &self.written[source.table];
             let parts = written.there[step].iter();
-            let batches = parts.flat_map(|part| written.batches[*part].clone());
+            let batches = parts.flat_map(|there| written.rows(there));
             expected::register(&self.memory, &name, &written.schema, batches.collect());
         }
         name

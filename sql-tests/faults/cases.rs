@@ -115,6 +115,38 @@ pub(super) fn merge() -> Case {
     writes("MERGE", sql, &[3, 7, 20])
 }
 
+const MARKS: &str = "SET atio.delete_mode = 'mark'";
+
+/// The table with a file of which a row is marked as deleted.
+fn marked() -> InMemory {
+    prepared(&[
+        CREATE,
+        MARKS,
+        "INSERT INTO t VALUES (1), (2), (9)",
+        "INSERT INTO t VALUES (3)",
+        "DELETE FROM t WHERE a = 9",
+    ])
+}
+
+/// Statements that mark rows of a file of which one is marked, and such that find it marked.
+pub(super) fn deletion_vectors() -> Vec<Case> {
+    let mut cases = vec![delete(), update(), merge(), overwrite(), truncate()];
+    let sql = "UPDATE t SET a = 10 WHERE a = 1 OR a = 3";
+    cases.push(writes("UPDATE of two files", sql, &[2, 10, 10]));
+    cases.push(case("expire_snapshots", EXPIRE_ALL));
+    cases.push(reads("SELECT", "SELECT a FROM t", &["1", "2", "3"]));
+    let rollback = "SELECT committed_as FROM atio_rollback('t', version => 1)";
+    cases.push(Case {
+        gives: Some(vec!["4".to_owned()]),
+        ..writes("atio_rollback", rollback, &[1, 2, 9])
+    });
+    for case in &mut cases {
+        case.store = marked();
+        case.open.push(MARKS.to_owned());
+    }
+    cases
+}
+
 pub(super) fn truncate() -> Case {
     writes("TRUNCATE", "TRUNCATE TABLE t", &[])
 }

@@ -182,6 +182,13 @@ fn every_fault_in_tag_and_untag_leaves_the_tags_before_or_after() {
     }
 }
 
+#[test]
+fn every_fault_where_rows_are_marked_leaves_the_old_rows_or_the_new() {
+    for case in cases::deletion_vectors() {
+        sweep(&case);
+    }
+}
+
 /// The statement is run again with its key, whatever came of it.
 #[test]
 fn every_fault_in_insert_with_a_key_that_is_run_again_leaves_its_rows_once() {

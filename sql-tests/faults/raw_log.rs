@@ -159,6 +159,7 @@ impl Log {
                 .map(|_| object(&changes["removed"])),
         );
 
+        let mut vectors = Vec::new();
         let (path, _) = object(&record["snapshot"]);
         let state = self.json(version, &path)?;
         named.push(object(&state["schema"]));
@@ -168,7 +169,17 @@ impl Log {
             let path = manifest.as_str().unwrap().to_owned();
             let files = self.json(version, &path)?;
             named.push((path, info["size"].as_u64().unwrap()));
-            named.extend(files["files"].as_array().unwrap().iter().map(object));
+            let files = files["files"].as_array().unwrap();
+            named.extend(files.iter().map(object));
+            vectors.extend(files.iter().filter_map(|file| vector(&file["dv"])));
+        }
+        for (path, end) in &vectors {
+            let found = self.objects.get(path).map(|bytes| bytes.len() as u64);
+            if found.is_none_or(|found| found < *end) {
+                return Err(format!(
+                    "version {version} names {path} up to byte {end}; found: {found:?}"
+                ));
+            }
         }
         for (path, size) in &named {
             let found = self.objects.get(path).map(|bytes| bytes.len() as u64);
@@ -178,7 +189,8 @@ impl Log {
                 ));
             }
         }
-        Ok(named.into_iter().map(|(path, _)| path).collect())
+        let names = named.into_iter().chain(vectors);
+        Ok(names.map(|(path, _)| path).collect())
     }
 
     fn json(&self, version: u64, path: &str) -> Verdict<Value> {
@@ -197,6 +209,12 @@ fn version_of(name: &str) -> Option<u64> {
 
 fn time(record: &Value) -> i64 {
     record["committed_at_us"].as_i64().unwrap()
+}
+
+/// Where the deletion vector of a file is, and where in that object it ends.
+fn vector(dv: &Value) -> Option<(String, u64)> {
+    let (path, size) = dv.is_object().then(|| object(dv))?;
+    Some((path, dv["offset"].as_u64().unwrap_or(0) + size))
 }
 
 fn object(named: &Value) -> (String, u64) {

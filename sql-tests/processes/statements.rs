@@ -63,7 +63,7 @@ pub(crate) const EXPIRY: Case = Case {
 };
 
 /// Those that are not run at every step unless the long form is asked for.
-pub(crate) const OTHERS: [Case; 10] = [
+pub(crate) const OTHERS: [Case; 11] = [
     Case {
         name: "create",
         before: &[],
@@ -108,6 +108,14 @@ pub(crate) const OTHERS: [Case; 10] = [
         name: "delete",
         before: TWO,
         session: &[OPEN],
+        statement: "DELETE FROM t WHERE a = 1",
+        old: Some("3|6"),
+        new: Some("2|5"),
+    },
+    Case {
+        name: "delete-by-mark",
+        before: TWO,
+        session: &[OPEN, "SET atio.delete_mode = 'mark'"],
         statement: "DELETE FROM t WHERE a = 1",
         old: Some("3|6"),
         new: Some("2|5"),

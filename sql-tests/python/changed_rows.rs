@@ -71,6 +71,8 @@ async fn compare(python: &Python, seed: u64) -> Result<(), String> {
     }
     let small = "SET datafusion.execution.parquet.max_row_group_size = 4";
     rows(&ctx, small).await;
+    let mode = ["rewrite", "mark", "auto"][seed as usize % 3];
+    rows(&ctx, &format!("SET atio.delete_mode = '{mode}'")).await;
     if seed.is_multiple_of(2) {
         // As in a limited memory.
         rows(&ctx, "SET datafusion.optimizer.prefer_hash_join = false").await;

@@ -79,6 +79,85 @@ async fn python_fails_to_write_on_its_own_table_once_atio_has_written() {
     assert_eq!(rows(&ctx, "SELECT * FROM t").await.unwrap().len(), 2);
 }
 
+/// Statements that change one row of ten, each one that is there.
+const CHANGES: [&str; 3] = [
+    "DELETE FROM t WHERE id = 1",
+    "UPDATE t SET s = 'b' WHERE id = 2",
+    "MERGE INTO t USING (VALUES (3)) AS q(id) ON t.id = q.id WHEN MATCHED THEN UPDATE SET s = 'c'",
+];
+
+#[tokio::test]
+async fn version_with_rows_that_are_marked_as_deleted_is_refused_by_python() {
+    let Some(table) = Table::new() else { return };
+    let location = table.location();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{location}'"
+    );
+    let ctx = table.session(&create).await.unwrap();
+    let insert = "INSERT INTO t SELECT value, 'a' FROM generate_series(1, 10)";
+    rows(&ctx, insert).await.unwrap();
+    for change in CHANGES {
+        rows(&ctx, change).await.unwrap();
+    }
+    let (newest, reads) = table.read_in_python(&[1, 2, 3, 4]);
+    let all = version_rows(&ctx, 1).await.unwrap();
+    assert_eq!(reads[0], Read::Rows(all));
+    for (version, read) in (2..).zip(&reads[1..]).chain([(4, &newest)]) {
+        assert!(matches!(read, Read::Refused(_)), "v{version}: {read:?}");
+    }
+    // Rows of which none is marked are read again.
+    rows(&ctx, "INSERT OVERWRITE t SELECT * FROM t")
+        .await
+        .unwrap();
+    let (newest, _) = table.read_in_python(&[]);
+    let left = rows(&ctx, "SELECT * FROM t").await.unwrap();
+    assert_eq!((&newest, left.len()), (&Read::Rows(left.clone()), 9));
+    assert_python_cannot_write(&table);
+}
+
+#[tokio::test]
+async fn table_that_is_for_python_stays_readable_whatever_is_deleted() {
+    let Some(table) = Table::new() else { return };
+    let location = table.location();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{location}' \
+         OPTIONS ('atio.compatibility' 'format-1')"
+    );
+    let ctx = table.session(&create).await.unwrap();
+    let insert = "INSERT INTO t SELECT value, 'a' FROM generate_series(1, 10)";
+    rows(&ctx, insert).await.unwrap();
+    assert_changes_are_read(&table, &ctx, 1).await;
+}
+
+#[tokio::test]
+async fn table_of_python_stays_readable_to_it_whatever_is_deleted() {
+    let Some((table, _)) = written_by_python() else {
+        return;
+    };
+    let ctx = table.open().await.unwrap();
+    let insert = "INSERT INTO t (id, s) SELECT value, 'a' FROM generate_series(1, 10)";
+    rows(&ctx, insert).await.unwrap();
+    assert_changes_are_read(&table, &ctx, 4).await;
+}
+
+/// Changes rows, also where the session asks for marks: Python reads each version as atio does.
+async fn assert_changes_are_read(table: &Table, ctx: &SessionContext, first: u64) {
+    for mode in ["auto", "mark"] {
+        let set = format!("SET atio.delete_mode = '{mode}'");
+        rows(ctx, &set).await.unwrap();
+        for change in CHANGES {
+            rows(ctx, change).await.unwrap();
+        }
+    }
+    let mut expected = Vec::new();
+    // The second DELETE finds no row.
+    for version in first..=first + 5 {
+        expected.push((version, version_rows(ctx, version).await.unwrap()));
+    }
+    assert_eq!(expected.last().unwrap().1.len() + 1, expected[0].1.len());
+    table.assert_agreed(ctx, &expected).await;
+}
+
 #[tokio::test]
 async fn version_that_atio_expired_is_refused_by_python() {
     let Some((table, ctx)) = written_by_atio().await else {

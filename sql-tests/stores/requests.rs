@@ -34,10 +34,10 @@ impl Hook for Requests {
     async fn before(&self, operation: Operation, key: &Path) -> Result<()> {
         let name = key.as_ref().rsplit_once("/t/").map_or("", |(_, name)| name);
         // Without transactions, times and random numbers.
-        let name = name.split_once('-').map_or(name, |(kind, _)| kind);
         let name = match name.strip_prefix("data/") {
+            Some(name) if name.ends_with(".dv") => "vectors",
             Some(_) => "data",
-            None => name,
+            None => name.split_once('-').map_or(name, |(kind, _)| kind),
         };
         let request = format!("{operation:?} {name}");
         if HINTS.contains(&request.as_str()) {
@@ -262,6 +262,33 @@ async fn lost_race_takes_six_requests_more() {
         row(&process.ctx, "SELECT count(*) FROM w.public.t").await,
         "6"
     );
+}
+
+/// The file is read once, for the rows that go; what stays is neither read nor written.
+#[tokio::test]
+async fn delete_that_marks_rows_puts_their_vector_and_no_data_file() {
+    let inner = table().await;
+    let process = Process::new(&inner);
+    let insert = "INSERT INTO w.public.t SELECT value FROM generate_series(10, 20)";
+    process.run(insert).await;
+    let marks = process.run("DELETE FROM w.public.t WHERE a = 12").await;
+    let (puts, others): (Vec<_>, Vec<_>) = marks
+        .into_iter()
+        .partition(|request| request.starts_with("Put"));
+    let expected = [
+        "Put metadata/manifest",
+        "Put metadata/removed",
+        "Put metadata/snapshot",
+        "Put vectors",
+    ];
+    assert_eq!(puts, expected);
+    assert_eq!(others, Vec::<String>::new());
+    let again = process.run("DELETE FROM w.public.t WHERE a = 13").await;
+    let puts = again.iter().filter(|request| request.starts_with("Put"));
+    assert_eq!(puts.collect::<Vec<_>>(), expected);
+    // It wrote the vector itself.
+    let reads = again.iter().filter(|request| *request == "Get vectors");
+    assert_eq!(reads.count(), 0, "{again:?}");
 }
 
 #[tokio::test]

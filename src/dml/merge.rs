@@ -42,7 +42,10 @@ pub(super) fn plan(
     }
     let on = merge.on.clone().unalias();
     let (keys, unique) = (keys(target, &on), unique(source));
-    let row_ids = RowIds::default();
+    let row_ids = match matches_decide(&merge.clauses) {
+        true => RowIds::deciding_more(),
+        false => RowIds::default(),
+    };
     let taken = taken_rows(
         dml,
         &merge.clauses,
@@ -117,6 +120,13 @@ fn join_type(clauses: &[MergeIntoClause]) -> JoinType {
         (false, true) => JoinType::Right,
         (true, true) => JoinType::Full,
     }
+}
+
+/// True if rows of the table decide more than what becomes of themselves: a row that matches one of the
+/// source keeps that from being inserted. Where each such row is changed, that says so already.
+fn matches_decide(clauses: &[MergeIntoClause]) -> bool {
+    let takes_all = |clause: &MergeIntoClause| is_matched(clause) && clause.predicate.is_none();
+    clauses.iter().any(is_not_matched) && !clauses.iter().any(takes_all)
 }
 
 fn is_matched(clause: &MergeIntoClause) -> bool {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use atio_core::format::{Isolation, Manifest, MaySelect, Reads};
 
-/// The data files that a statement read, and by which conditions it chose them.
+/// The data files of which every row counts that a statement read, and the conditions by which it
+/// chose what it read.
 ///
 /// Clones are the same set.
 #[derive(Clone, Default)]
@@ -22,7 +23,8 @@ struct State {
 }
 
 impl ReadSet {
-    /// Adds what a scan read; None if it would have read any file.
+    /// Adds a scan: `files` of which every row counts, and by which condition it chose what it read;
+    /// None if it would have read any file.
     pub(super) fn add<'a>(
         &self,
         files: impl Iterator<Item = &'a str>,

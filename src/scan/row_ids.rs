@@ -18,6 +18,8 @@ pub(crate) const ROW: &str = "__atio_row";
 pub(crate) struct RowIds {
     /// The scan may leave out files of which every row meets this, and name them instead.
     whole: Option<Expr>,
+    /// Rows that it finds, and which stay as they are, decide what becomes of others.
+    decides_more: bool,
     found: Arc<Mutex<Found>>,
 }
 
@@ -33,7 +35,15 @@ impl RowIds {
     pub(crate) fn without_whole(condition: Expr) -> Self {
         Self {
             whole: Some(condition),
-            found: Arc::default(),
+            ..Self::default()
+        }
+    }
+
+    /// The rows that it finds also decide what becomes of others than themselves.
+    pub(crate) fn deciding_more() -> Self {
+        Self {
+            decides_more: true,
+            ..Self::default()
         }
     }
 
@@ -41,6 +51,7 @@ impl RowIds {
     pub(crate) fn anew(&self) -> Self {
         Self {
             whole: self.whole.clone(),
+            decides_more: self.decides_more,
             found: Arc::default(),
         }
     }
@@ -48,6 +59,11 @@ impl RowIds {
     /// True if both are told what one scan found.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.found, &other.found)
+    }
+
+    /// True if the scan only finds rows that the statement changes: none but these count.
+    pub(super) fn only_finds(&self) -> bool {
+        !self.decides_more
     }
 
     pub(super) fn whole(&self) -> Option<&Expr> {

@@ -86,7 +86,10 @@ impl VersionScan {
             None => listed,
         };
         if let Some(reads) = request.reads {
-            let paths = listed.iter().map(|(_, file)| file.path.as_str());
+            // What the statement changes says which rows count of those that it only finds.
+            let only_finds = request.row_ids.is_some_and(RowIds::only_finds);
+            let whole = listed.iter().filter(|_| !only_finds);
+            let paths = whole.map(|(_, file)| file.path.as_str());
             let selects = |pruner: Arc<Pruner>| -> MaySelect {
                 Arc::new(move |manifest: &Manifest| pruner.selects(manifest))
             };

@@ -39,7 +39,8 @@ impl OfSession {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreateOptions {
     /// How data files are written, by the names that `OPTIONS` has in SQL, without `atio.`:
-    /// `compression`, `target_file_size`, `max_row_group_rows`. The table keeps them.
+    /// `compression`, `target_file_size`, `max_row_group_rows`, `delete_mode`, `compatibility`. The
+    /// table keeps them.
     pub options: BTreeMap<String, String>,
     /// How this session uses it, which is not stored.
     pub open: OpenOptions,

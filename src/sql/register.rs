@@ -33,7 +33,7 @@ const STORED_AS: &str = "ATIO";
 ///   [`AtioCatalog`](crate::AtioCatalog);
 /// * the settings of the next commit, `SET atio.message`, `SET atio.properties.<name>`,
 ///   `SET atio.idempotency_key`, `SET atio.commit_every_rows`, `SET atio.commit_every_bytes`,
-///   `SET atio.checks.<name>` and `SET atio.retries`, and `SET atio.isolation`;
+///   `SET atio.checks.<name>` and `SET atio.retries`, `SET atio.isolation` and `SET atio.delete_mode`;
 /// * files that `COPY` and `DataFrame::write_*` write completely or not at all, with
 ///   `atio_restore` and `atio_clean`.
 ///

@@ -1,4 +1,4 @@
-//! Which rows come and which go with the files that a statement rewrites.
+//! Which rows come and which go with the files that a statement rewrites or marks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use atio_core::format::{FileEntry, Manifest};
 use super::positions::Positions;
 use crate::scan::Chosen;
 
-/// The rows of a statement that rewrites files: what is in the new ones and the old ones alike
-/// neither comes nor goes.
+/// The rows of a statement that changes some: what is in new files and in old ones alike neither comes
+/// nor goes, and neither does what was marked as deleted before.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     /// The paths of the new files whose rows come.
     added: HashSet<String>,
-    /// By the path of an old file, where its rows are in `gone`; None: all of them go.
+    /// By the path of an old file, where its rows are in `gone`; None: all that it has left go.
     removed: HashMap<String, Option<InFile>>,
     /// The rows that go of files of which others stay.
     pub(super) gone: Positions,
@@ -25,7 +25,7 @@ pub(crate) struct Moved {
 struct InFile {
     /// The number of the file.
     number: u32,
-    /// How many rows it has.
+    /// How many rows are in it.
     of: usize,
 }
 
@@ -38,12 +38,12 @@ impl Moved {
         }
     }
 
-    /// All rows of an old file go.
+    /// All rows go that an old file has left.
     pub(super) fn goes(&mut self, file: &FileEntry) {
         self.removed.insert(file.path.clone(), None);
     }
 
-    /// Of an old file of this number, which has `of` rows, some go.
+    /// Of an old file of this number, in which `of` rows are, some go.
     pub(super) fn loses(&mut self, file: &FileEntry, number: u32, of: usize) {
         let rows = InFile { number, of };
         self.removed.insert(file.path.clone(), Some(rows));

@@ -1,10 +1,12 @@
-//! Options of a table: how its data files are written.
+//! Options of a table: how its data files are written, and how rows of them go.
 
 use std::collections::{BTreeMap, HashMap};
 
+use atio_core::format::snapshot::{COMPATIBILITY, FORMAT_1};
 use atio_core::log::OpenOptions;
 use datafusion::config::{MaxRowGroupBytes, ParquetOptions, TableParquetOptions};
 
+use crate::delete_mode::DeleteMode;
 use crate::engine_settings::parse_compression;
 use crate::error::{Error, Result};
 use crate::spelling::is_close;
@@ -14,11 +16,18 @@ const PREFIX: &str = "atio.";
 const COMPRESSION: &str = "compression";
 const TARGET_FILE_SIZE: &str = "target_file_size";
 const ROW_GROUP_ROWS: &str = "max_row_group_rows";
+const DELETE_MODE: &str = "delete_mode";
 /// A row group takes at most this part of a memory that is limited: queries need the rest.
 const ROW_GROUP_SHARE: usize = 8;
-const NAMES: [&str; 3] = [COMPRESSION, TARGET_FILE_SIZE, ROW_GROUP_ROWS];
+const NAMES: [&str; 5] = [
+    COMPRESSION,
+    TARGET_FILE_SIZE,
+    ROW_GROUP_ROWS,
+    DELETE_MODE,
+    COMPATIBILITY,
+];
 
-/// How data files are written.
+/// How data files are written, and how rows of them go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableOptions {
     /// As Parquet names it: `zstd(3)`, `snappy`, `lz4_raw`, `uncompressed` ...
@@ -26,6 +35,9 @@ pub(crate) struct TableOptions {
     /// A data file is ended once it has about so many bytes.
     pub(crate) target_file_size: u64,
     max_row_group_rows: Option<usize>,
+    delete_mode: DeleteMode,
+    /// Programs read it that know no row as deleted.
+    has_old_readers: bool,
 }
 
 impl Default for TableOptions {
@@ -34,6 +46,8 @@ impl Default for TableOptions {
             compression: "zstd(3)".to_owned(),
             target_file_size: 256 * 1024 * 1024,
             max_row_group_rows: None,
+            delete_mode: DeleteMode::default(),
+            has_old_readers: false,
         }
     }
 }
@@ -107,9 +121,29 @@ impl TableOptions {
                 self.check_compression()?;
             }
             TARGET_FILE_SIZE => self.target_file_size = number()?,
+            DELETE_MODE => {
+                let mode = value.parse();
+                self.delete_mode =
+                    mode.map_err(|error: Error| error.context(format!("option '{PREFIX}{name}'")))?;
+            }
+            COMPATIBILITY if value == FORMAT_1 => self.has_old_readers = true,
+            COMPATIBILITY => {
+                return Err(Error::invalid(format!(
+                    "option '{PREFIX}{name}': there is no compatibility '{}': it is {FORMAT_1}, or left out",
+                    value.escape_debug()
+                )));
+            }
             _ => self.max_row_group_rows = usize::try_from(number()?).ok(),
         }
         Ok(())
+    }
+
+    /// How rows go of files of which others stay, where the session asks for `mode`.
+    pub(crate) fn delete_mode(&self, mode: Option<DeleteMode>) -> DeleteMode {
+        match self.has_old_readers {
+            true => DeleteMode::Rewrite,
+            false => mode.unwrap_or(self.delete_mode),
+        }
     }
 
     fn check_compression(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use atio_core::format::DeletionVector;
 use datafusion::arrow::array::BooleanBufferBuilder;
 use datafusion::arrow::buffer::BooleanBuffer;
 use roaring::RoaringTreemap;
@@ -49,6 +50,18 @@ impl Positions {
         self.files.iter().map(|(file, rows)| (*file, rows.len()))
     }
 
+    /// Takes out the rows of a file.
+    pub(super) fn take(&mut self, file: u32) -> DeletionVector {
+        let rows = self.files.remove(&file).unwrap_or_default();
+        self.rows -= rows.len();
+        rows.into()
+    }
+
+    /// A copy of the rows of a file.
+    pub(super) fn vector(&self, file: u32) -> DeletionVector {
+        self.files.get(&file).cloned().unwrap_or_default().into()
+    }
+
     /// The rows of a file, which has `of`: a bit for each row, where ranges would take many bytes for
     /// each.
     pub(super) fn of_file(&self, file: u32, of: usize) -> BooleanBuffer {
@@ -76,6 +89,10 @@ impl Positions {
 mod tests {
     use super::*;
 
+    fn rows_of<const N: usize>(rows: [u64; N]) -> DeletionVector {
+        rows.into_iter().collect()
+    }
+
     #[test]
     fn rows_are_counted_once_and_the_others_are_known() {
         let mut rows = Positions::default();
@@ -94,5 +111,9 @@ mod tests {
         assert_eq!(these(7, 4), [0, 1]);
         assert!(these(1, 2).is_empty());
         assert!(rows.memory() > 0);
+        assert_eq!(rows.vector(7), rows_of([0, 1, 4]));
+        assert_eq!(rows.take(7), rows_of([0, 1, 4]));
+        assert_eq!((rows.take(7), rows.count()), (rows_of([]), 1));
+        assert_eq!(rows.files().collect::<Vec<_>>(), [(3, 1)]);
     }
 }

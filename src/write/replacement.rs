@@ -1,10 +1,10 @@
-//! The end of a statement that changes rows: what is left of the files that lose some is written
-//! anew, and all of it becomes one version.
+//! The end of a statement that changes rows: those that go are marked, or what is left of their files is
+//! written anew, and all of it becomes one version.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use atio_core::format::{FileEntry, Manifest};
+use atio_core::format::{DeletionVector, FileEntry, Manifest};
 use atio_core::log::{CommitOptions, Committed, RowChange, StagedMerge, Table, stats_columns};
 use datafusion::common::Result;
 use datafusion::common::runtime::JoinSet;
@@ -37,6 +37,8 @@ struct Rest<'a> {
 /// What a statement changes, with the files that it wrote.
 struct StagedReplacement {
     removes: BTreeSet<String>,
+    /// Rows of files that it does not remove.
+    marks: BTreeMap<String, DeletionVector>,
     adds: Vec<FileEntry>,
     merges: Vec<StagedMerge>,
     counts: Counts,
@@ -67,6 +69,7 @@ impl VersionWriter {
         let staged = self.or_abort(job, base, staged).await?;
         let StagedReplacement {
             removes,
+            marks,
             adds,
             merges,
             counts,
@@ -75,7 +78,7 @@ impl VersionWriter {
         let changes = match truncates {
             // It lets loads begin anew, too.
             true => base.totals().files > 0 || Table::has_loads(&base.state),
-            false => !removes.is_empty() || !adds.is_empty(),
+            false => !removes.is_empty() || !marks.is_empty() || !adds.is_empty(),
         };
         if !changes {
             job.txn().abort().await;
@@ -93,7 +96,7 @@ impl VersionWriter {
             Verb::Merge => RowChange::merge(removes, adds, reads),
             Verb::Truncate => RowChange::truncate(),
         };
-        let row_change = (row_change, moved);
+        let row_change = (row_change.marking(marks), moved);
         let committed = self.commit_change(job, row_change, merges, options).await?;
         Ok(counted(job, &committed, counts))
     }
@@ -107,6 +110,7 @@ impl VersionWriter {
         let adds = self.gather_rows(job, files).await?;
         Ok(StagedReplacement {
             removes: BTreeSet::new(),
+            marks: BTreeMap::new(),
             adds,
             merges: Vec::new(),
             counts: Counts {
@@ -141,8 +145,11 @@ impl VersionWriter {
                 ))
             })
         };
-        let (gone, merged) = changed.take();
-        let mut removes = BTreeSet::new();
+        let (mut gone, merged) = changed.take();
+        let mode = self
+            .target
+            .delete_mode(job.writing().context.session_config());
+        let (mut removes, mut marks) = (BTreeSet::new(), BTreeMap::new());
         let mut counts = match change.verb {
             Verb::Update => Counts {
                 updated: gone.count(),
@@ -170,19 +177,29 @@ impl VersionWriter {
             manifests: &manifests,
         };
         let (mut left, mut rows) = (Vec::new(), 0);
-        for (number, count) in gone.files() {
+        let loses: Vec<_> = gone.files().collect();
+        for (number, count) in loses {
             let file = of_number(number)?;
-            removes.insert(file.path.clone());
-            let of_file = what_is_left(&gone, number, count, file)?;
-            match (&mut moved, &of_file) {
-                (Some(moved), Some(left)) => moved.loses(file, number, left.rows.len()),
-                (Some(moved), None) => moved.goes(file),
+            let some_stay = count < file.live_rows()?;
+            match (&mut moved, some_stay) {
+                (Some(moved), true) => moved.loses(file, number, rows_of(file)?),
+                (Some(moved), false) => moved.goes(file),
                 (None, _) => {}
             }
-            let Some(of_file) = of_file else {
+            if some_stay && mode.marks(file.marked_rows() + count, file.stored_rows()?) {
+                let marked = match checked {
+                    true => gone.vector(number),
+                    false => gone.take(number),
+                };
+                marks.insert(file.path.clone(), marked);
                 continue;
-            };
-            rows += of_file.rows.len();
+            }
+            removes.insert(file.path.clone());
+            if !some_stay {
+                continue;
+            }
+            let of_file = what_is_left(&gone, number, count, file)?;
+            rows += of_file.of.rows.len();
             left.push(of_file);
             if rows >= ROWS_AT_ONCE {
                 adds.extend(self.rewrite(&rest, std::mem::take(&mut left)).await?);
@@ -197,6 +214,7 @@ impl VersionWriter {
         }
         Ok(StagedReplacement {
             removes,
+            marks,
             adds,
             merges,
             counts,
@@ -205,14 +223,14 @@ impl VersionWriter {
     }
 
     /// Writes the rows that are `left` into new files, in several partitions side by side.
-    async fn rewrite(&self, rest: &Rest<'_>, left: Vec<RowsLeft>) -> Result<Vec<FileEntry>> {
-        let kept = left.iter().map(|file| file.rows.count_set_bits());
-        let kept: usize = kept.sum();
+    async fn rewrite(&self, rest: &Rest<'_>, left: Vec<Left>) -> Result<Vec<FileEntry>> {
+        let kept = left.iter().map(|file| file.count).sum();
+        let left = left.into_iter().map(|file| file.of).collect();
         let WriteTarget { table, base, .. } = &self.target;
         let context = &rest.job.writing().context;
         let plan = rows_left(context, table, rest.store_url, base, rest.manifests, left).await?;
         let written = self.write_all(rest.job, plan).await?;
-        check_rows(kept as u64, &written)?;
+        check_rows(kept, &written)?;
         Ok(written)
     }
 
@@ -274,29 +292,35 @@ fn check_rows(expected: u64, files: &[FileEntry]) -> Result<()> {
     }
 }
 
-/// The rows of `file` that stay where `count` of them go; None where none do.
-fn what_is_left(
-    gone: &Positions,
-    number: u32,
+/// What is written anew of a file.
+struct Left {
+    of: RowsLeft,
+    /// How many rows that is.
     count: u64,
-    file: &FileEntry,
-) -> Result<Option<RowsLeft>> {
-    let of = file.stored_rows()?;
-    if count >= of {
-        return Ok(None);
-    }
-    let of = usize::try_from(of).map_err(|_| Error::damaged("a data file has too many rows"))?;
+}
+
+/// What stays of `file`, which loses `count` rows.
+fn what_is_left(gone: &Positions, number: u32, count: u64, file: &FileEntry) -> Result<Left> {
+    let of = rows_of(file)?;
     let rows = gone.others(number, of);
-    let kept = rows.count_set_bits();
-    if Some(kept as u64) != (of as u64).checked_sub(count) {
+    if Some(rows.count_set_bits() as u64) != (of as u64).checked_sub(count) {
         return Err(Error::damaged(format!(
             "data file {} has {of} rows, and a row beyond them",
             file.path
         ))
         .into());
     }
-    Ok(Some(RowsLeft {
-        path: file.path.clone(),
-        rows,
-    }))
+    Ok(Left {
+        of: RowsLeft {
+            path: file.path.clone(),
+            rows,
+        },
+        count: file.live_rows()?.saturating_sub(count),
+    })
+}
+
+/// How many rows are in `file`.
+fn rows_of(file: &FileEntry) -> Result<usize> {
+    let rows = usize::try_from(file.stored_rows()?);
+    rows.map_err(|_| Error::damaged("a data file has too many rows").into())
 }

@@ -8,6 +8,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::options::TableOptions;
 use super::planned::Planned;
+use crate::delete_mode::DeleteMode;
 use crate::error::Result;
 use crate::scan::ReadSet;
 use crate::settings::CommitSettings;
@@ -37,6 +38,12 @@ impl WriteTarget {
         let isolation = CommitSettings::isolation(session);
         let reads = self.reads.as_ref();
         reads.map(|reads| reads.reads(isolation))
+    }
+
+    /// How rows go of the files of the table.
+    pub(super) fn delete_mode(&self, session: &SessionConfig) -> DeleteMode {
+        let mode = CommitSettings::delete_mode(session);
+        self.options.delete_mode(mode)
     }
 
     /// Appends to `base`, with the table's own options.

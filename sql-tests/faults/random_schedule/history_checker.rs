@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use atio::ErrorKind;
 use datafusion::arrow::array::{Array, Int64Array};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::session_program::{CHUNK, Effect, Row, Rows};
@@ -69,7 +70,13 @@ fn version(world: &World, number: u64) -> Verdict<Version> {
     let mut rows = Rows::new();
     for manifest in snapshot["manifests"].as_array().unwrap() {
         for file in json(&below(manifest))?["files"].as_array().unwrap() {
-            for row in rows_in(get(&below(&file["path"]))?) {
+            let marked = match file["dv"].is_object() {
+                true => marked(get(&below(&file["dv"]["path"]))?, &file["dv"])?,
+                false => RoaringTreemap::new(),
+            };
+            let stored = (0..).zip(rows_in(get(&below(&file["path"]))?));
+            let live = stored.filter(|(at, _)| !marked.contains(*at));
+            for (_, row) in live {
                 if !rows.insert(row) {
                     return Err(format!("version {number} has the row {row} twice"));
                 }
@@ -89,6 +96,16 @@ fn version(world: &World, number: u64) -> Verdict<Version> {
         key: record["key"].as_str().map(str::to_owned),
         rows,
     })
+}
+
+/// The rows that a deletion vector marks, whose place in `object` is `dv`.
+fn marked(object: &bytes::Bytes, dv: &Value) -> Verdict<RoaringTreemap> {
+    let number = |name: &str| dv[name].as_u64().unwrap_or_default() as usize;
+    let (first, size) = (number("offset"), number("size"));
+    let bytes = object.get(first..first + size);
+    let bytes = bytes.ok_or(format!("{dv} is beyond the end"))?;
+    let marked = RoaringTreemap::deserialize_from(bytes);
+    marked.map_err(|error| format!("{dv}: {error}"))
 }
 
 fn rows_in(file: &bytes::Bytes) -> Vec<Row> {

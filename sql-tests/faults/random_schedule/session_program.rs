@@ -123,6 +123,11 @@ pub(super) const ACTORS: usize = 4;
 const EXPIRER: usize = 2;
 const READER: usize = 3;
 
+/// How a session removes rows: mostly by marks, for files have few rows.
+pub(super) fn delete_mode(random: &mut Random) -> &'static str {
+    *random.pick(&["mark", "mark", "auto"])
+}
+
 /// What the session `actor` does.
 pub(super) fn program(actor: usize, random: &mut Random) -> Vec<Effect> {
     let mut statements = Vec::new();

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::scheduler::{Conductor, Step, Weather};
-use super::session_program::{ACTORS, CHUNK, Effect, program};
+use super::session_program::{ACTORS, CHUNK, Effect, delete_mode, program};
 use crate::faults::call::Fault;
 use crate::faults::fault_store::{Archive, FaultStore};
 use crate::faults::invariants::{kind, open, session};
@@ -64,6 +64,8 @@ pub(super) struct World {
     pub(super) archive: Archive,
     pub(super) events: Mutex<Vec<Event>>,
     programs: Mutex<Vec<VecDeque<Effect>>>,
+    /// How each session removes rows.
+    modes: [&'static str; ACTORS],
     conductor: Arc<Conductor>,
 }
 
@@ -84,6 +86,7 @@ pub(super) fn play(
     let mut random = Random::new(seed);
     let programs = (0..ACTORS).map(|actor| program(actor, &mut random).into());
     let programs = programs.collect();
+    let modes = [(); ACTORS].map(|()| delete_mode(&mut random));
     let weather = weather(&mut random);
     let objects: Arc<dyn ObjectStore> = Arc::new(base.fork());
     let world = Arc::new(World {
@@ -91,6 +94,7 @@ pub(super) fn play(
         objects,
         events: Mutex::default(),
         programs: Mutex::new(programs),
+        modes,
         conductor: Conductor::new(random, weather, idle),
     });
     let stores =
@@ -173,6 +177,8 @@ async fn act(world: Arc<World>, actor: usize, store: FaultStore) {
     while run(&ctx, &open(ROOT)).await.is_err() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    let mode = format!("SET atio.delete_mode = '{}'", world.modes[actor]);
+    run(&ctx, &mode).await.unwrap();
     while let Some(effect) = world.next(actor) {
         let since = world.newest();
         let version = match effect {

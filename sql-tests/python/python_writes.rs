@@ -96,6 +96,7 @@ async fn version_with_rows_that_are_marked_as_deleted_is_refused_by_python() {
     let ctx = table.session(&create).await.unwrap();
     let insert = "INSERT INTO t SELECT value, 'a' FROM generate_series(1, 10)";
     rows(&ctx, insert).await.unwrap();
+    rows(&ctx, "SET atio.delete_mode = 'mark'").await.unwrap();
     for change in CHANGES {
         rows(&ctx, change).await.unwrap();
     }

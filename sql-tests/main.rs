@@ -14,6 +14,7 @@ mod api;
 mod bad_inputs;
 mod commit;
 mod damage;
+mod deletion_vectors;
 mod differential;
 mod documents;
 mod engine;

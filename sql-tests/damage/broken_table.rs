@@ -50,6 +50,11 @@ impl Broken {
         table
     }
 
+    /// The table `t` of a place on disk, which has a version 4.
+    pub(crate) fn of(place: Place) -> Self {
+        Self { place }
+    }
+
     /// The same bytes in another directory.
     pub(crate) fn copy(&self) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -206,27 +211,33 @@ impl Broken {
             .unwrap();
         let info = &mut snapshot["manifest_info"][at];
         let entries = manifest["files"].as_array().map_or(&[][..], Vec::as_slice);
-        let sum = |key: &str| {
-            entries
-                .iter()
-                .map(|entry| entry[key].as_u64().unwrap_or(0))
-                .fold(0, u64::saturating_add)
+        let marked = |entry: &Value| entry["dv"]["rows"].as_u64().unwrap_or(0);
+        let live = |entry: &Value| {
+            entry["rows"]
+                .as_u64()
+                .unwrap_or(0)
+                .saturating_sub(marked(entry))
         };
+        let sum = |of: &dyn Fn(&Value) -> u64| entries.iter().map(of).fold(0, u64::saturating_add);
+        let rows = sum(&live);
         let old_rows = info["rows"].as_u64().unwrap();
         let old_files = info["files"].as_u64().unwrap();
         info["size"] = named["size"].clone();
         info["checksum"] = named["checksum"].clone();
         info["files"] = json!(entries.len());
-        info["rows"] = json!(sum("rows"));
+        info["rows"] = json!(rows);
+        if info.get("marked").is_some() {
+            info["marked"] = json!(sum(&marked));
+        }
         let totals = &mut snapshot["totals"];
         let total = |old: &Value, less: u64, more: u64| {
             json!((old.as_u64().unwrap() - less).saturating_add(more))
         };
-        totals["rows"] = total(&totals["rows"], old_rows, sum("rows"));
+        totals["rows"] = total(&totals["rows"], old_rows, rows);
         totals["files"] = total(&totals["files"], old_files, entries.len() as u64);
         let mut record = self.record(NEWEST);
         record["changes"]["added"][0] = named;
-        record["added"]["rows"] = json!(sum("rows"));
+        record["added"]["rows"] = json!(rows);
         record["added"]["files"] = json!(entries.len());
         self.seal(&self::record(NEWEST), record);
         self.forge_snapshot(&snapshot);

@@ -145,21 +145,32 @@ impl Expected {
     }
 
     fn check(&self, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
-        let found = usize::try_from(metadata.file_metadata().num_rows()).ok();
-        match self.rows {
-            Some(rows) if found != Some(rows) => {
-                let message = format!(
-                    "{} has {} rows, its manifest says {rows}: it was replaced",
-                    self.subject,
-                    metadata.file_metadata().num_rows()
-                );
-                Err(ParquetError::External(Box::new(
-                    crate::error::Error::damaged(message),
-                )))
+        let Some(rows) = self.rows else {
+            return Ok(());
+        };
+        let subject = &self.subject;
+        let found = metadata.file_metadata().num_rows();
+        let message = match in_row_groups(metadata) {
+            _ if usize::try_from(found) != Ok(rows) => {
+                format!("{subject} has {found} rows, its manifest says {rows}: it was replaced")
             }
-            _ => Ok(()),
-        }
+            in_groups if in_groups != Some(rows) => {
+                format!("{subject} has row groups that do not have its {rows} rows: it is damaged")
+            }
+            _ => return Ok(()),
+        };
+        let error = crate::error::Error::damaged(message);
+        Err(ParquetError::External(Box::new(error)))
     }
+}
+
+/// How many rows the row groups have together, by which the engine counts where a row lies; None where
+/// they are no numbers of rows.
+fn in_row_groups(metadata: &ParquetMetaData) -> Option<usize> {
+    let mut groups = metadata.row_groups().iter();
+    groups.try_fold(0_usize, |sum, group| {
+        sum.checked_add(usize::try_from(group.num_rows()).ok()?)
+    })
 }
 
 /// The bytes of a range, unless the store gave fewer: the decoder would panic over them.
@@ -253,5 +264,37 @@ impl CheckedReader {
             self.cache.put(&self.content.object_meta.location, entry);
         }
         Ok(shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{ArrayRef, Int64Array};
+    use datafusion::arrow::record_batch::RecordBatch;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::ParquetMetaDataReader;
+
+    #[test]
+    fn row_groups_have_so_many_rows_together_or_none_that_are_known() {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+        let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        for _ in 0..2 {
+            writer.write(&batch).unwrap();
+            writer.flush().unwrap();
+        }
+        let bytes = Bytes::from(writer.into_inner().unwrap());
+        let written = ParquetMetaDataReader::new().parse_and_finish(&bytes);
+        let written = written.unwrap();
+        assert_eq!(in_row_groups(&written), Some(20));
+        for (rows, expected) in [(9, Some(19)), (0, Some(10)), (-10, None), (i64::MIN, None)] {
+            let mut builder = written.clone().into_builder();
+            for (group, rows) in builder.take_row_groups().into_iter().zip([rows, 10]) {
+                let group = group.into_builder().set_num_rows(rows).build().unwrap();
+                builder = builder.add_row_group(group);
+            }
+            assert_eq!(in_row_groups(&builder.build()), expected, "{rows}");
+        }
     }
 }

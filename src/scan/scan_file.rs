@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use atio_core::format::{DeletionVector, FileEntry, Manifest};
+use atio_core::format::{FileEntry, Manifest};
 use atio_core::log::{Snapshot, Table};
 use chrono::DateTime;
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -16,7 +16,7 @@ use object_store::path::Path;
 use super::bounds::NanFree;
 use super::dynamic::holds_float;
 use super::prune::Listed;
-use super::some_rows::SomeRows;
+use super::some_rows::{Marked, SomeRows};
 use super::statistics;
 
 /// The number of each file of a version: its place in the list of its manifests, from 0.
@@ -51,7 +51,7 @@ pub(super) struct ScanFile {
     number: Option<u32>,
     /// How many rows it has, those that are marked as deleted too; None where that is not known.
     stored: Option<usize>,
-    marked: Option<Arc<DeletionVector>>,
+    marked: Option<Marked>,
     /// Of each row, whether it is asked for; all are where it is None.
     pub(super) wanted: Option<BooleanBuffer>,
 }
@@ -90,7 +90,12 @@ pub(super) async fn scan_files(
             _ => statistics::positions(manifest, &snapshot.schema),
         };
         let size = file.bytes()?;
-        let statistics = statistics::of_file(file, &positions, &snapshot.arrow);
+        let mut statistics = statistics::of_file(file, &positions, &snapshot.arrow);
+        let marked = marked.map(|rows| {
+            let bounds = Arc::new(statistics.clone());
+            statistics = statistics::with_inexact_bounds(std::mem::take(&mut statistics));
+            Marked { rows, bounds }
+        });
         // Known, so the one that is embedded in the file need not be decoded; and where it is
         // that of the scan, the engine need not adapt any column.
         let is_known = manifest.schema == snapshot.schema.id && file.is_of_atio();

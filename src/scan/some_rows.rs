@@ -9,11 +9,11 @@ use std::sync::Arc;
 use atio_core::format::DeletionVector;
 use datafusion::arrow::array::BooleanBufferBuilder;
 use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::common::Result;
+use datafusion::common::{Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion_datasource::morsel::{MorselPlanner, Morselizer};
-use parquet::arrow::arrow_reader::RowSelection;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 /// Some rows of a data file.
 ///
@@ -22,10 +22,18 @@ use parquet::arrow::arrow_reader::RowSelection;
 pub(super) struct SomeRows {
     /// How many rows the file has.
     pub(super) of: usize,
-    /// Those that are not rows of the table any more.
-    pub(super) marked: Option<Arc<DeletionVector>>,
+    pub(super) marked: Option<Marked>,
     /// Of each row, whether it is asked for; all are where it is None.
     pub(super) wanted: Option<BooleanBuffer>,
+}
+
+/// The rows of a data file that are not rows of the table any more.
+#[derive(Debug)]
+pub(super) struct Marked {
+    pub(super) rows: Arc<DeletionVector>,
+    /// The statistics of the file with bounds that hold of all of its rows: to plans these are inexact,
+    /// for they take exact ones for values that occur.
+    pub(super) bounds: Arc<Statistics>,
 }
 
 impl SomeRows {
@@ -33,9 +41,10 @@ impl SomeRows {
         match (&self.wanted, &self.marked) {
             (Some(wanted), None) => RowSelection::from_boolean_buffer(wanted.clone()),
             (Some(wanted), Some(marked)) => {
-                RowSelection::from_boolean_buffer(without(wanted, marked))
+                RowSelection::from_boolean_buffer(without(wanted, &marked.rows))
             }
-            (None, marked) => live(marked.as_deref(), self.of),
+            (None, Some(marked)) => live(&marked.rows, self.of),
+            (None, None) => RowSelection::from(vec![RowSelector::select(self.of)]),
         }
     }
 }
@@ -53,9 +62,9 @@ fn without(wanted: &BooleanBuffer, marked: &DeletionVector) -> BooleanBuffer {
 
 /// The rows of a file of `of` rows that are not `marked`, by ranges: however many rows a vector says
 /// that it has, it has few ranges.
-fn live(marked: Option<&DeletionVector>, of: usize) -> RowSelection {
+fn live(marked: &DeletionVector, of: usize) -> RowSelection {
     let row = |row: u64| usize::try_from(row).unwrap_or(of).min(of);
-    let marked = marked.into_iter().flat_map(DeletionVector::ranges);
+    let marked = marked.ranges();
     let marked = marked.map(|rows| row(rows.start)..row(rows.end));
     let mut next = 0;
     let live = marked.chain(once(of..of)).map(|marked| {
@@ -71,12 +80,17 @@ fn live(marked: Option<&DeletionVector>, of: usize) -> RowSelection {
 pub(super) struct ReadsSome(pub(super) Box<dyn Morselizer>);
 
 impl Morselizer for ReadsSome {
-    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let selection = file.extension::<SomeRows>().map(SomeRows::selection);
-        self.0.plan_file(match selection {
-            Some(selection) => file.with_extension(ParquetRowSelection::new(selection)),
-            None => file,
-        })
+    fn plan_file(&self, mut file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let Some(rows) = file.extension::<SomeRows>() else {
+            return self.0.plan_file(file);
+        };
+        let selection = ParquetRowSelection::new(rows.selection());
+        if let Some(marked) = &rows.marked {
+            // Whoever opens a file only leaves out what lies beyond its bounds.
+            let bounds = Arc::clone(&marked.bounds);
+            file.statistics = Some(bounds);
+        }
+        self.0.plan_file(file.with_extension(selection))
     }
 }
 
@@ -89,7 +103,10 @@ mod tests {
         let bits = |set: &[usize]| (0..of).map(|row| set.contains(&row)).collect();
         let rows = SomeRows {
             of,
-            marked: marked.map(|rows| Arc::new(rows.iter().copied().collect())),
+            marked: marked.map(|rows| Marked {
+                rows: Arc::new(rows.iter().copied().collect()),
+                bounds: Arc::default(),
+            }),
             wanted: wanted.map(bits),
         };
         let (mut at, mut read) = (0, Vec::new());

@@ -27,8 +27,8 @@ pub(super) fn positions(manifest: &Manifest, schema: &TableSchema) -> Vec<Option
 /// The statistics of one file, column by column of the table.
 ///
 /// `positions` are those of its manifest. As over plain Parquet, the bytes of the whole are left to
-/// the engine, which knows what of it is read. Where rows are marked as deleted, bounds hold of all
-/// rows of the file, and nobody knows which of the others have them.
+/// the engine, which knows what of it is read. Where rows are marked as deleted, bounds are those of all
+/// rows of the file.
 pub(super) fn of_file(
     file: &FileEntry,
     positions: &[Option<usize>],
@@ -75,15 +75,27 @@ pub(super) fn column<'a>(
     manifest.stats_of(file, field_id)
 }
 
-/// What `column`, which is of all rows of a file, says of some of them.
+/// What `column`, which is of all rows of a file, says of some of them, but for its bounds.
 fn of_some_rows(column: ColumnStatistics) -> ColumnStatistics {
-    let nulls = column.null_count;
-    let mut column = column.to_inexact();
-    if nulls == Precision::Exact(0) {
-        // Then there is none among them either.
-        column.null_count = nulls;
+    ColumnStatistics {
+        null_count: match column.null_count {
+            // Then there is none among them either.
+            Precision::Exact(0) => column.null_count,
+            nulls => nulls.to_inexact(),
+        },
+        byte_size: column.byte_size.to_inexact(),
+        ..column
     }
-    column
+}
+
+/// The same, with bounds that no row of the file may have.
+pub(super) fn with_inexact_bounds(mut statistics: Statistics) -> Statistics {
+    for column in &mut statistics.column_statistics {
+        for bound in [&mut column.min_value, &mut column.max_value] {
+            *bound = std::mem::take(bound).to_inexact();
+        }
+    }
+    statistics
 }
 
 fn of_column(stats: &ColumnStats, data_type: &DataType) -> ColumnStatistics {

@@ -153,6 +153,11 @@ pub fn files(files: &[DataFile]) -> Result<RecordBatch> {
         ("bytes", numbers(files, |file| file.bytes), true),
         ("rows", numbers(files, |file| file.rows), true),
         (
+            "deleted_rows",
+            numbers(files, |file| Some(file.deleted_rows)),
+            false,
+        ),
+        (
             "manifest",
             Arc::new(manifests.collect::<Int64Array>()),
             false,

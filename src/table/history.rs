@@ -35,8 +35,11 @@ pub struct DataFile {
     pub format: String,
     /// Its size; None where Python atio wrote it and it is not known.
     pub bytes: Option<u64>,
-    /// Its rows; None where Python atio wrote it and they are not known.
+    /// Those of its rows that are rows of the version; None where Python atio wrote it and they are not
+    /// known.
     pub rows: Option<u64>,
+    /// Those that are in it and are marked as deleted.
+    pub deleted_rows: u64,
     /// Which of the version's lists of files names it, counted from 0.
     pub manifest: u64,
 }
@@ -113,7 +116,8 @@ impl AtioTable {
                 path: file.path.clone(),
                 format: file.format.clone(),
                 bytes: file.size,
-                rows: file.rows,
+                rows: file.live_rows().ok(),
+                deleted_rows: file.marked_rows(),
                 manifest: at,
             })
         });

@@ -1,9 +1,11 @@
 //! What DELETE, UPDATE and MERGE cost beside writing the whole table anew.
 //!
 //! TPC-H `lineitem` lies in six data files, each with a range of orders. A statement that changes one
-//! row of a hundred changes each of them. Beside it stands COPY of the same files by DataFusion
-//! alone, which reads and writes every row, and does not wait for the disk; so each statement runs
-//! once without waiting for it, and once as it is by default. After each the table is rolled back.
+//! row of a hundred changes each of them: it marks the rows as deleted, or, where that is asked for, it
+//! writes the files anew. Beside it stands COPY of the same files by DataFusion alone, which reads and
+//! writes every row, and does not wait for the disk; so each statement runs once without waiting for
+//! it, and once as it is by default. After each the table is rolled back. The last rows read a table
+//! with and without marks.
 //!
 //! Each run is a process of its own, which tells the most memory that it had. All take turns.
 //! `ATIO_BENCH_SF` sets the scale factor (1 by default, 6 million rows), `ATIO_BENCH_ROUNDS` how
@@ -34,6 +36,9 @@ use report::{median, milliseconds, print_table, ratio};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// The table of which one row of a hundred is marked as deleted.
+const MARKED: &str = "marked";
+
 /// What a child process is told.
 const ROOT: &str = "ATIO_BENCH_ROWS_ROOT";
 const STATEMENT: &str = "ATIO_BENCH_ROWS_STATEMENT";
@@ -45,6 +50,9 @@ const SCATTERED: &str = "l_partkey % 100 = 7";
 
 const DURABILITIES: [&str; 2] = ["none", "full"];
 
+/// A query that reads all rows and most bytes of the table.
+const SCAN: &str = "count(*), sum(l_quantity), max(l_comment), max(l_shipdate), sum(l_partkey)";
+
 /// What is measured beside COPY.
 struct Statement {
     name: &'static str,
@@ -53,9 +61,13 @@ struct Statement {
     pool: Option<usize>,
     /// How many of the data files are there before and after it.
     kept: Option<usize>,
+    /// Whether it marks rows or writes files anew.
+    mode: &'static str,
+    /// It reads this table, and changes none.
+    reads: Option<&'static str>,
 }
 
-fn statements(scale_factor: f64) -> [Statement; 5] {
+fn statements(scale_factor: f64) -> Vec<Statement> {
     // The orders of the third file.
     let orders = 1_500_000.0 * scale_factor;
     let last = |file: usize| order_key((orders * file as f64 / FILES as f64) as u64);
@@ -73,19 +85,28 @@ fn statements(scale_factor: f64) -> [Statement; 5] {
         name,
         sql,
         pool: None,
-        kept: Some(0),
+        kept: Some(FILES),
+        mode: "auto",
+        reads: None,
     };
-    [
-        statement(
-            "delete of 1 %",
-            format!("DELETE FROM lineitem WHERE {SCATTERED}"),
-        ),
-        statement(
-            "update of 1 %",
-            format!(
-                "UPDATE lineitem SET l_quantity = l_quantity + 1, l_comment = 'changed' WHERE {SCATTERED}"
-            ),
-        ),
+    let rewriting = |name, sql| Statement {
+        kept: Some(0),
+        mode: "rewrite",
+        ..statement(name, sql)
+    };
+    let scan = |name, table: &'static str| Statement {
+        reads: Some(table),
+        ..statement(name, format!("SELECT {SCAN} FROM {table}"))
+    };
+    let delete = || format!("DELETE FROM lineitem WHERE {SCATTERED}");
+    let update = || {
+        format!(
+            "UPDATE lineitem SET l_quantity = l_quantity + 1, l_comment = 'changed' WHERE {SCATTERED}"
+        )
+    };
+    vec![
+        statement("delete of 1 %", delete()),
+        statement("update of 1 %", update()),
         Statement {
             kept: Some(FILES - 1),
             ..statement(
@@ -103,6 +124,11 @@ fn statements(scale_factor: f64) -> [Statement; 5] {
             ..statement("merge of 1,000 rows, 512 MiB pool", merge("some_rows"))
         },
         statement("merge of 1 %", merge("many_rows")),
+        rewriting("delete of 1 %, files anew", delete()),
+        rewriting("update of 1 %, files anew", update()),
+        rewriting("merge of 1 %, files anew", merge("many_rows")),
+        scan("scan of all rows", "lineitem"),
+        scan("scan where 1 % are marked", MARKED),
     ]
 }
 
@@ -147,8 +173,14 @@ fn main() -> Result<()> {
         copy.add(ran);
         for (statement, runs) in statements.iter().zip(&mut runs) {
             for (durability, runs) in DURABILITIES.iter().zip(runs) {
+                if statement.reads.is_some() {
+                    runs.add(run(&root, statement.name, durability, scale_factor)?);
+                    continue;
+                }
                 let before = runtime.block_on(files(&root))?;
+                let bytes = bytes_below(&table(&root))?;
                 runs.add(run(&root, statement.name, durability, scale_factor)?);
+                runs.bytes = bytes_below(&table(&root))? - bytes;
                 let after = runtime.block_on(files(&root))?;
                 let kept = after.iter().filter(|file| before.contains(file)).count();
                 if statement.kept.is_some_and(|expected| kept != expected) {
@@ -166,6 +198,7 @@ fn main() -> Result<()> {
         "1.00".to_owned(),
         String::new(),
         String::new(),
+        String::new(),
         copy.peak(),
     ]];
     for (statement, [none, full]) in statements.iter().zip(&runs) {
@@ -176,6 +209,7 @@ fn main() -> Result<()> {
             format!("{:.2}", ratio(fast, base)),
             milliseconds(synced),
             format!("{:.2}", ratio(synced, base)),
+            format!("{:.1} MB", full.bytes as f64 / 1e6),
             full.peak(),
         ]);
     }
@@ -187,6 +221,7 @@ fn main() -> Result<()> {
             "to COPY",
             "synced",
             "to COPY",
+            "adds",
             "most memory",
         ],
         &rows,
@@ -194,11 +229,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How long runs took, and the most memory of any, in KiB.
+/// How long runs took, the most memory of any, in KiB, and how many bytes the last one added.
 #[derive(Default)]
 struct Runs {
     took: Vec<Duration>,
     memory: u64,
+    bytes: u64,
 }
 
 struct Ran {
@@ -250,6 +286,8 @@ async fn child(root: &Path, name: &str, scale_factor: f64) -> Result<()> {
             let data = table(root).join("data");
             let to = root.join("copied");
             let _ = fs::remove_dir_all(&to);
+            let below = "SET datafusion.execution.listing_table_ignore_subdirectory = false";
+            ctx.sql(below).await?.collect().await?;
             let sql = "CREATE EXTERNAL TABLE lineitem STORED AS PARQUET LOCATION";
             ctx.sql(&format!("{sql} '{}/'", data.display())).await?;
             let sql = format!("COPY lineitem TO '{}/' STORED AS PARQUET", to.display());
@@ -266,6 +304,8 @@ async fn child(root: &Path, name: &str, scale_factor: f64) -> Result<()> {
             let runtime = runtime.build_arc()?;
             let ctx = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
             open(&ctx, root, &env::var(DURABILITY)?).await?;
+            let mode = format!("SET atio.delete_mode = '{}'", statement.mode);
+            ctx.sql(&mode).await?.collect().await?;
             (ctx, statement.sql)
         }
     };
@@ -284,17 +324,33 @@ fn table(root: &Path) -> PathBuf {
     root.join("lineitem")
 }
 
+/// The bytes of all files below a directory.
+fn bytes_below(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += match metadata.is_dir() {
+            true => bytes_below(&entry.path())?,
+            false => metadata.len(),
+        };
+    }
+    Ok(bytes)
+}
+
 /// Opens the table, and the sources that are merged into it.
 async fn open(ctx: &SessionContext, root: &Path, durability: &str) -> Result<()> {
     atio::register(ctx)?;
-    let columns = COLUMNS.map(|(name, data_type)| format!("{name} {data_type}"));
-    let sql = format!(
-        "CREATE EXTERNAL TABLE lineitem ({}) STORED AS ATIO LOCATION '{}' \
-         OPTIONS ('atio.durability' '{durability}')",
-        columns.join(", "),
-        table(root).display()
-    );
-    ctx.sql(&sql).await?.collect().await?;
+    for name in ["lineitem", MARKED] {
+        let columns = COLUMNS.map(|(name, data_type)| format!("{name} {data_type}"));
+        let sql = format!(
+            "CREATE EXTERNAL TABLE {name} ({}) STORED AS ATIO LOCATION '{}' \
+             OPTIONS ('atio.durability' '{durability}')",
+            columns.join(", "),
+            root.join(name).display()
+        );
+        ctx.sql(&sql).await?.collect().await?;
+    }
     for (name, _) in SOURCES {
         let file = root.join(format!("{name}.parquet"));
         if file.exists() {
@@ -324,16 +380,25 @@ async fn prepare(root: &Path, scale_factor: f64) -> Result<()> {
     if made.exists() {
         return roll_back(root).await;
     }
-    let _ = fs::remove_dir_all(table(root));
+    for name in ["lineitem", MARKED] {
+        let _ = fs::remove_dir_all(root.join(name));
+    }
     let ctx = SessionContext::new();
     open(&ctx, root, "none").await?;
     for file in 0..FILES {
         lineitem::register_part(&ctx, scale_factor, file)?;
-        ctx.sql("INSERT INTO lineitem SELECT * FROM part_of_lineitem")
-            .await?
-            .collect()
-            .await?;
+        for name in ["lineitem", MARKED] {
+            let sql = format!("INSERT INTO {name} SELECT * FROM part_of_lineitem");
+            ctx.sql(&sql).await?.collect().await?;
+        }
         ctx.deregister_table("part_of_lineitem")?;
+    }
+    for sql in [
+        "SET atio.delete_mode = 'mark'".to_owned(),
+        format!("DELETE FROM {MARKED} WHERE {SCATTERED}"),
+        "SET atio.delete_mode = 'auto'".to_owned(),
+    ] {
+        ctx.sql(&sql).await?.collect().await?;
     }
     for (name, query) in SOURCES {
         let to = root.join(format!("{name}.parquet"));

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 
 /// Of the rows that a file has at most one in so many is marked, where it is left to atio.
 const ONE_IN: u64 = 4;
+/// And at most so many: a reader holds which rows it skips in memory.
+const MOST: u64 = 1 << 20;
 
 /// How rows go of a data file of which others stay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl DeleteMode {
     /// True if rows are marked in a file of `of` rows, of which `marked` are marked then.
     pub(crate) fn marks(self, marked: u64, of: u64) -> bool {
         match self {
-            Self::Auto => marked.saturating_mul(ONE_IN) <= of,
+            Self::Auto => marked <= MOST && marked.saturating_mul(ONE_IN) <= of,
             Self::Mark => true,
             Self::Rewrite => false,
         }
@@ -73,6 +75,7 @@ mod tests {
         assert!(auto(1, 4) && auto(2, 8) && auto(25, 100));
         assert!(!auto(1, 3) && !auto(2, 7) && !auto(26, 100));
         assert!(!auto(u64::MAX / 2, u64::MAX / 3));
+        assert!(auto(1 << 20, 1 << 40) && !auto((1 << 20) + 1, 1 << 40));
         assert!(DeleteMode::Mark.marks(99, 100));
         assert!(!DeleteMode::Rewrite.marks(1, 100));
     }

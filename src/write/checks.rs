@@ -129,7 +129,7 @@ impl Checks {
         Ok(())
     }
 
-    /// What the core asks before each attempt to commit; `moved` is set where files are rewritten.
+    /// What the core asks before each attempt to commit; `moved` is set where rows of files change.
     pub(crate) fn gate(self, moved: Option<Moved>) -> Gate {
         let this = Arc::new((self, moved));
         Gate::new(move |candidate| {

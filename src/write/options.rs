@@ -57,8 +57,15 @@ impl TableOptions {
     pub(crate) fn of_table(options: &BTreeMap<String, String>) -> Result<Self> {
         let mut parsed = Self::default();
         for (name, value) in options {
-            if NAMES.contains(&name.as_str()) {
-                parsed.set(name, value)?;
+            if !NAMES.contains(&name.as_str()) {
+                continue;
+            }
+            match parsed.set(name, value) {
+                // A newer release has more of them; each gives the same rows.
+                Err(error) if name == DELETE_MODE => {
+                    log::warn!("{error}; what goes is marked or written anew as by default");
+                }
+                set => set?,
             }
         }
         Ok(parsed)

@@ -88,7 +88,7 @@ impl VersionWriter {
         let (ids, _) = stats_columns(&base.schema, &base.arrow);
         let adds = Manifest::new(base.schema.id, ids, adds);
         let session = job.writing().context.session_config();
-        // Without them nobody knows what the statement read, so everything counts.
+        // Without them nobody knows what the statement would have read, so any row that comes counts.
         let reads = self.target.reads(session).unwrap_or_default();
         let row_change = match change.verb {
             Verb::Delete => RowChange::delete(removes, adds, reads),

@@ -310,7 +310,7 @@ struct Attempt {
     txn: Arc<Transaction>,
     base: Arc<Snapshot>,
     change: RowChange,
-    /// Set where it rewrites files.
+    /// Set where it changes rows of files.
     moved: Option<Moved>,
     merges: Vec<StagedMerge>,
 }

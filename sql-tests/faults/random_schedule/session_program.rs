@@ -125,7 +125,7 @@ const READER: usize = 3;
 
 /// How a session removes rows: mostly by marks, for files have few rows.
 pub(super) fn delete_mode(random: &mut Random) -> &'static str {
-    *random.pick(&["mark", "mark", "auto"])
+    random.pick::<&str>(&["mark", "mark", "auto"])
 }
 
 /// What the session `actor` does.

@@ -23,7 +23,7 @@ pub enum Verdict {
 pub enum Reason {
     /// Rows, columns or options that it counts on are not what they were.
     State,
-    /// Files in which it found rows, or could have, are gone.
+    /// Rows or files that it counts on are gone, or marked as deleted.
     Removed,
     /// Rows have come that it would have selected, or could have.
     Added,

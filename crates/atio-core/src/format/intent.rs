@@ -10,8 +10,8 @@ use super::{Isolation, Operation, Reads};
 pub enum Rows {
     /// None: it adds its own, whatever is there.
     None,
-    /// Those that it selects: the files in which it looked for them must still be there, and no
-    /// row may have come that it would have selected, too.
+    /// Those that it selects or read: the files and rows that the reads and the change name must
+    /// still be there, and no row may have come that it would have selected, too.
     Read(Reads),
     /// All of them.
     All,

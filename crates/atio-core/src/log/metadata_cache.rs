@@ -32,13 +32,14 @@ static TABLES: AtomicU64 = AtomicU64::new(0);
 /// Sets how many bytes of metadata this process keeps in memory, for all of its tables together.
 ///
 /// Metadata here is manifests, which list the data files of a version, schemas, and deletion vectors,
-/// which say which rows of a data file are deleted. None of it ever changes, so the next statement
-/// does not read again what is kept. It is counted as it lies in memory, which is more than its size
-/// on disk. Without this call the limit is 64 MiB.
+/// which say which rows of a data file are deleted. None of it ever changes, so the next statement does
+/// not read again what is kept. It is counted as it lies in memory, which is more than its size on
+/// disk. Without this call the limit is 64 MiB.
 ///
-/// Where it would be passed, what was not used for longest goes, one after another. One that alone is larger than the limit is not kept. With `0` nothing is kept:
-/// everything works, and each scan reads the manifests of its version. What statements hold while
-/// they run, and the schema that an open table has, do not count.
+/// Where it would be passed, what was not used for longest goes, one after another. One that alone is
+/// larger than the limit is not kept. With `0` nothing is kept: everything works, and each scan reads
+/// the manifests of its version and the deletion vectors of its files. What statements hold while they
+/// run, these vectors included, and the schema that an open table has, do not count.
 ///
 /// May be called at any time, from any thread. A lower limit frees memory at once.
 ///

@@ -180,7 +180,7 @@ pub(in crate::log) async fn commit(
         };
         let planned = match statement.plan(on).await {
             Ok(planned) => planned,
-            Err(error) if intent.replans && may_be_stale(&error) && tries.goes_on() => {
+            Err(error) if intent.replans && may_be_stale(&error, &intent) && tries.goes_on() => {
                 newest = newer_than(table, base.as_deref()).await;
                 if newest.is_none() {
                     return Err(error);
@@ -230,12 +230,14 @@ pub(in crate::log) async fn commit(
     }
 }
 
-/// True if a plan may have failed because what it read went with a newer version.
-fn may_be_stale(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Damaged | ErrorKind::Storage | ErrorKind::VersionExpired
-    )
+/// True if a plan may have failed because what it read went with a newer version: for one that marks
+/// rows that may be the vectors of its base, which expired.
+fn may_be_stale(error: &Error, intent: &Intent) -> bool {
+    match error.kind() {
+        ErrorKind::Damaged | ErrorKind::Storage => true,
+        ErrorKind::VersionExpired => !intent.change.marks.is_empty(),
+        _ => false,
+    }
 }
 
 /// The newest version if it is above `base`.

@@ -140,10 +140,10 @@ impl RowChange {
     ///
     /// Every row of `adds` was in one of the files `removes`: others count on that.
     ///
-    /// It is in conflict with a version that removes one of these or of those that were read, or
-    /// that brings rows which would have been selected, too; see [`Reads`]. A path that the base
-    /// does not list is refused as [`InvalidInput`](crate::ErrorKind::InvalidInput). What removes
-    /// and adds nothing is not to be committed.
+    /// It is in conflict with a version that removes one of these or of those that were read, or marks
+    /// a row of one, or that brings rows which would have been selected, too; see [`Reads`]. A path
+    /// that the base does not list is refused as [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// What removes and adds nothing is not to be committed.
     pub fn delete(removes: BTreeSet<String>, adds: Manifest, reads: Reads) -> Self {
         Self::rewrite(Operation::Delete, removes, adds, reads)
     }

@@ -229,7 +229,7 @@ impl Condition {
         let Self::In(_) = self else {
             return self.in_list(of);
         };
-        self.spelled(of, |values| {
+        self.spelled(&format!("{of}.id"), of, |values| {
             let values: Vec<_> = values.iter().map(|value| format!("({value})")).collect();
             format!("SELECT c FROM (VALUES {}) AS list(c)", values.join(", "))
         })
@@ -237,13 +237,14 @@ impl Condition {
 
     /// Without subqueries, which the engine does not take everywhere.
     fn in_list(&self, of: &str) -> String {
-        self.spelled(of, |values| {
+        self.spelled(&format!("{of}.id"), of, |values| {
             let values: Vec<_> = values.iter().map(i64::to_string).collect();
             values.join(", ")
         })
     }
 
-    fn spelled(&self, of: &str, list: fn(&[i64]) -> String) -> String {
+    /// `id` is what an IN compares.
+    fn spelled(&self, id: &str, of: &str, list: fn(&[i64]) -> String) -> String {
         match self {
             Self::True => "true".to_owned(),
             Self::Less(value) => format!("{of}.id < {value}"),
@@ -251,16 +252,29 @@ impl Condition {
             Self::Greater(value) => format!("{of}.x > {value}"),
             Self::IsNull => format!("{of}.x IS NULL"),
             Self::Text(value) => format!("{of}.s = {}", text(value)),
-            Self::In(values) => format!("{of}.id IN ({})", list(values)),
-            Self::Not(condition) => format!("NOT ({})", condition.spelled(of, list)),
+            Self::In(values) => format!("{id} IN ({})", list(values)),
+            Self::Not(condition) => format!("NOT ({})", condition.spelled(id, of, list)),
             Self::And(left, right) => {
-                let (left, right) = (left.spelled(of, list), right.spelled(of, list));
+                // Of two lists without a common value the engine makes `false`, also where the column
+                // is NULL. So it is not to see that both are of one column.
+                let other = format!("CAST(CAST({of}.id AS VARCHAR) AS INT)");
+                let other = if left.has_list() { &other } else { id };
+                let (left, right) = (left.spelled(id, of, list), right.spelled(other, of, list));
                 format!("(({left}) AND ({right}))")
             }
             Self::Or(left, right) => {
-                let (left, right) = (left.spelled(of, list), right.spelled(of, list));
+                let (left, right) = (left.spelled(id, of, list), right.spelled(id, of, list));
                 format!("(({left}) OR ({right}))")
             }
+        }
+    }
+
+    fn has_list(&self) -> bool {
+        match self {
+            Self::In(_) => true,
+            Self::Not(condition) => condition.has_list(),
+            Self::And(left, right) | Self::Or(left, right) => left.has_list() || right.has_list(),
+            _ => false,
         }
     }
 }

@@ -45,7 +45,8 @@ async fn insert_of_ten_times_the_memory_of_the_session_keeps_its_size() {
     let low = peak(POOL).await;
     let high = peak(POOL * 21 / 2).await;
     println!("{low} kB for the memory of the session, {high} kB for ten times as much");
-    // What is encoded is uploaded in parts of ten megabytes, of which some are under way at once.
-    let room = 150_000;
+    // What is encoded is uploaded in parts of ten megabytes, of which some are under way at once: more
+    // where the disk is busy. All rows are six hundred megabytes more.
+    let room = 250_000;
     assert!(high < low + room, "{low} kB became {high} kB");
 }

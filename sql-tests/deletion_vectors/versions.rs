@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+use atio::AtioTable;
+use datafusion::catalog::TableProvider;
+
 use super::marking::mark;
 use crate::query::{failure, open, row, rows};
 use crate::session::{Place, on_every_place};
@@ -11,7 +14,11 @@ on_every_place!(
     statement_over_two_versions_reads_each_with_its_own_marks,
     rollback_brings_marked_rows_back,
     version_with_marks_that_expired_is_named,
+    provider_of_a_version_whose_vectors_expired_says_so,
 );
+
+const EXPIRE: &str = "SELECT kind, deleted FROM expire_snapshots('t', keep_for => INTERVAL '0 days', \
+     retain_last => 1, orphan_age => INTERVAL '0 days', dry_run => false)";
 
 /// The values 0 to 99 in version 1; in version 2 without those below 10, in 3 without multiples of 3.
 async fn three_versions(place: &Place) -> datafusion::prelude::SessionContext {
@@ -90,9 +97,7 @@ async fn version_with_marks_that_expired_is_named(place: Place) {
     // Planned while the version was there.
     let planned = reader.sql(old).await.unwrap().create_physical_plan().await;
     let planned = planned.unwrap();
-    let expire = "SELECT kind, deleted FROM expire_snapshots('t', keep_for => INTERVAL '0 days', retain_last => 1, \
-         orphan_age => INTERVAL '0 days', dry_run => false)";
-    let expired = rows(&ctx, expire).await;
+    let expired = rows(&ctx, EXPIRE).await;
     assert!(
         expired.contains(&"deletion vector|true".to_owned()),
         "{expired:?}"
@@ -107,4 +112,19 @@ async fn version_with_marks_that_expired_is_named(place: Place) {
         assert!(error.contains("version 2 of 't' has expired"), "{error}");
         assert_eq!(row(&ctx, "SELECT sum(a) FROM t").await, "3240");
     }
+}
+
+/// Who has the version, and the lists of its files, misses nothing but the vectors.
+async fn provider_of_a_version_whose_vectors_expired_says_so(place: Place) {
+    let ctx = three_versions(&place).await;
+    let reader = place.session();
+    let location = format!("{}/t", place.root());
+    let table = AtioTable::open(&reader, &location).await.unwrap();
+    let old = table.at(2).await.unwrap();
+    assert_eq!(table.files(2).await.unwrap()[0].deleted_rows, 10);
+    rows(&ctx, EXPIRE).await;
+    let state = reader.state();
+    let planned = old.scan(&state, None, &[], None).await;
+    let error = planned.unwrap_err().strip_backtrace();
+    assert!(error.contains("version 2 of 't' has expired"), "{error}");
 }

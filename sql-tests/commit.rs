@@ -5,6 +5,7 @@
 mod anomalies;
 mod check_functions;
 mod checks;
+mod compactions;
 mod concurrent;
 mod drop_and_create;
 mod interrupted;

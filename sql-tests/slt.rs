@@ -218,6 +218,7 @@ subjects!(
     catalog,
     checks,
     chunks,
+    compact,
     copy,
     create,
     delete,

@@ -79,13 +79,13 @@ pub use sql::{
     write,
 };
 #[doc(hidden)]
-pub use sql::{delete_as_seen, deletes};
+pub use sql::{compact_options, delete_as_seen, deletes};
 pub use table::{
-    AtioTable, DataFile, Dropped, DroppedTable, ExpireOptions, Expired, HistoryOptions,
-    OverwriteOptions, PurgeOptions, PurgedTable, Tag, TagOptions, UndropOptions, VersionRef,
-    Written, batches, one_statement,
+    AtioTable, CompactOptions, Compacted, DataFile, Dropped, DroppedTable, ExpireOptions, Expired,
+    HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable, Tag, TagOptions, UndropOptions,
+    VersionRef, Written, batches, one_statement,
 };
-pub use write::{StreamOptions, StreamWriter};
+pub use write::{CompactOutcome, CompactedGroup, StreamOptions, StreamWriter};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -41,6 +41,13 @@ const ATIO: &[Function] = &[
                       a dry run, unless dry_run is false, removes nothing.",
     },
     Function {
+        name: "atio_compact",
+        syntax: "atio_compact(table [, target_file_size => bytes] [, where => condition] \
+                 [, order_by => columns] [, dry_run => boolean])",
+        description: "Writes the rows of small, large and worn files into files of the right size; \
+                      a dry run, unless dry_run is false, writes nothing.",
+    },
+    Function {
         name: "atio_tags",
         syntax: "atio_tags(table)",
         description: "Returns the tags of a table.",

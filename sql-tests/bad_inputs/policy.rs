@@ -111,6 +111,7 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("SELECT * FROM atio_history('{place}')"),
             format!("SELECT * FROM atio_files('{place}')"),
             format!("SELECT * FROM expire_snapshots('{place}')"),
+            format!("SELECT * FROM atio_compact('{place}')"),
             format!("SELECT * FROM atio_tags('{place}')"),
             format!("SELECT * FROM atio_tag('{place}', tag => 'x')"),
             format!("SELECT * FROM atio_rollback('{place}', version => 1)"),
@@ -393,6 +394,8 @@ async fn session_that_may_only_read_writes_nothing() {
         format!("{expire} false)"),
         format!("EXPLAIN {expire} false)"),
         format!("SELECT count(*) FROM ({expire} false))"),
+        "SELECT * FROM atio_compact('t', dry_run => false)".to_owned(),
+        "EXPLAIN SELECT * FROM atio_compact('t', order_by => 'a', dry_run => false)".to_owned(),
         "SELECT * FROM atio_tag('t', tag => 'x')".to_owned(),
         "EXPLAIN SELECT * FROM atio_untag('t', tag => 'x')".to_owned(),
         "SELECT * FROM atio_rollback('t', version => 0)".to_owned(),
@@ -403,6 +406,7 @@ async fn session_that_may_only_read_writes_nothing() {
     }
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1"]);
     rows(&ctx, &format!("{expire} true)")).await;
+    rows(&ctx, "SELECT * FROM atio_compact('t', order_by => 'a')").await;
     rows(&ctx, "SELECT * FROM atio_tags('t')").await;
     // Rows in memory are not on storage.
     rows(&ctx, "CREATE TABLE m AS SELECT a FROM t").await;

@@ -266,6 +266,8 @@ async fn unknown_write_feature_lets_everybody_read_and_nobody_write() {
         "UPDATE t SET b = 'x'",
         "MERGE INTO t USING (VALUES (1)) AS s(a) ON t.a = s.a WHEN NOT MATCHED BY SOURCE THEN DELETE",
         "TRUNCATE TABLE t",
+        "SELECT * FROM atio_compact('t', dry_run => false)",
+        "SELECT * FROM atio_compact('t', order_by => 'a')",
     ] {
         errors.push(table.on_t(sql).await.expect_err(sql));
     }

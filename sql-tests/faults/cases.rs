@@ -151,6 +151,27 @@ pub(super) fn truncate() -> Case {
     writes("TRUNCATE", "TRUNCATE TABLE t", &[])
 }
 
+/// Two groups of files, and a version for each.
+pub(super) fn compact() -> Case {
+    let statements = [
+        CREATE,
+        "INSERT INTO t VALUES (1)",
+        "INSERT INTO t VALUES (2)",
+    ];
+    let more = ["INSERT INTO t VALUES (3)", "INSERT INTO t VALUES (4)"];
+    let outcome = "compacted".to_owned();
+    Case {
+        store: prepared(&[statements.as_slice(), &more].concat()),
+        before: some(&[1, 2, 3, 4]),
+        after: some(&[1, 2, 3, 4]),
+        gives: Some(vec![outcome.clone(), outcome]),
+        ..case(
+            "atio_compact",
+            "SELECT outcome FROM atio_compact('t', target_file_size => 1500, dry_run => false)",
+        )
+    }
+}
+
 pub(super) fn insert_nothing() -> Case {
     let sql = "INSERT INTO t SELECT a FROM t WHERE a < 0";
     writes("INSERT of no rows", sql, &[1, 2, 3])

@@ -154,6 +154,7 @@ sweeps! {
     every_fault_in_update_leaves_the_old_rows_or_the_new: cases::update();
     every_fault_in_merge_leaves_the_old_rows_or_the_new: cases::merge();
     every_fault_in_truncate_leaves_all_rows_or_none: cases::truncate();
+    every_fault_in_a_compaction_leaves_the_rows_as_they_are: cases::compact();
     every_fault_in_overwrite_leaves_the_old_rows_or_the_new: cases::overwrite();
     every_fault_in_a_checked_update_leaves_the_old_rows_or_the_new: cases::checked_update();
     every_fault_in_overwrite_with_nothing_leaves_the_old_rows_or_none:

@@ -133,6 +133,7 @@ async fn verify_versions(ctx: &SessionContext, log: &Log) -> Verdict<Vec<String>
         if let Some((below, before)) = last.filter(|(below, _)| below + 1 == version) {
             let added = match recorded.operation.as_str() {
                 "overwrite" | "rollback" | "delete" | "update" | "merge" | "truncate" => None,
+                "compact" => Some(0),
                 _ => recorded.added,
             };
             let kept = without(&rows, &before);

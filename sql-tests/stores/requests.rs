@@ -307,3 +307,26 @@ async fn expiry_reads_each_object_once() {
     assert_eq!((all, reads.len()), (6, 4), "{requests:?}");
     assert_eq!(requests.len(), 29, "{requests:?}");
 }
+
+#[tokio::test]
+async fn compaction_of_two_files_takes_the_requests_of_an_update_and_one_look_more() {
+    let sent = async |sql: &str| {
+        let process = Process::new(&table().await);
+        process.run("SELECT count(*) FROM w.public.t").await;
+        process.run(sql).await
+    };
+    let compact = format!("SELECT count(*) FROM atio_compact('{TABLE}', dry_run => false)");
+    let compact = sent(&compact).await;
+    let mut update = sent("UPDATE w.public.t SET a = a + 1").await;
+    // Its table is found when it is planned, and looked for again when it runs.
+    let look = [
+        "Get metadata/v3.metadata.json",
+        "Head metadata/v2.metadata.json",
+    ];
+    update.extend(look.map(str::to_owned));
+    update.sort_unstable();
+    assert_eq!(compact, update);
+    // The file, its manifest, the list of those that went, and the snapshot.
+    let put = compact.iter().filter(|request| request.starts_with("Put"));
+    assert_eq!(put.count(), 4, "{compact:?}");
+}

@@ -15,6 +15,7 @@ mod row_count;
 mod row_ids;
 mod rows_left;
 mod scan_file;
+mod some_files;
 mod some_rows;
 mod source;
 mod statistics;
@@ -23,8 +24,10 @@ mod whole;
 
 pub(crate) use dynamic::Above;
 pub(crate) use plan::plan;
+pub(crate) use prune::may_hold;
 pub(crate) use read_set::ReadSet;
 pub(crate) use relation::{Chosen, Relation};
 pub(crate) use row_ids::{FILE, ROW, RowIds, is_row_id, with_row_ids};
 pub(crate) use rows_left::{RowsLeft, rows_left};
+pub(crate) use some_files::some_files;
 pub(crate) use version_scan::Request;

@@ -12,6 +12,7 @@ use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
+use datafusion::physical_plan::PhysicalExpr;
 
 use super::statistics::{column, scalar};
 use datafusion::catalog::Session;
@@ -32,6 +33,24 @@ pub(super) fn matching<'a>(
         Some(pruner) => pruner.matching(files),
         None => files,
     })
+}
+
+/// The files of `manifests` that may hold rows which meet `filter`, a condition over the columns of
+/// `snapshot`.
+pub(crate) fn may_hold<'a>(
+    snapshot: &Arc<Snapshot>,
+    filter: &Arc<dyn PhysicalExpr>,
+    manifests: &'a [Arc<Manifest>],
+) -> Vec<&'a FileEntry> {
+    let listed = manifests
+        .iter()
+        .flat_map(|manifest| manifest.files.iter().map(|file| (manifest.as_ref(), file)));
+    let listed: Vec<Listed<'_>> = listed.collect();
+    let listed = match Pruner::of(snapshot, Arc::clone(filter)) {
+        Some(pruner) => pruner.matching(listed),
+        None => listed,
+    };
+    listed.into_iter().map(|(_, file)| file).collect()
 }
 
 /// A condition that may exclude files.
@@ -55,16 +74,21 @@ impl Pruner {
         let Ok(filter) = state.create_physical_expr(filter, &schema) else {
             return Ok(None);
         };
+        Ok(Self::of(snapshot, filter))
+    }
+
+    /// The same of a condition that is planned.
+    fn of(snapshot: &Arc<Snapshot>, filter: Arc<dyn PhysicalExpr>) -> Option<Self> {
         let predicate = PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(&snapshot.arrow))
             .try_build(filter);
-        Ok(match predicate {
+        match predicate {
             Ok(predicate) if !predicate.always_true() => Some(Self {
                 snapshot: Arc::clone(snapshot),
                 predicate,
             }),
             _ => None,
-        })
+        }
     }
 
     /// The files that may hold rows which match.

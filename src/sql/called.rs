@@ -117,10 +117,11 @@ impl Called {
             Self::Table(function) => {
                 let (access, text) = (function.access(&arguments)?, arguments.table()?.to_owned());
                 let needs_newest = function.needs_newest(&arguments);
+                let session = state.clone();
                 let table =
-                    wait(async move { named(state, name, access, &text, needs_newest).await })?;
+                    wait(async move { named(session, name, access, &text, needs_newest).await })?;
                 let shown = format!("{name}({}, {arguments})", table.location());
-                (shown, function.provider(&table, &arguments)?)
+                (shown, function.provider(&table, &arguments, &state)?)
             }
             Self::File(function) => {
                 let policy = AtioPolicy::of(&state);

@@ -12,6 +12,7 @@ pub(super) enum Function {
     History,
     Files,
     Expire,
+    Compact,
     Tags,
     Sources,
     Tag,
@@ -20,11 +21,12 @@ pub(super) enum Function {
 }
 
 impl Function {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Table,
         Self::History,
         Self::Files,
         Self::Expire,
+        Self::Compact,
         Self::Tags,
         Self::Sources,
         Self::Tag,
@@ -38,6 +40,7 @@ impl Function {
             Self::History => "atio_history",
             Self::Files => "atio_files",
             Self::Expire => "expire_snapshots",
+            Self::Compact => "atio_compact",
             Self::Tags => "atio_tags",
             Self::Sources => "atio_sources",
             Self::Tag => "atio_tag",
@@ -53,6 +56,7 @@ impl Function {
             Self::History | Self::Tags | Self::Sources => &["table"],
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
+            Self::Compact => &["table", "target_file_size", "where", "order_by", "dry_run"],
             Self::Tag => &["table", "tag", "version", "message", "replace"],
             Self::Untag => &["table", "tag"],
             Self::Rollback => &["table", "version", "tag"],
@@ -63,13 +67,17 @@ impl Function {
     /// also work where only an older version is.
     pub(super) fn needs_newest(self, arguments: &Arguments) -> bool {
         let selects = |name| arguments.has(name);
-        self == Self::Table && !["version", "as_of", "tag"].into_iter().any(selects)
+        match self {
+            Self::Table => !["version", "as_of", "tag"].into_iter().any(selects),
+            Self::Compact => true,
+            _ => false,
+        }
     }
 
     /// What a call does to the table, once its rows are asked for.
     pub(super) fn access(self, arguments: &Arguments) -> Result<Access> {
         match self {
-            Self::Expire if !arguments.flag("dry_run", true)? => Ok(Access::Write),
+            Self::Expire | Self::Compact if !arguments.flag("dry_run", true)? => Ok(Access::Write),
             Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
             _ => Ok(Access::Read),
         }

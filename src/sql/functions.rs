@@ -7,9 +7,11 @@ use atio_core::progress::Listener;
 use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 
 use super::arguments::Arguments;
 use super::as_of::{at, time};
+use super::compact::compact;
 use super::function::Function;
 use super::tags;
 use crate::error::{Error, Result as AtioResult};
@@ -22,12 +24,14 @@ impl Function {
         self,
         table: &AtioTable,
         arguments: &Arguments,
+        state: &SessionState,
     ) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::Table => Ok(Arc::new(selected(table, arguments)?)),
             Self::History => history(table),
             Self::Files => files(table, arguments),
             Self::Expire => expire(table, arguments),
+            Self::Compact => compact(table, arguments, state),
             Self::Tags => tags::list(table),
             Self::Sources => sources(table),
             Self::Tag => tags::tag(table, arguments),

@@ -6,6 +6,7 @@ mod called;
 mod catalog;
 mod catalogs;
 mod commit;
+mod compact;
 mod constant;
 mod copy;
 mod copy_checks;
@@ -54,6 +55,7 @@ mod write;
 
 pub use catalog::AtioCatalog;
 pub use commit::with_commit;
+pub use compact::compact_options;
 pub use execute::{delete_as_seen, deletes, execute_logical_plan, sql, sql_with_options};
 pub use handle::CreateOptions;
 pub use on_progress::on_progress;

@@ -6,8 +6,8 @@ use atio_core::progress::{Listener, Progress};
 use datafusion::prelude::SessionContext;
 
 /// Calls `report` as every write of the session's later statements goes on: inserts into
-/// tables and databases, `COPY`, what [`write`](crate::write()) and `atio::write_database` do, and
-/// expiries. One listener a session; another call replaces it.
+/// tables and databases, `COPY`, what [`write`](crate::write()) and `atio::write_database` do,
+/// compactions and expiries. One listener a session; another call replaces it.
 ///
 /// It is called on the threads that write, once a batch or so, and should return at once.
 /// Several writes at a time are told apart by their [`target`](Progress::target). Every write

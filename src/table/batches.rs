@@ -19,11 +19,13 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Field, Schema};
 
+use super::compact::Compacted;
 use super::dropped::{DroppedTable, PurgedTable};
 use super::expire::Expired;
 use super::history::DataFile;
 use super::refs::Tag;
 use crate::error::{Error, Result};
+use crate::write::CompactedGroup;
 
 /// The rows of `atio_history`: one for each version, in the order in which they are given.
 ///
@@ -273,6 +275,34 @@ pub fn expired(expired: &Expired) -> Result<RecordBatch> {
             Arc::new(deleted.collect::<BooleanArray>()),
             false,
         ),
+    ])
+}
+
+/// The rows of `atio_compact`: one for each group of files.
+///
+/// ```
+/// let batch = atio::batches::compacted(&atio::Compacted::default())?;
+/// assert_eq!(batch.schema().field(0).name(), "files_before");
+/// # Ok::<(), atio::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is more text than a batch can hold.
+pub fn compacted(compacted: &Compacted) -> Result<RecordBatch> {
+    let groups = compacted.groups.as_slice();
+    let outcomes: Vec<_> = groups.iter().map(|of| of.outcome.to_string()).collect();
+    let count = |of: fn(&CompactedGroup) -> u64| numbers(groups, |group| Some(of(group)));
+    let version = |of: &CompactedGroup| of.version.map(Version::get);
+    batch([
+        ("files_before", count(|of| of.files_before), false),
+        ("files_after", numbers(groups, |of| of.files_after), true),
+        ("bytes_before", count(|of| of.bytes_before), false),
+        ("bytes_after", numbers(groups, |of| of.bytes_after), true),
+        ("rows", count(|of| of.rows), false),
+        ("deleted_rows", count(|of| of.deleted_rows), false),
+        ("version", numbers(groups, version), true),
+        ("outcome", texts(&outcomes, |outcome| Some(outcome)), false),
     ])
 }
 

@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod change_target;
+mod compact;
 mod dropped;
 mod expire;
 mod fitting;
@@ -20,6 +21,7 @@ mod statement;
 mod version_ref;
 
 pub(crate) use change_target::ChangeTarget;
+pub use compact::{CompactOptions, Compacted};
 pub use dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 pub use expire::{ExpireOptions, Expired};
 pub(crate) use fitting::{as_column, check_known, check_names, no_column};

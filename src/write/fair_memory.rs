@@ -17,6 +17,8 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 /// The memory is shared by the two sorts of a join, which hold rows and merge what they have spilled.
 /// One part more is for those who bring them rows, and those who write meanwhile.
 const SHARES: usize = 2 * 2 + 1;
+/// The same where there is one sort.
+const SHARES_OF_A_SORT: usize = 2 + 1;
 /// What the engine calls the part of a sort that merges.
 const MERGES: &str = "ExternalSorterMerge";
 
@@ -26,10 +28,19 @@ pub(super) fn shared_fairly(
     context: &Arc<TaskContext>,
     partitions: usize,
 ) -> Result<Arc<TaskContext>> {
+    shared(context, SHARES * partitions.max(1))
+}
+
+/// The same context, for a query that sorts once, whose rows are written meanwhile.
+pub(super) fn shared_with_a_sort(context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> {
+    shared(context, SHARES_OF_A_SORT)
+}
+
+fn shared(context: &Arc<TaskContext>, shares: usize) -> Result<Arc<TaskContext>> {
     let MemoryLimit::Finite(limit) = context.memory_pool().memory_limit() else {
         return Ok(Arc::clone(context));
     };
-    let share = limit / (SHARES * partitions.max(1));
+    let share = limit / shares;
     let pool = Shared {
         share,
         session: Arc::clone(context.memory_pool()),
@@ -163,6 +174,8 @@ mod tests {
         };
         let (_, context) = limited(10 << 20);
         assert_eq!(kept(&shared_fairly(&context, 1).unwrap()), 1 << 20);
+        let sort = shared_with_a_sort(&context).unwrap();
+        assert_eq!(kept(&sort), (10 << 20) / 3 / 2);
         let unlimited = SessionContext::new().task_ctx();
         let same = shared_fairly(&unlimited, 2).unwrap();
         assert!(Arc::ptr_eq(&same, &unlimited));

@@ -154,7 +154,7 @@ impl VersionWriter {
     }
 
     /// Merges of manifests are prepared while files are written.
-    async fn beside_merges(
+    pub(super) async fn beside_merges(
         &self,
         job: &Job,
         base: &Arc<Snapshot>,

@@ -4,6 +4,7 @@
 //! alone, and what a person names is never a part of any SQL.
 
 mod columns;
+mod compact;
 mod dropped;
 mod exact;
 mod format;
@@ -32,6 +33,7 @@ pub(crate) enum Action {
     Untag(table::Untag),
     Rollback(table::Rollback),
     Expire(table::Expire),
+    Compact(compact::Compact),
     Dropped(dropped::Dropped),
     Undrop(dropped::Undrop),
     Purge(dropped::Purge),
@@ -50,6 +52,7 @@ impl Action {
             Self::Untag(_) => "untag",
             Self::Rollback(_) => "rollback",
             Self::Expire(_) => "expire",
+            Self::Compact(_) => "compact",
             Self::Dropped(_) => "dropped",
             Self::Undrop(_) => "undrop",
             Self::Purge(_) => "purge",
@@ -76,6 +79,7 @@ impl Action {
             Self::Untag(untag) => untag.run(session).await,
             Self::Rollback(rollback) => rollback.run(session).await,
             Self::Expire(expire) => expire.run(session).await,
+            Self::Compact(compact) => Box::pin(compact.run(session)).await,
             Self::Dropped(dropped) => dropped.run(session).await,
             Self::Undrop(undrop) => undrop.run(session).await,
             Self::Purge(purge) => purge.run(session).await,

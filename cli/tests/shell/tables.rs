@@ -237,6 +237,65 @@ fn expire_deletes_nothing_without_yes_and_says_how() {
 }
 
 #[test]
+fn compact_writes_nothing_without_yes_and_says_how() {
+    let home = TempDir::new().unwrap();
+    make(home.path(), "./t");
+    let compact = |more: &[&str]| {
+        let command = [&["compact", "t", "--format", "csv"], more].concat();
+        run(home.path(), &command)
+    };
+    let rows_of = |what: &str| {
+        let sql = format!("SELECT count(*) AS n FROM {what}('./t')");
+        succeeded(&run(home.path(), &["-q", "--format", "csv", "-c", &sql]))
+    };
+    let (files, rows) = (rows_of("atio_files"), rows_of("atio_table"));
+    let dry = compact(&[]);
+    assert!(
+        stdout(&dry).starts_with("files_before,files_after,bytes_before,bytes_after,rows,"),
+        "{}",
+        stdout(&dry)
+    );
+    assert!(
+        stdout(&dry).ends_with(",would compact\n"),
+        "{}",
+        stdout(&dry)
+    );
+    let said = stderr(&dry);
+    assert!(said.starts_with("A dry run: "), "{said}");
+    assert!(
+        said.contains("would become about 1, and nothing was written."),
+        "{said}"
+    );
+    assert_eq!(rows_of("atio_files"), files);
+
+    let real = compact(&["--order-by", "a DESC", "--message", "monthly", "--yes"]);
+    assert!(stdout(&real).ends_with(",compacted\n"), "{}", stdout(&real));
+    let said = stderr(&real);
+    assert!(said.ends_with(" files became 1.\n"), "{said}");
+    assert_eq!(rows_of("atio_files"), "n\n1\n");
+    assert_eq!(rows_of("atio_table"), rows);
+    let history = succeeded(&run(home.path(), &["history", "t", "--limit", "1"]));
+    assert!(
+        history.contains("compact") && history.contains("monthly"),
+        "{history}"
+    );
+    let nothing = compact(&["--where", "a > 1000000", "--yes"]);
+    assert_eq!(stderr(&nothing), "Nothing is to be compacted.\n");
+    let again = run(home.path(), &["-q", "compact", "t", "--order-by", "a"]);
+    assert_eq!(stderr(&again), "");
+    let wrong = failed(&compact(&["--where", "no_such > 1"]));
+    assert!(
+        wrong.contains("where must be a condition over the columns of the table"),
+        "{wrong}"
+    );
+    let wrong = failed(&compact(&["--order-by", "a, no_such"]));
+    assert!(
+        wrong.contains("order_by must be a list of columns of the table"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn a_table_is_a_path_a_url_or_a_name_in_the_warehouse() {
     let home = TempDir::new().unwrap();
     let sql = "CREATE TABLE sales AS SELECT 1 AS a; CREATE SCHEMA raw; \
@@ -310,6 +369,7 @@ fn a_missing_table_is_said_to_be_missing() {
         vec!["untag", "no", "x"],
         vec!["rollback", "no", "1"],
         vec!["expire", "no"],
+        vec!["compact", "no"],
     ] {
         let message = failed(&run(home.path(), &command));
         assert!(message.contains("there is no atio table at /"), "{message}");
@@ -338,6 +398,9 @@ fn a_wrong_command_line_has_status_2_and_does_nothing() {
         vec!["expire", "t", "--keep-for", "soon"],
         vec!["expire", "t", "--retain-last", "0"],
         vec!["expire", "t", "--yes=1"],
+        vec!["compact", "t", "--target-file-size", "0"],
+        vec!["compact", "t", "--target-file-size", "10 MB"],
+        vec!["compact", "t", "--yes=1"],
         vec!["write", "t"],
         vec!["upsert", "t", "in.csv"],
         vec!["upsert", "t", "in.csv", "--key", ""],
@@ -363,7 +426,8 @@ fn every_command_has_help_with_an_example() {
     let all = succeeded(&run(home.path(), &["--help"]));
     assert!(all.contains("Examples:\n  atio "), "{all}");
     for command in [
-        "write", "upsert", "history", "tag", "tags", "untag", "rollback", "expire", "ingest",
+        "write", "upsert", "history", "tag", "tags", "untag", "rollback", "expire", "compact",
+        "ingest",
     ] {
         assert!(all.contains(&format!("\n  {command} ")), "{all}");
         let help = succeeded(&run(home.path(), &[command, "--help"]));

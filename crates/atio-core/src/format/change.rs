@@ -172,6 +172,12 @@ impl Change {
                 removes: Files::All,
                 ..Self::default()
             },
+            // What it adds are the rows of the files that it removes.
+            Operation::Compact => Self {
+                removes: Files::Some,
+                same_rows: true,
+                ..rows
+            },
             // The columns only where those of the two versions differ.
             Operation::Rollback => Self {
                 removes: Files::Some,

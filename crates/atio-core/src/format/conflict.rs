@@ -85,7 +85,9 @@ fn spoiled(mine: &Intent, reads: &Reads, theirs: &Change) -> Option<Reason> {
         return Some(Reason::Removed);
     }
     let later = theirs.blind && reads.isolation == Isolation::WriteSerializable;
-    let came = !theirs.same_rows && !later && theirs.adds.may_be_selected(reads);
+    // What only rearranges rows would leave the new ones as they are.
+    let matters = !mine.change.same_rows && !theirs.same_rows && !later;
+    let came = matters && theirs.adds.may_be_selected(reads);
     came.then_some(Reason::Added)
 }
 

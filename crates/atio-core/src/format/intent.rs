@@ -62,7 +62,7 @@ impl Intent {
                 ..intent
             },
             // It rewrites the manifests of its base.
-            Operation::Delete | Operation::Update | Operation::Merge => Self {
+            Operation::Delete | Operation::Update | Operation::Merge | Operation::Compact => Self {
                 rows: Rows::All,
                 schema: true,
                 replans: true,

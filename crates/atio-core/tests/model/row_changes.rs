@@ -1,5 +1,5 @@
-//! Deletes, updates, merges and appends beside each other: what each read, and what the others
-//! changed.
+//! Deletes, updates, merges, appends and compactions beside each other: what each read, and what the
+//! others changed.
 //!
 //! Version 1 holds the rows `A0` and `B0`, in a file of each or both in one, in one manifest. Each
 //! statement is planned on a version, and commits one version at most. What it finds in its place
@@ -43,13 +43,15 @@ pub(super) enum Does {
     UpdateBByNew,
     /// Makes `A1` of `A0`, and adds it if neither is there.
     MergeA,
+    /// Writes all rows into one file.
+    Compact,
 }
 
 impl Does {
     /// The rows that it looks for.
     fn selects(self) -> u8 {
         match self {
-            Does::Append => 0,
+            Does::Append | Does::Compact => 0,
             Does::Copy | Does::UpdateA => A0,
             Does::Delete => A0 | A1 | NEW | BIG,
             Does::UpdateB => B0,
@@ -68,6 +70,7 @@ impl Does {
             Does::Copy => return rows,
             Does::Delete => return rows & !self.selects(),
             Does::MergeA => return rows & !A0 | A1,
+            Does::Compact => return rows,
             Does::UpdateA => (A0, A1),
             Does::UpdateBByA if has(A0) => (B0, BIG),
             Does::UpdateBByNew if has(A0 | NEW) => (B0, SUM),
@@ -251,7 +254,14 @@ impl RowChanges {
         let lists = state.record(base).lists;
         let rows = state.rows(listed(lists));
         let after = does.apply(rows);
-        let removes = state.with(listed(lists), rows & !after);
+        let goes = match does {
+            Does::Compact => rows,
+            _ => rows & !after,
+        };
+        let mut removes = state.with(listed(lists), goes);
+        if does == Does::Compact && removes.count_ones() < 2 {
+            removes = 0;
+        }
         let file = state.rows(removes) & after | after & !rows;
         let mut next = *state;
         let mut actor = Actor {
@@ -330,8 +340,8 @@ impl RowChanges {
             return Some("removes a file of its");
         }
         let ignores = match self.does(theirs) {
-            // What it adds is left of what it removes.
-            Does::Delete => true,
+            // What these add is left of what they remove.
+            Does::Delete | Does::Compact => true,
             theirs if theirs.is_append() => {
                 !self.serializable || self.naive == Some(Naive::IgnoresAppended)
             }

@@ -150,6 +150,10 @@ const RULES: &[Rule] = &[
         ],
         cases: &[
             "two_statements_beside_each_other_make_what_they_make_one_after_the_other",
+            "statements_beside_a_compaction_make_what_they_make_without",
+            "serializable_statements_beside_a_compaction_make_what_they_make_without",
+            "of_compactions_beside_each_other_each_row_is_there_once",
+            "compaction_that_does_not_look_at_removed_files_brings_back_what_was_deleted",
             "serializable_statements_make_what_they_make_in_the_order_of_their_versions",
             "what_is_not_held_against_appends_may_be_in_no_order_with_who_read_both",
             "manifests_that_are_carried_to_another_base_bring_back_what_was_removed_there",

@@ -28,6 +28,7 @@ enum Statement {
     Update,
     /// Marks a row.
     Mark,
+    Compact,
     Truncate,
     Expire,
     Drop,
@@ -51,6 +52,10 @@ impl Statement {
             Self::Delete => rewrite(table, RowChange::delete, 0).await.map(drop),
             Self::Update => rewrite(table, RowChange::update, 2).await.map(drop),
             Self::Mark => mark(table).await.map(drop),
+            Self::Compact => {
+                let compact = |removes, adds, _| RowChange::compact(removes, adds);
+                rewrite(table, compact, 1).await.map(drop)
+            }
             Self::Truncate => {
                 let (base, txn) = (table.newest().await?, Transaction::begin(table));
                 let options = CommitOptions::default();
@@ -70,7 +75,7 @@ impl Statement {
             Self::Overwrite => Some(1),
             Self::Delete | Self::Mark => Some(before - 1),
             Self::Truncate => Some(0),
-            Self::Expire => Some(before),
+            Self::Compact | Self::Expire => Some(before),
             Self::Drop => None,
         }
     }
@@ -300,6 +305,12 @@ async fn expiry_of_deletion_vectors_at_any_fault_loses_nothing_and_is_finished_b
 #[tokio::test(start_paused = true)]
 async fn drop_of_a_table_with_marks_at_any_fault_leaves_the_table_or_none() {
     sweep_in((Statement::Drop, true), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn compaction_at_any_fault_leaves_the_rows_as_they_are() {
+    sweep(Statement::Compact).await;
+    sweep_raced(Statement::Compact).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Deletes, updates, merges and truncations: each data file here holds one row, a number.
 
+mod compactions;
 mod later;
 mod lists;
 mod marks;
@@ -30,6 +31,7 @@ enum Does {
     Update,
     Merge,
     Truncate,
+    Compact,
 }
 
 /// A statement: the rows that it removes, adds, and looks for.
@@ -73,12 +75,21 @@ impl Statement {
     ) -> Result<Committed> {
         let txn = Transaction::begin(table);
         let merges = table.prepare_merges(&txn, base).await?;
+        let listed = table.manifests(base).await?;
+        let has = |wanted: i64| {
+            let mut files = listed
+                .iter()
+                .flat_map(|of| of.files.iter().map(|file| value(of, file)));
+            files.any(|found| found == wanted)
+        };
         let mut adds = Vec::new();
         for value in self.adds {
-            adds.push(file_of(&txn, *value).await?);
+            // A compaction has the rows that are there.
+            if self.does != Does::Compact || has(*value) {
+                adds.push(file_of(&txn, *value).await?);
+            }
         }
         let adds = Manifest::new(base.schema.id, vec![COLUMN], adds);
-        let listed = table.manifests(base).await?;
         let with = |values: &[i64]| -> BTreeSet<String> {
             let files = listed.iter().flat_map(|manifest| {
                 let files = manifest.files.iter();
@@ -107,6 +118,7 @@ impl Statement {
             Does::Update => RowChange::update(removes, adds, reads),
             Does::Merge => RowChange::merge(removes, adds, reads),
             Does::Truncate => RowChange::truncate(),
+            Does::Compact => RowChange::compact(removes, adds),
         };
         let base = Arc::clone(base);
         table.commit(txn, base, change, merges, options).await
@@ -137,6 +149,11 @@ const fn update(removes: &'static [i64], adds: &'static [i64]) -> Statement {
 
 const fn merge(removes: &'static [i64], adds: &'static [i64]) -> Statement {
     Statement::new(Does::Merge, removes, adds)
+}
+
+/// Writes these rows into other files.
+const fn compact(rows: &'static [i64]) -> Statement {
+    Statement::new(Does::Compact, rows, rows).selecting(&[])
 }
 
 const TRUNCATE: Statement = Statement::new(Does::Truncate, &[], &[]);

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
-use crate::format::change::{Marks, NewFiles};
+use crate::format::change::{MarkedRows, Marks, NewFiles};
 use crate::format::{FileEntry, Manifest, Operation};
 
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "create",
     "append",
     "overwrite",
@@ -17,6 +17,7 @@ const WORDS: [&str; 14] = [
     "update",
     "merge",
     "truncate",
+    "compact",
     "schema",
     "rollback",
     "tag",
@@ -87,6 +88,10 @@ fn intent(of: &str) -> Intent {
     let operation = operation(of);
     match operation {
         Operation::Append => Intent::of_append(Some(reads(isolation))),
+        Operation::Compact => {
+            let reads = Reads::default();
+            Intent::of_rewrite(&operation, paths(&["mine"]), Marks::new(), reads)
+        }
         Operation::Delete | Operation::Update | Operation::Merge => {
             Intent::of_rewrite(&operation, paths(&["mine"]), Marks::new(), reads(isolation))
         }
@@ -160,6 +165,7 @@ fn verdict_by_files_is_a_conflict_where_what_was_read_is_gone_or_more_would_have
         "delete",
         "update",
         "merge",
+        "compact",
         "rollback",
         "other",
     ];
@@ -177,9 +183,9 @@ fn verdict_by_files_is_a_conflict_where_what_was_read_is_gone_or_more_would_have
                 assert_eq!(verdict(&["other"], &["other"]), Verdict::Replan, "{what}");
                 assert_eq!(verdict(&["other", "read"], &["other"]), removed, "{what}");
                 assert_eq!(verdict(&["mine", "other"], &["other"]), removed, "{what}");
-                // What a delete adds has no row that was not there.
+                // What these add has no row that was not there.
                 let expected = match theirs {
-                    "delete" => Verdict::Replan,
+                    "delete" | "compact" => Verdict::Replan,
                     _ => Verdict::Conflict(Reason::Added),
                 };
                 assert_eq!(verdict(&["other"], &["other", "x"]), expected, "{what}");
@@ -240,36 +246,61 @@ fn what_is_not_known_of_rows_or_files_stands_against_whoever_reads_any() {
     assert_eq!(conflict(&intent(None), &nothing), Verdict::Replan);
 }
 
-fn rearranged(removed: &[&str]) -> Change {
-    Change {
-        adds: NewFiles::Some,
-        removes: Files::These(paths(removed)),
-        same_rows: true,
-        ..Change::default()
-    }
+/// A compaction of these files.
+fn compaction(removed: &[&str]) -> Change {
+    only(&Change::of(&Operation::Compact), removed, &["x"])
 }
 
 #[test]
 fn a_condition_meets_rows_that_come_and_not_rows_that_are_only_moved() {
     let update = intent("update");
-    let compaction = rearranged(&["b", "c"]);
-    assert_eq!(conflict(&update, &compaction), Verdict::Replan);
-    let compaction = rearranged(&["mine", "c"]);
-    assert_eq!(
-        conflict(&update, &compaction),
-        Verdict::Conflict(Reason::Removed)
-    );
+    let others = compaction(&["other", "other-2"]);
+    assert_eq!(conflict(&update, &others), Verdict::Replan);
+    let removed = Verdict::Conflict(Reason::Removed);
+    for file in ["mine", "read"] {
+        let moved = compaction(&[file, "other"]);
+        assert_eq!(conflict(&update, &moved), removed, "{file}");
+    }
 }
 
 #[test]
 fn a_compaction_stands_against_no_overwrite_and_no_append() {
-    let compaction = rearranged(&["a"]);
-    for all in ["overwrite", "truncate"] {
+    let compaction = compaction(&["read"]);
+    for all in ["overwrite", "truncate", "rollback"] {
         let all = intent(all);
         assert_eq!(conflict(&all, &compaction), Verdict::Replan);
     }
-    let append = Intent::of(&Operation::Append);
+    let append = intent("append");
     assert_eq!(conflict(&append, &compaction), Verdict::Rebase);
+}
+
+/// Its files are "mine"; what it could have selected matters to nobody.
+#[test]
+fn a_compaction_gives_way_where_rows_of_its_files_went_and_nowhere_else() {
+    let mine = intent("compact");
+    let removed = Verdict::Conflict(Reason::Removed);
+    for theirs in [
+        "delete",
+        "update",
+        "merge",
+        "compact",
+        "rollback",
+        "overwrite",
+    ] {
+        let change = Change::of(&operation(theirs));
+        let verdict = |removes: &[&str]| conflict(&mine, &only(&change, removes, &["x"]));
+        assert_eq!(verdict(&["read", "other"]), Verdict::Replan, "{theirs}");
+        assert_eq!(verdict(&["other", "mine"]), removed, "{theirs}");
+    }
+    for (path, expected) in [("mine", removed), ("read", Verdict::Replan)] {
+        let marks = Change {
+            marks: [(path.to_owned(), MarkedRows::Some)].into(),
+            ..Change::default()
+        };
+        assert_eq!(conflict(&mine, &marks), expected, "{path}");
+    }
+    let append = Change::of(&Operation::Append);
+    assert_eq!(conflict(&mine, &append), Verdict::Replan);
 }
 
 #[test]

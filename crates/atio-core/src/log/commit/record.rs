@@ -88,6 +88,12 @@ impl Table {
         Ok(record)
     }
 
+    /// Fails where this release may not commit on `base`, for who wants to know before there is
+    /// anything to commit.
+    pub fn check_writable(&self, base: &Snapshot) -> Result<()> {
+        check_features(base)
+    }
+
     /// The record one above `base`, complete but for its snapshot.
     pub(in crate::log) fn next_record(
         &self,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::format::change::MarkedRows;
 use crate::format::intent::Intent;
-use crate::format::{DeletionVector, FileEntry, Manifest, Operation, Reads};
+use crate::format::{DeletionVector, FileEntry, Manifest, Operation, Reads, Totals};
 use crate::log::commit::gate::Gate;
 use crate::log::commit::options::CommitOptions;
 use crate::log::operation::columns::NewColumns;
@@ -158,6 +159,16 @@ impl RowChange {
         Self::rewrite(Operation::Merge, removes, adds, reads)
     }
 
+    /// Puts the files of `adds` in the place of the files `removes` of the base: the same rows, dealt to
+    /// other files.
+    ///
+    /// It is in conflict with a version that removes one of these files or marks rows of one, and with no
+    /// other that leaves the columns as they are. Who counts on rows, wherever they lie, is not in
+    /// conflict with it. Committing fails if `adds` has more rows or fewer than these files.
+    pub fn compact(removes: BTreeSet<String>, adds: Manifest) -> Self {
+        Self::rewrite(Operation::Compact, removes, adds, Reads::default())
+    }
+
     fn rewrite(
         operation: Operation,
         removes: BTreeSet<String>,
@@ -220,6 +231,21 @@ impl RowChange {
             | Kind::Overwrite { adds, .. }
             | Kind::Rewrite { adds, .. } => Some(adds),
             Kind::Truncate => None,
+        }
+    }
+
+    /// Fails if it is to leave the rows as they are, and does not: where what it removes has these totals.
+    pub(in crate::log) fn check_rows(&self, removed: Totals) -> Result<()> {
+        let (Operation::Compact, Some(adds)) = (self.operation(), self.adds()) else {
+            return Ok(());
+        };
+        let added = adds.totals()?;
+        match added.rows == removed.rows {
+            true => Ok(()),
+            false => Err(Error::damaged(format!(
+                "{} rows were to be written anew and {} were: nothing was committed",
+                removed.rows, added.rows
+            ))),
         }
     }
 

@@ -357,6 +357,7 @@ impl Statement for Writing<'_> {
             Some(goes) => {
                 let merges = &self.staged.merges;
                 let anew = on.table.rewrite(on.txn, base, goes, merges).await?;
+                self.change.check_rows(anew.stays.removed_totals)?;
                 unwritten.extend(anew.unwritten.iter().cloned());
                 let stays = anew.stays.clone();
                 rewritten = Some(anew);

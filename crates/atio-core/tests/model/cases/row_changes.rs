@@ -83,6 +83,44 @@ fn what_is_not_held_against_appends_may_be_in_no_order_with_who_read_both() {
     holds("the same, serializable", &serializable(&three), 99);
 }
 
+/// All that so many statements can be beside a compaction.
+fn and_a_compaction(count: usize, of: fn(&[Does]) -> RowChanges) -> Vec<RowChanges> {
+    let models = all(count, of).into_iter().filter(|model| !model.one_file);
+    let models = models.map(|mut model| {
+        model.statements[count] = Some(Does::Compact);
+        model
+    });
+    models.collect()
+}
+
+/// The same rows in another file concern nobody who did not look into the old ones.
+#[test]
+fn statements_beside_a_compaction_make_what_they_make_without() {
+    all_hold("two and a compaction", and_a_compaction(2, beside), 3_194);
+}
+
+#[test]
+fn serializable_statements_beside_a_compaction_make_what_they_make_without() {
+    let models = and_a_compaction(2, serializable);
+    all_hold("serializable two and a compaction", models, 3_125);
+}
+
+#[test]
+fn of_compactions_beside_each_other_each_row_is_there_once() {
+    let others = ALL.iter();
+    let models = others.map(|other| beside(&[Does::Compact, Does::Compact, *other]));
+    all_hold("two compactions and another", models, 640);
+}
+
+#[test]
+fn compaction_that_does_not_look_at_removed_files_brings_back_what_was_deleted() {
+    let ignores = |other| naive(beside(&[Does::Compact, other]), Naive::IgnoresRemoved);
+    let back = ignores(Does::Delete);
+    breaks("compacted, deleted", &back, Violation::NotSerial, 5);
+    let twice = ignores(Does::Compact);
+    breaks("compacted, twice", &twice, Violation::RowTwice, 5);
+}
+
 #[test]
 fn manifests_that_are_carried_to_another_base_bring_back_what_was_removed_there() {
     let two = beside(&[Does::Delete, Does::UpdateB]);

@@ -11,8 +11,8 @@ use object_store::memory::InMemory;
 
 use super::super::on_store;
 use super::{
-    Place, Statement, TRUNCATE, append, create, delete, file_of, merge, newest_rows, objects,
-    on_both, overwrite, record, rows, update, value,
+    Place, Statement, TRUNCATE, append, compact, create, delete, file_of, merge, newest_rows,
+    objects, on_both, overwrite, record, rows, update, value,
 };
 
 fn totals(rows: u64) -> Totals {
@@ -276,7 +276,12 @@ async fn check_positions(place: Place) {
             .map_err(|error| error.kind());
         (load, table.stream_position(state, "sensor").unwrap())
     };
-    for statement in [delete(&[5]), update(&[1], &[6]), merge(&[], &[7])] {
+    for statement in [
+        compact(&[2, 3]),
+        delete(&[5]),
+        update(&[1], &[6]),
+        merge(&[], &[7]),
+    ] {
         statement.run_now(&table).await.unwrap();
         assert_eq!(
             positions().await,

@@ -11,7 +11,8 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 
 use super::{
-    Open, Place, Statement, TRUNCATE, append, delete, merge, on_both, record, update, values,
+    Open, Place, Statement, TRUNCATE, append, compact, delete, merge, on_both, record, update,
+    values,
 };
 
 /// A data file of Python's with a row in each of these columns.
@@ -84,6 +85,7 @@ async fn check_taken_over(place: Place) {
         (update(&[1], &[11]), vec![2, 3, 11], 3),
         (merge(&[], &[4]), vec![1, 2, 3, 4], 3),
         (TRUNCATE, vec![], 0),
+        (compact(&[1, 3]), vec![1, 2, 3], 2),
     ]
     .into_iter()
     .enumerate()
@@ -148,6 +150,8 @@ async fn check_races(place: Place) {
     assert_eq!(found, Ok(vec![2, 3, 4, 11]));
     let found = run("delete", theirs(delete(&[2])), delete(&[1])).await;
     assert_eq!(found, Ok(vec![3]));
+    let found = run("compact", theirs(delete(&[2])), compact(&[1, 3])).await;
+    assert_eq!(found, Ok(vec![1, 3]));
     let found = run("same", theirs(delete(&[1])), delete(&[1])).await;
     assert_eq!(found, Err(ErrorKind::Conflict));
 }

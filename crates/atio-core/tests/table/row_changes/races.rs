@@ -11,8 +11,8 @@ use object_store::memory::InMemory;
 use super::super::fault_store::{Fault, FaultStore};
 use super::super::{everything, handle, on_store};
 use super::{
-    Place, Statement, TRUNCATE, append, delete, merge, newest_rows, objects, on_both, overwrite,
-    update,
+    Place, Statement, TRUNCATE, append, compact, delete, merge, newest_rows, objects, on_both,
+    overwrite, update,
 };
 
 /// What became of the second: the rows that are then there, or why it failed.
@@ -132,6 +132,33 @@ const RACES: &[(Statement, Statement, Ends)] = &[
     (overwrite(&[7]), delete(&[1]), State),
     (overwrite(&[7]), update(&[1], &[11]), State),
     (overwrite(&[7]), TRUNCATE, State),
+    // The same rows in other files.
+    (compact(&[1, 2]), append(&[9]), With(&[1, 2, 3, 4, 9])),
+    (append(&[9]), compact(&[1, 2]), With(&[1, 2, 3, 4, 9])),
+    (compact(&[1, 4]), delete(&[2]), With(&[1, 3, 4])),
+    (compact(&[1, 2]), update(&[3], &[1]), With(&[1, 1, 2, 4])),
+    (compact(&[1, 2]), compact(&[3, 4]), With(&[1, 2, 3, 4])),
+    (compact(&[1, 2]), delete(&[1]), Removed),
+    (compact(&[1, 2]), update(&[2], &[12]), Removed),
+    (compact(&[1, 2]), merge(&[2], &[12]), Removed),
+    (compact(&[1, 2]), compact(&[2, 3]), Removed),
+    (compact(&[1, 2]), overwrite(&[1]), Removed),
+    (compact(&[1, 2]), TRUNCATE, Removed),
+    (delete(&[3]), compact(&[1, 2]), With(&[1, 2, 4])),
+    (delete(&[1]), compact(&[1, 2]), Removed),
+    (update(&[1], &[11]), compact(&[1, 2]), Removed),
+    (
+        merge(&[], &[9]).selecting(&[9, 2]),
+        compact(&[1, 2]),
+        Removed,
+    ),
+    (
+        merge(&[], &[9]).selecting(&[9]).serializable(),
+        compact(&[1, 2]),
+        With(&[1, 2, 3, 4, 9]),
+    ),
+    (TRUNCATE, compact(&[1, 2]), With(&[])),
+    (overwrite(&[7]), compact(&[1, 2]), With(&[7])),
 ];
 
 async fn check_races(place: Place) {

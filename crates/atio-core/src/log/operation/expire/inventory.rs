@@ -8,8 +8,9 @@ use futures::{StreamExt, TryStreamExt};
 use super::options::Expiry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoredRecord;
+use crate::format::change::Change;
 use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
-use crate::format::{FileEntry, Manifest, Record, Txn, Version, layout};
+use crate::format::{FileEntry, Manifest, Operation, Record, Txn, Version, layout};
 use crate::log::python;
 use crate::log::read::history::PARALLEL;
 use crate::log::read::snapshot::{Snapshot, in_ranges};
@@ -189,10 +190,15 @@ impl Inventory {
             .through(newest)
             .filter(|version| !self.base.has_expired(*version))
             .collect();
+        // Of the versions with the same rows the last one counts.
+        let mut has_same_rows = false;
         let changed = |version: &&Version| {
-            self.records
-                .get(version)
-                .is_some_and(|record| record.operation().changes_state())
+            let operation = self.records.get(version).map(StoredRecord::operation);
+            let Some(operation) = operation.filter(Operation::changes_state) else {
+                return false;
+            };
+            let same_rows = Change::of(&operation).same_rows;
+            !std::mem::replace(&mut has_same_rows, same_rows)
         };
         let wanted = usize::try_from(expiry.retain_last.max(1)).unwrap_or(usize::MAX);
         let last = readable

@@ -10,6 +10,7 @@ mod merges;
 mod refusals;
 mod statements;
 mod stock;
+mod table_changes;
 mod tables;
 
 use std::sync::Arc;

@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 
+mod changes;
+mod in_step;
 mod naive;
 mod statements;
 
@@ -85,6 +87,13 @@ async fn run(place: &Place, seed: u64) {
         );
         let older = random_numbers.below(version + 1);
         compare(ctx, &name, &naive, older, &what).await;
+        if step % 4 == 3 {
+            changes::compare(ctx, &name, &naive, &mut random_numbers, &what).await;
+        }
+    }
+    for _ in 0..STEPS / 2 {
+        let what = format!("seed {seed}, at the end");
+        changes::compare(&sessions[0], &name, &naive, &mut random_numbers, &what).await;
     }
     for version in 0..naive.versions() {
         compare(

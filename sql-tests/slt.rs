@@ -216,6 +216,7 @@ macro_rules! subjects {
 subjects!(
     as_of,
     catalog,
+    changes,
     checks,
     chunks,
     compact,

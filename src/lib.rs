@@ -81,9 +81,9 @@ pub use sql::{
 #[doc(hidden)]
 pub use sql::{compact_options, delete_as_seen, deletes};
 pub use table::{
-    AtioTable, CompactOptions, Compacted, DataFile, Dropped, DroppedTable, ExpireOptions, Expired,
-    HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable, Tag, TagOptions, UndropOptions,
-    VersionRef, Written, batches, one_statement,
+    AtioTable, ChangesOptions, CompactOptions, Compacted, DataFile, Dropped, DroppedTable,
+    ExpireOptions, Expired, HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable, Tag,
+    TagOptions, UndropOptions, VersionRef, Written, batches, one_statement,
 };
 pub use write::{CompactOutcome, CompactedGroup, StreamOptions, StreamWriter};
 

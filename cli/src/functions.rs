@@ -24,6 +24,12 @@ const ATIO: &[Function] = &[
         description: "Returns the rows of a table, as they were at a version, a time or a tag.",
     },
     Function {
+        name: "atio_changes",
+        syntax: "atio_changes(table [, from => n | since => timestamp] [, to => n] [, key => names] \
+                 [, net => boolean])",
+        description: "Returns the rows that came and went between two versions of a table.",
+    },
+    Function {
         name: "atio_history",
         syntax: "atio_history(table)",
         description: "Returns the versions of a table.",

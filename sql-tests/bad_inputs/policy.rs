@@ -108,6 +108,7 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("CREATE EXTERNAL TABLE x STORED AS ATIO LOCATION '{place}'"),
             format!("SELECT * FROM atio_table('{place}')"),
             format!("SELECT * FROM atio_table('{place}', version => 1)"),
+            format!("SELECT * FROM atio_changes('{place}')"),
             format!("SELECT * FROM atio_history('{place}')"),
             format!("SELECT * FROM atio_files('{place}')"),
             format!("SELECT * FROM expire_snapshots('{place}')"),

@@ -330,3 +330,55 @@ async fn compaction_of_two_files_takes_the_requests_of_an_update_and_one_look_mo
     let put = compact.iter().filter(|request| request.starts_with("Put"));
     assert_eq!(put.count(), 4, "{compact:?}");
 }
+
+/// One of many versions is read alone: its record, the list of its files, its file.
+#[tokio::test]
+async fn changes_of_one_version_of_many_read_nothing_of_the_others() {
+    let inner = Arc::new(InMemory::new());
+    let writer = Process::new(&inner);
+    writer.run("CREATE TABLE w.public.t (a BIGINT)").await;
+    for n in 1..=40 {
+        let insert = format!("INSERT INTO w.public.t VALUES ({n})");
+        writer.run(&insert).await;
+    }
+    drop(writer);
+    atio::flush().await;
+    let process = Process::new(&inner);
+    // The newest version is looked for, and with it the schema is known.
+    assert_eq!(
+        row(&process.ctx, "SELECT count(*) FROM w.public.t").await,
+        "40"
+    );
+    let changes = format!("SELECT a FROM atio_changes('{TABLE}', from => 16, to => 17)");
+    let requests = process.run(&changes).await;
+    let of_versions: Vec<_> = (requests.iter())
+        .filter(|request| !request.contains("v40") && !request.contains("v41"))
+        .collect();
+    let expected = [
+        // Its footer, and its rows.
+        "Get data",
+        "Get data",
+        "Get metadata/manifest",
+        "Get metadata/snapshot",
+        // To be sure that both are of one table.
+        "Get metadata/v16.metadata.json",
+        "Get metadata/v17.metadata.json",
+    ];
+    assert_eq!(of_versions, expected, "{requests:?}");
+    let some = format!("SELECT a FROM atio_changes('{TABLE}') WHERE _version = 30");
+    let requests = process.run(&some).await;
+    let of_versions: Vec<_> = (requests.iter())
+        .filter(|request| !request.contains("v40") && !request.contains("v41"))
+        .collect();
+    let expected = [
+        "Get data",
+        "Get data",
+        "Get metadata/manifest",
+        "Get metadata/v30.metadata.json",
+        "Head metadata/v0.metadata.json",
+    ];
+    assert_eq!(of_versions, expected, "{requests:?}");
+    let count = format!("SELECT count(*) FROM atio_changes('{TABLE}', from => 20, to => 22)");
+    let requests = process.run(&count).await;
+    assert!(!requests.contains(&"Get data".to_owned()), "{requests:?}");
+}

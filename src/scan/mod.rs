@@ -2,6 +2,11 @@
 
 mod adapter;
 mod bounds;
+mod change_columns;
+mod change_filters;
+mod changed_rows;
+mod changes;
+mod comparison;
 mod dynamic;
 #[cfg(test)]
 mod marked_rows_tests;
@@ -12,6 +17,7 @@ mod read_set;
 mod reader;
 mod relation;
 mod row_count;
+mod row_hash;
 mod row_ids;
 mod rows_left;
 mod scan_file;
@@ -22,6 +28,8 @@ mod statistics;
 mod version_scan;
 mod whole;
 
+pub(crate) use change_columns::{CHANGE_COLUMNS, with_change_columns};
+pub(crate) use changes::{ChangesRequest, plan_changes};
 pub(crate) use dynamic::Above;
 pub(crate) use plan::plan;
 pub(crate) use prune::may_hold;

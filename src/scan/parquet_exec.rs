@@ -17,6 +17,7 @@ use datafusion::prelude::SessionConfig;
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::adapter::FieldIdAdapterFactory;
+use super::change_columns::change_fields;
 use super::dynamic::DynamicFilters;
 use super::reader::CheckedReaderFactory;
 use super::row_ids::{file_field, row_field};
@@ -42,6 +43,7 @@ pub(super) fn parquet_exec(
         above,
         left_out,
         has_row_ids,
+        has_changes,
     } = scan;
     let cache = runtime.cache_manager.get_file_metadata_cache();
     let mut parquet = TableParquetOptions {
@@ -61,11 +63,17 @@ pub(super) fn parquet_exec(
         statistics = statistics.to_inexact();
     }
     let schema = TableSchemaBuilder::new(Arc::clone(&snapshot.arrow));
-    let schema = match has_row_ids {
-        true => schema
-            .with_table_partition_cols(vec![file_field()])
-            .with_virtual_columns(vec![row_field()]),
-        false => schema,
+    let (schema, more) = match (has_row_ids, has_changes) {
+        (true, _) => {
+            let schema = schema.with_table_partition_cols(vec![file_field()]);
+            (schema.with_virtual_columns(vec![row_field()]), 2)
+        }
+        (_, true) => {
+            let fields = change_fields();
+            let more = fields.len();
+            (schema.with_table_partition_cols(fields), more)
+        }
+        _ => (schema, 0),
     };
     let subject = subject(&table, &snapshot);
     let readers = CheckedReaderFactory::new(cache, page_index, table, snapshot.version);
@@ -80,7 +88,7 @@ pub(super) fn parquet_exec(
     let adapter = FieldIdAdapterFactory::new(Arc::clone(&snapshot.schema));
     let config = FileScanConfigBuilder::new(store_url, Arc::new(source))
         .with_file_groups(groups)
-        .with_statistics(with_row_ids(statistics, has_row_ids))
+        .with_statistics(with_unknown(statistics, more))
         .with_projection_indices(projection)?
         .with_limit(limit)
         .with_expr_adapter(Some(Arc::new(adapter)))
@@ -88,12 +96,10 @@ pub(super) fn parquet_exec(
     Ok(DataSourceExec::from_data_source(config))
 }
 
-/// The same, also of the columns that say where a row lies.
-fn with_row_ids(mut statistics: Statistics, has_row_ids: bool) -> Statistics {
-    if has_row_ids {
-        let unknown = [(); 2].map(|()| ColumnStatistics::new_unknown());
-        statistics.column_statistics.extend(unknown);
-    }
+/// The same, also of so many columns that no file has.
+fn with_unknown(mut statistics: Statistics, more: usize) -> Statistics {
+    let unknown = (0..more).map(|_| ColumnStatistics::new_unknown());
+    statistics.column_statistics.extend(unknown);
     statistics
 }
 

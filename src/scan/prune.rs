@@ -109,7 +109,8 @@ impl Pruner {
         self.may_match(&files)
     }
 
-    fn may_match(&self, files: &[Listed<'_>]) -> Vec<bool> {
+    /// Whether each of the files may hold rows which match.
+    pub(super) fn may_match(&self, files: &[Listed<'_>]) -> Vec<bool> {
         let statistics = FileStatistics {
             snapshot: &self.snapshot,
             files,

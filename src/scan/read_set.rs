@@ -20,6 +20,8 @@ struct State {
     conditions: Vec<MaySelect>,
     /// A scan would have read any.
     reads_all: bool,
+    /// Every row of the table counts.
+    all_files: bool,
 }
 
 impl ReadSet {
@@ -36,6 +38,12 @@ impl ReadSet {
             Some(condition) => state.conditions.push(condition),
             None => state.reads_all = true,
         }
+    }
+
+    /// Adds a scan of what changed: whatever others change is more of it.
+    pub(super) fn add_all(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.reads_all, state.all_files) = (true, true);
     }
 
     /// All of it, once the statement is planned.
@@ -55,6 +63,7 @@ impl ReadSet {
         };
         Reads {
             files: state.files.clone(),
+            all_files: state.all_files,
             may_select: (!state.reads_all).then(|| Arc::new(selects) as MaySelect),
             isolation,
         }

@@ -28,6 +28,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::bounds::{NanFree, without_misleading};
+use super::change_columns::ChangeOfFile;
 use super::some_rows::SomeRows;
 
 /// Makes readers that check size and row count; footers are cached, for files never change.
@@ -86,15 +87,17 @@ impl ParquetFileReaderFactory for CheckedReaderFactory {
             },
             (None, None) => None,
         };
+        let change = file.extension::<ChangeOfFile>();
+        let version = change.map_or(self.version, |change| change.listed_by);
         let subject = format!(
             "data file {} of version {} of '{}'",
             file.object_meta.location,
-            self.version,
+            version,
             self.table.name()
         );
         let expected = Expected {
             table: Arc::clone(&self.table),
-            version: self.version,
+            version,
             key: file.object_meta.location.clone(),
             subject,
             bytes: file.object_meta.size,

@@ -73,6 +73,7 @@ pub(crate) async fn rows_left(
         above: Above::UNKNOWN,
         left_out: LeftOut { files: 0, rows: 0 },
         has_row_ids: false,
+        has_changes: false,
     };
     parquet_exec(context.session_config(), &context.runtime_env(), scan)
 }

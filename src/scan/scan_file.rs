@@ -14,6 +14,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::bounds::NanFree;
+use super::change_columns::ChangeOfFile;
 use super::dynamic::holds_float;
 use super::prune::Listed;
 use super::some_rows::{Marked, SomeRows};
@@ -49,6 +50,8 @@ pub(super) struct ScanFile {
     schema: Option<SchemaRef>,
     /// Its number, where its rows say where they lie.
     number: Option<u32>,
+    /// What its rows say of themselves in a scan of changes.
+    pub(super) change: Option<ChangeOfFile>,
     /// How many rows it has, those that are marked as deleted too; None where that is not known.
     stored: Option<usize>,
     marked: Option<Marked>,
@@ -106,6 +109,7 @@ pub(super) async fn scan_files(
             nan_free: has_floats.then(|| nan_free(snapshot, file, &positions)),
             schema: is_known.then(|| Arc::clone(&file_schema)),
             number: numbers.map(|numbers| numbers.of_file(file)),
+            change: None,
             stored: file.rows.and_then(|rows| usize::try_from(rows).ok()),
             marked,
             wanted: None,
@@ -149,6 +153,10 @@ impl From<ScanFile> for PartitionedFile {
         }
         if let Some(number) = file.number {
             part.partition_values = vec![ScalarValue::UInt32(Some(number))];
+        }
+        if let Some(change) = file.change {
+            part.partition_values = change.values();
+            part = part.with_extension(change);
         }
         if file.marked.is_some() || file.wanted.is_some() {
             part = part.with_extension(SomeRows {

@@ -48,6 +48,7 @@ pub(crate) async fn some_files(
         above: Above::UNKNOWN,
         left_out: LeftOut { files: 0, rows: 0 },
         has_row_ids: false,
+        has_changes: false,
     };
     let session = context.session_config().clone();
     let session = session.with_target_partitions(streams);

@@ -53,6 +53,8 @@ pub(super) struct VersionScan {
     pub(super) left_out: LeftOut,
     /// Each row says where it lies.
     pub(super) has_row_ids: bool,
+    /// Each row says what became of it.
+    pub(super) has_changes: bool,
 }
 
 /// What of a version is not read.
@@ -115,6 +117,7 @@ impl VersionScan {
                 rows: all_rows - count_rows(&listed),
             },
             has_row_ids: request.row_ids.is_some(),
+            has_changes: false,
         })
     }
 }

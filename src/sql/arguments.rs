@@ -130,8 +130,13 @@ impl Arguments {
     }
 
     pub(super) fn version(&self) -> AtioResult<Option<Version>> {
-        self.get("version")
-            .map(|value| version(self.function, value))
+        self.version_of("version")
+    }
+
+    /// The number of a version.
+    pub(super) fn version_of(&self, name: &str) -> AtioResult<Option<Version>> {
+        self.get(name)
+            .map(|value| version(self.function, name, value))
             .transpose()
     }
 
@@ -149,10 +154,14 @@ impl Arguments {
             .ok_or_else(|| self.wrong(name, &format!("text, such as '{example}'"), value))
     }
 
-    /// Microseconds since 1970.
     pub(super) fn as_of(&self) -> AtioResult<Option<i64>> {
-        self.get("as_of")
-            .map(|value| timestamp(self.function, "as_of", value))
+        self.time("as_of")
+    }
+
+    /// Microseconds since 1970.
+    pub(super) fn time(&self, name: &str) -> AtioResult<Option<i64>> {
+        self.get(name)
+            .map(|value| timestamp(self.function, name, value))
             .transpose()
     }
 

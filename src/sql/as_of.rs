@@ -52,7 +52,7 @@ pub(super) fn selected(
     let selected = match asked(name, version)? {
         Asked::Version(expr) => {
             let value = value(name, expr, context)?;
-            at(table, constant::version(&subject, &value)?)?
+            at(table, constant::version(&subject, "version", &value)?)?
         }
         Asked::Time(expr) => {
             let value = value(name, expr, context)?;

@@ -30,13 +30,13 @@ pub(super) fn fold(expr: Expr) -> Result<Option<ScalarValue>> {
 }
 
 /// A version number from 0 to 2^53 - 1.
-pub(super) fn version(subject: &str, value: &ScalarValue) -> AtioResult<Version> {
+pub(super) fn version(subject: &str, name: &str, value: &ScalarValue) -> AtioResult<Version> {
     let version = whole(value)
         .and_then(|number| u64::try_from(number).ok())
         .and_then(Version::new);
     version.ok_or_else(|| {
         Error::invalid(format!(
-            "{subject}: version must be a whole number from 0 to 2^53 - 1, not {}{}",
+            "{subject}: {name} must be a whole number from 0 to 2^53 - 1, not {}{}",
             shown(value),
             match value.try_as_str().flatten() {
                 Some(_) => "; a tag is given as tag => '..', where one is taken",
@@ -154,7 +154,12 @@ mod tests {
 
     #[test]
     fn versions_are_whole_numbers_from_zero() {
-        assert_eq!(version("f", &ScalarValue::Int64(Some(2))).unwrap().get(), 2);
+        assert_eq!(
+            version("f", "version", &ScalarValue::Int64(Some(2)))
+                .unwrap()
+                .get(),
+            2
+        );
         for wrong in [
             ScalarValue::Int64(Some(-1)),
             ScalarValue::Int64(None),
@@ -162,7 +167,7 @@ mod tests {
             ScalarValue::Utf8(Some("2".into())),
             ScalarValue::UInt64(Some(u64::MAX)),
         ] {
-            let error = version("f", &wrong).unwrap_err().to_string();
+            let error = version("f", "version", &wrong).unwrap_err().to_string();
             assert!(
                 error.starts_with("f: version must be a whole number from 0 to 2^53 - 1, not "),
                 "{error}"

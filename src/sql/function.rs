@@ -9,6 +9,7 @@ use crate::function_table::Call;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Table,
+    Changes,
     History,
     Files,
     Expire,
@@ -21,8 +22,9 @@ pub(super) enum Function {
 }
 
 impl Function {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Table,
+        Self::Changes,
         Self::History,
         Self::Files,
         Self::Expire,
@@ -37,6 +39,7 @@ impl Function {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Table => "atio_table",
+            Self::Changes => "atio_changes",
             Self::History => "atio_history",
             Self::Files => "atio_files",
             Self::Expire => "expire_snapshots",
@@ -53,6 +56,7 @@ impl Function {
     pub(super) fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Table => &["table", "version", "as_of", "tag"],
+            Self::Changes => &["table", "from", "to", "since", "key", "net"],
             Self::History | Self::Tags | Self::Sources => &["table"],
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
@@ -69,6 +73,7 @@ impl Function {
         let selects = |name| arguments.has(name);
         match self {
             Self::Table => !["version", "as_of", "tag"].into_iter().any(selects),
+            Self::Changes => !selects("to"),
             Self::Compact => true,
             _ => false,
         }

@@ -14,9 +14,13 @@ use super::as_of::{at, time};
 use super::compact::compact;
 use super::function::Function;
 use super::tags;
+use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
 use crate::function_table::{Call, provider};
-use crate::table::{AtioTable, ExpireOptions, Expired, HistoryOptions, VersionRef, batches};
+use crate::table::{
+    AtioTable, ChangesOptions, ChangesTable, ExpireOptions, Expired, HistoryOptions, VersionRef,
+    batches,
+};
 
 impl Function {
     /// The provider of the rows that a call gives. Changes nothing.
@@ -28,6 +32,7 @@ impl Function {
     ) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::Table => Ok(Arc::new(selected(table, arguments)?)),
+            Self::Changes => Ok(Arc::new(changes(table, arguments)?)),
             Self::History => history(table),
             Self::Files => files(table, arguments),
             Self::Expire => expire(table, arguments),
@@ -55,6 +60,40 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
         _ => Err(Error::invalid(
             "atio_table: give one of version, as_of and tag",
         )),
+    }
+}
+
+/// The changes of `table` that a call asks for.
+fn changes(table: &AtioTable, arguments: &Arguments) -> AtioResult<ChangesTable> {
+    let from = match (arguments.version_of("from")?, arguments.time("since")?) {
+        (None, None) => None,
+        (Some(version), None) => Some(VersionRef::Version(version)),
+        (None, Some(at_us)) => Some(time(at_us)?),
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("atio_changes: give one of from and since"));
+        }
+    };
+    let key = arguments.text("key")?.unwrap_or_default();
+    let options = ChangesOptions {
+        from,
+        to: (arguments.version_of("to")?).map_or(VersionRef::Newest, VersionRef::Version),
+        key: names(key)?,
+        net: arguments.flag("net", false)?,
+    };
+    let table = table.clone();
+    wait(async move { table.changes_table(options).await })
+}
+
+/// The names in a list such as `'a, b'`.
+fn names(list: &str) -> AtioResult<Vec<String>> {
+    let names = list.split(',').map(str::trim);
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    match names.as_slice() {
+        [all] if all.is_empty() => Ok(Vec::new()),
+        names if names.iter().any(String::is_empty) => Err(Error::invalid(
+            "atio_changes: key must be the names of columns with commas between them, such as 'id, day'",
+        )),
+        _ => Ok(names),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::settings::CommitSettings;
 /// looked for, read or written:
 ///
 /// * atio's tables by location: `CREATE EXTERNAL TABLE .. STORED AS ATIO`, the functions
-///   `atio_table`, `atio_history`, `atio_files`, `atio_sources`, `atio_tags`, `atio_tag`,
+///   `atio_table`, `atio_changes`, `atio_history`, `atio_files`, `atio_sources`, `atio_tags`, `atio_tag`,
 ///   `atio_untag`, `atio_rollback`, `atio_compact` and `expire_snapshots` with a path,
 ///   [`AtioTable::open`](crate::AtioTable::open) and [`AtioCatalog`](crate::AtioCatalog),
 ///   the last at every table, also where one is dropped or brought back: `atio_undrop` and

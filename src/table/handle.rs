@@ -285,13 +285,13 @@ impl AtioTable {
         }
     }
 
-    /// Fails if a plan was made with other columns than those known by now.
+    /// Fails if a plan was made with other columns than `schema`, which are those known by now.
     pub(super) fn check_planned(
         &self,
+        schema: SchemaRef,
         projection: Option<&[usize]>,
         projected: &DFSchema,
     ) -> Result<()> {
-        let schema = self.schema();
         let known = match projection {
             Some(projection) => schema.project(projection).ok(),
             None => Some(schema.as_ref().clone()),

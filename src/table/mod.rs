@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod change_target;
+mod changes;
 mod compact;
 mod dropped;
 mod expire;
@@ -21,6 +22,8 @@ mod statement;
 mod version_ref;
 
 pub(crate) use change_target::ChangeTarget;
+pub use changes::ChangesOptions;
+pub(crate) use changes::ChangesTable;
 pub use compact::{CompactOptions, Compacted};
 pub use dropped::{Dropped, DroppedTable, PurgeOptions, PurgedTable, UndropOptions};
 pub use expire::{ExpireOptions, Expired};

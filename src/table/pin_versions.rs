@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -20,6 +21,7 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::change_target::ChangeTarget;
+use super::changes::ChangesTable;
 use super::handle::AtioTable;
 use super::pin::Pin;
 use crate::scan::{Above, RowIds};
@@ -54,10 +56,12 @@ impl AnalyzerRule for PinVersions {
             again: again.flatten().cloned().map(Arc::new),
         };
         let plan = plan.transform_down_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(mut scan) => match statement.read(&scan.source) {
-                Some(table) => {
-                    table.check_planned(scan.projection.as_deref(), &scan.projected_schema)?;
-                    scan.source = provider_as_source(Arc::new(table));
+            LogicalPlan::TableScan(mut scan) => match statement.scanned(&scan.source) {
+                Some((table, provider)) => {
+                    let (projection, planned) = (&scan.projection, &scan.projected_schema);
+                    let known = provider.schema();
+                    table.check_planned(known, projection.as_deref(), planned)?;
+                    scan.source = provider_as_source(provider);
                     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
                 }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
@@ -96,6 +100,21 @@ fn written(plan: &LogicalPlan) -> Option<&LogicalPlan> {
 }
 
 impl Statement {
+    /// The atio table that `source` reads, or whose changes, and the provider of the rows in this
+    /// statement; None for all others.
+    fn scanned(
+        &mut self,
+        source: &Arc<dyn TableSource>,
+    ) -> Option<(AtioTable, Arc<dyn TableProvider>)> {
+        if let Some(table) = self.read(source) {
+            return Some((table.clone(), Arc::new(table)));
+        }
+        let provider = source_as_provider(source).ok()?;
+        let changes = ChangesTable::downcast(provider.as_ref())?;
+        let changes = changes.in_statement(self.pin(changes.table()), self.above);
+        Some((changes.table().clone(), Arc::new(changes)))
+    }
+
     /// The atio table behind `source` as this statement reads it; None for all others.
     fn read(&mut self, source: &Arc<dyn TableSource>) -> Option<AtioTable> {
         let provider = source_as_provider(source).ok()?;

@@ -3,6 +3,7 @@
 //! Each action calls the function of `atio` that SQL has for it, too; so nothing is possible here
 //! alone, and what a person names is never a part of any SQL.
 
+mod changes;
 mod columns;
 mod compact;
 mod dropped;
@@ -27,6 +28,7 @@ use crate::session::Session;
 pub(crate) enum Action {
     Write(write::Write),
     Upsert(upsert::Upsert),
+    Changes(changes::Changes),
     History(table::History),
     Tag(table::Tag),
     Tags(table::Tags),
@@ -46,6 +48,7 @@ impl Action {
         match self {
             Self::Write(_) => "write",
             Self::Upsert(_) => "upsert",
+            Self::Changes(_) => "changes",
             Self::History(_) => "history",
             Self::Tag(_) => "tag",
             Self::Tags(_) => "tags",
@@ -73,6 +76,7 @@ impl Action {
         match self {
             Self::Write(write) => write.run(session).await,
             Self::Upsert(upsert) => Box::pin(upsert.run(session)).await,
+            Self::Changes(changes) => Box::pin(changes.run(session)).await,
             Self::History(history) => history.run(session).await,
             Self::Tag(tag) => tag.run(session).await,
             Self::Tags(tags) => tags.run(session).await,

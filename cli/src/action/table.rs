@@ -30,7 +30,7 @@ const COLUMNS: [&str; 9] = [
 
 /// The table that a command is about.
 #[derive(Debug, Args)]
-struct Named {
+pub(super) struct Named {
     /// The table: a name in the warehouse, a path, or a URL
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     table: String,
@@ -38,7 +38,7 @@ struct Named {
 
 impl Named {
     /// Opens it, having connected to its store.
-    async fn open(&self, session: &Session) -> Result<AtioTable, Failure> {
+    pub(super) async fn open(&self, session: &Session) -> Result<AtioTable, Failure> {
         Ok(session.open(&self.table).await?)
     }
 }

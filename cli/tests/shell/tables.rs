@@ -70,6 +70,57 @@ fn history_shows_the_newest_version_first_in_every_format() {
 }
 
 #[test]
+fn changes_are_those_between_two_versions_and_updates_are_pairs_by_a_key() {
+    let home = TempDir::new().unwrap();
+    make(home.path(), "./t");
+    let csv = |arguments: &[&str]| {
+        let all = [&["--format", "csv", "changes", "t"], arguments].concat();
+        let shown = succeeded(&run(home.path(), &all));
+        let mut lines = shown.lines();
+        assert_eq!(lines.next(), Some("a,_change,_version,_committed_at"));
+        let without_time = |line: &str| line.rsplit_once(',').unwrap().0.to_owned();
+        let mut rows: Vec<_> = lines.map(without_time).collect();
+        rows.sort_unstable();
+        rows
+    };
+    assert_eq!(csv(&[]), ["1,insert,1", "2,insert,2"]);
+    assert_eq!(csv(&["--from", "1"]), ["2,insert,2"]);
+    assert_eq!(csv(&["--to", "1"]), ["1,insert,1"]);
+    assert_eq!(csv(&["--since", "2001-01-31 12:00:00", "--net"]).len(), 2);
+    succeeded(&run(home.path(), &["tag", "t", "one", "1"]));
+    assert_eq!(csv(&["--from", "one"]), ["2,insert,2"]);
+    let sql =
+        "CREATE EXTERNAL TABLE t STORED AS ATIO LOCATION './t'; UPDATE t SET a = 3 WHERE a = 2";
+    succeeded(&run(home.path(), &["-q", "-c", sql]));
+    assert_eq!(csv(&["--from", "2"]), ["2,delete,4", "3,insert,4"]);
+    // A row that does not keep its key is another one.
+    assert_eq!(
+        csv(&["--from", "2", "--key", "a"]),
+        ["2,delete,4", "3,insert,4"]
+    );
+    let sql = "CREATE EXTERNAL TABLE u (a INT, b INT) STORED AS ATIO LOCATION './u'; \
+               INSERT INTO u VALUES (1, 1); UPDATE u SET b = 2";
+    succeeded(&run(home.path(), &["-q", "-c", sql]));
+    let updated = [
+        "--format", "csv", "changes", "u", "--from", "1", "--key", "a",
+    ];
+    let updated = succeeded(&run(home.path(), &updated));
+    assert!(updated.contains("1,1,update_before,2,"), "{updated}");
+    assert!(updated.contains("1,2,update_after,2,"), "{updated}");
+    let unknown = failed(&run(home.path(), &["changes", "t", "--key", "b"]));
+    assert!(unknown.contains("its columns are a"), "{unknown}");
+    let both = [
+        "changes",
+        "t",
+        "--from",
+        "1",
+        "--since",
+        "2001-01-31 12:00:00",
+    ];
+    wrong(&run(home.path(), &both));
+}
+
+#[test]
 fn tags_come_go_and_are_listed() {
     let home = TempDir::new().unwrap();
     make(home.path(), "./t");

@@ -81,7 +81,12 @@ fn spoiled(mine: &Intent, reads: &Reads, theirs: &Change) -> Option<Reason> {
         .removes
         .may_have(whole().chain(mine.change.marks.keys()));
     let marked = whole().any(|path| theirs.marks.contains_key(path));
-    if gone || marked || may_share_rows(&mine.change.marks, &theirs.marks) {
+    let fewer = !theirs.same_rows && !theirs.removes.is_none() || !theirs.marks.is_empty();
+    if gone
+        || marked
+        || (reads.all_files && fewer)
+        || may_share_rows(&mine.change.marks, &theirs.marks)
+    {
         return Some(Reason::Removed);
     }
     let later = theirs.blind && reads.isolation == Isolation::WriteSerializable;

@@ -71,6 +71,8 @@ pub struct Reads {
     /// The data files of which all rows count, by path: those that it read for more than the rows
     /// which it changes. These count one by one, wherever they lie.
     pub files: BTreeSet<String>,
+    /// All rows of the table count, whatever lists their files.
+    pub all_files: bool,
     /// Which of the files that others add could have rows that it would have selected; None: any.
     pub may_select: Option<MaySelect>,
     /// Against whom it is held.
@@ -93,6 +95,7 @@ impl fmt::Debug for Reads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reads")
             .field("files", &self.files)
+            .field("all_files", &self.all_files)
             .field("isolation", &self.isolation)
             .finish_non_exhaustive()
     }

@@ -100,6 +100,7 @@ impl Statement {
         let selects = self.selects;
         let reads = Reads {
             files: with(selects),
+            all_files: false,
             may_select: Some(Arc::new(move |manifest: &Manifest| {
                 let files = manifest.files.iter();
                 files

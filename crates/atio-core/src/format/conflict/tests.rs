@@ -72,6 +72,7 @@ fn reads(isolation: Isolation) -> Reads {
     let could = |file: &FileEntry| !file.path.starts_with("other");
     Reads {
         files: paths(&["read"]),
+        all_files: false,
         may_select: Some(Arc::new(move |manifest: &Manifest| {
             manifest.files.iter().map(could).collect()
         })),
@@ -244,6 +245,35 @@ fn what_is_not_known_of_rows_or_files_stands_against_whoever_reads_any() {
         ..unlisted
     };
     assert_eq!(conflict(&intent(None), &nothing), Verdict::Replan);
+}
+
+#[test]
+fn rows_that_go_stand_against_whoever_counts_on_all_of_them() {
+    let intent = |all_files| {
+        let reads = Reads {
+            all_files,
+            may_select: Some(Arc::new(|manifest: &Manifest| {
+                vec![false; manifest.files.len()]
+            })),
+            ..reads(Isolation::WriteSerializable)
+        };
+        Intent::of_rewrite(&Operation::Merge, paths(&["mine"]), Marks::new(), reads)
+    };
+    let removed = Verdict::Conflict(Reason::Removed);
+    let delete = only(&Change::of(&Operation::Delete), &["other"], &[]);
+    let marking = Change {
+        removes: Files::None,
+        marks: Marks::from([("other".to_owned(), MarkedRows::Some)]),
+        ..delete.clone()
+    };
+    for fewer in [delete, marking] {
+        assert_eq!(conflict(&intent(true), &fewer), removed);
+        assert_eq!(conflict(&intent(false), &fewer), Verdict::Replan);
+    }
+    assert_eq!(
+        conflict(&intent(true), &compaction(&["other"])),
+        Verdict::Replan
+    );
 }
 
 /// A compaction of these files.

@@ -21,7 +21,8 @@ impl Table {
         let now = Utc::now().timestamp_micros();
         let newest = self.newest().await?;
         if at_us > newest.committed_at_us {
-            self.check_past(at_us, now)?;
+            let instead = "leave as_of out to read the newest version";
+            self.check_past(("as_of", instead), at_us, now)?;
         }
         match self.as_of_below(&newest, at_us).await {
             Err(error) => Err(self.or_gone(&newest, error).await),
@@ -32,6 +33,29 @@ impl Table {
     async fn as_of_below(&self, newest: &Arc<Snapshot>, at_us: i64) -> Result<Arc<Snapshot>> {
         if at_us >= newest.committed_at_us {
             return Ok(Arc::clone(newest));
+        }
+        match self.newest_at(newest, at_us).await? {
+            Some(found) => self.version(found).await,
+            None => Err(Error::new(
+                ErrorKind::VersionNotFound,
+                format!(
+                    "'{}' did not exist at that time; its first version was committed at {}",
+                    self.name(),
+                    time_words(self.committed_at_us(self.first_version().await?).await?)
+                ),
+            )),
+        }
+    }
+
+    /// The number of the version up to `newest` that was the newest at `at_us`; None if none was
+    /// committed by then. It may have expired.
+    pub(in crate::log) async fn newest_at(
+        &self,
+        newest: &Snapshot,
+        at_us: i64,
+    ) -> Result<Option<Version>> {
+        if at_us >= newest.committed_at_us {
+            return Ok(Some(newest.version));
         }
         let first = self.first_version().await?;
         let (mut low, mut high) = (first.get(), newest.version.get());
@@ -44,28 +68,22 @@ impl Table {
                 false => high = middle,
             }
         }
-        match Version::new(low)
-            .and_then(Version::previous)
-            .filter(|found| *found >= first)
-        {
-            Some(found) => self.version(found).await,
-            None => Err(Error::new(
-                ErrorKind::VersionNotFound,
-                format!(
-                    "'{}' did not exist at that time; its first version was committed at {}",
-                    self.name(),
-                    time_words(self.committed_at_us(first).await?)
-                ),
-            )),
-        }
+        let found = Version::new(low).and_then(Version::previous);
+        Ok(found.filter(|found| *found >= first))
     }
 
-    fn check_past(&self, at_us: i64, now_us: i64) -> Result<()> {
+    /// Fails if the time `what` is in the future; says what to do `instead`.
+    pub(in crate::log) fn check_past(
+        &self,
+        (what, instead): (&str, &str),
+        at_us: i64,
+        now_us: i64,
+    ) -> Result<()> {
         if at_us <= now_us {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "as_of {} of '{}' is in the future (the clock says {}): its answer could still change; leave as_of out to read the newest version",
+            "{what} {} of '{}' is in the future (the clock says {}): its answer could still change; {instead}",
             time_words(at_us),
             self.name(),
             time_words(now_us)

@@ -59,7 +59,8 @@ impl Table {
         }
     }
 
-    async fn named_manifest(&self, object: &ObjectRef) -> Result<Arc<Manifest>> {
+    /// The content of a manifest, or of a list of removed files.
+    pub(in crate::log) async fn named_manifest(&self, object: &ObjectRef) -> Result<Arc<Manifest>> {
         if let Some(found) = self.cache.manifest(object) {
             return Ok(found);
         }

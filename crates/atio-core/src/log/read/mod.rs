@@ -2,6 +2,8 @@
 
 pub(in crate::log) mod as_of;
 pub(in crate::log) mod changed;
+pub(in crate::log) mod changes;
+mod difference;
 pub(in crate::log) mod footer;
 pub(in crate::log) mod gone;
 pub(in crate::log) mod history;
@@ -16,3 +18,4 @@ pub(in crate::log) mod time;
 pub(in crate::log) mod unreadable;
 pub(in crate::log) mod vectors;
 pub(in crate::log) mod version;
+pub(in crate::log) mod way;

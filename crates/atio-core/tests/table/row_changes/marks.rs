@@ -109,6 +109,7 @@ impl Marking {
         let selects = self.selects;
         let reads = Reads {
             files: with(self.reads),
+            all_files: false,
             may_select: Some(Arc::new(move |manifest: &Manifest| {
                 let files = manifest.files.iter();
                 files

@@ -239,6 +239,7 @@ subjects!(
     pushdown,
     rollback,
     row_changes,
+    stats,
     tags,
     time_travel,
     truncate,

@@ -24,6 +24,8 @@ use crate::settings::CommitSettings;
 
 type Produce =
     dyn Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync;
+/// What makes the rows for a plan that asks for the columns with these names.
+type OfColumns = dyn Fn(&[&str]) -> Arc<Produce> + Send + Sync;
 
 /// One batch of rows, made once each time a plan runs and complete before its first row: a plan
 /// that has it in two places, as of a CTE that is used twice, runs it for both.
@@ -72,14 +74,49 @@ pub(crate) fn provider(
     + Sync
     + 'static,
 ) -> Result<Arc<dyn TableProvider>> {
+    let rows = streaming(call, schema, Arc::new(produce))?;
+    Ok(Arc::new(FunctionTable {
+        call,
+        rows,
+        of_columns: None,
+    }))
+}
+
+/// The same of a function whose columns cost differently: `of_columns` is told which ones a plan asks
+/// for. The others may hold anything.
+pub(crate) fn provider_of<P>(
+    call: Call,
+    schema: SchemaRef,
+    of_columns: impl Fn(&[&str]) -> P + Send + Sync + 'static,
+) -> Result<Arc<dyn TableProvider>>
+where
+    P: Fn(Arc<TaskContext>) -> BoxFuture<'static, crate::error::Result<RecordBatch>>
+        + Send
+        + Sync
+        + 'static,
+{
+    let all: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    let rows = streaming(call, Arc::clone(&schema), Arc::new(of_columns(&all)))?;
+    let of_columns = move |columns: &[&str]| Arc::new(of_columns(columns)) as Arc<Produce>;
+    Ok(Arc::new(FunctionTable {
+        call,
+        rows,
+        of_columns: Some(Box::new(of_columns)),
+    }))
+}
+
+fn streaming(call: Call, schema: SchemaRef, produce: Arc<Produce>) -> Result<StreamingTable> {
     let rows = FunctionRows {
         call,
         schema: Arc::clone(&schema),
-        produce: Arc::new(produce),
+        produce,
         running: Mutex::default(),
     };
-    let rows = StreamingTable::try_new(schema, vec![Arc::new(rows)])?;
-    Ok(Arc::new(FunctionTable { call, rows }))
+    StreamingTable::try_new(schema, vec![Arc::new(rows)])
 }
 
 /// The name of a function in `plan` that changes something each time the plan runs; None if there is
@@ -102,10 +139,10 @@ pub(crate) fn writing_function(plan: &LogicalPlan) -> Option<&'static str> {
 }
 
 /// The rows of a call, which a plan can be asked for.
-#[derive(Debug)]
 struct FunctionTable {
     call: Call,
     rows: StreamingTable,
+    of_columns: Option<Box<OfColumns>>,
 }
 
 #[async_trait]
@@ -125,7 +162,16 @@ impl TableProvider for FunctionTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.rows.scan(state, projection, filters, limit).await
+        let (Some(of_columns), Some(projection)) = (&self.of_columns, projection) else {
+            return self.rows.scan(state, projection, filters, limit).await;
+        };
+        let schema = self.schema();
+        let columns: Vec<_> = projection
+            .iter()
+            .map(|at| schema.field(*at).name().as_str())
+            .collect();
+        let rows = streaming(self.call, Arc::clone(&schema), of_columns(&columns))?;
+        rows.scan(state, Some(projection), filters, limit).await
     }
 }
 
@@ -163,6 +209,12 @@ impl PartitionStream for FunctionRows {
             Arc::clone(&self.schema),
             rows,
         ))
+    }
+}
+
+impl fmt::Debug for FunctionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.call.name)
     }
 }
 

@@ -82,8 +82,8 @@ pub use sql::{
 pub use sql::{compact_options, delete_as_seen, deletes};
 pub use table::{
     AtioTable, ChangesOptions, CompactOptions, Compacted, DataFile, Dropped, DroppedTable,
-    ExpireOptions, Expired, HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable, Tag,
-    TagOptions, UndropOptions, VersionRef, Written, batches, one_statement,
+    ExpireOptions, Expired, HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable,
+    TableStats, Tag, TagOptions, UndropOptions, VersionRef, Written, batches, one_statement,
 };
 pub use write::{CompactOutcome, CompactedGroup, StreamOptions, StreamWriter};
 

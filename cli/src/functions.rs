@@ -64,6 +64,12 @@ const ATIO: &[Function] = &[
         description: "Returns how far the sources of a table were taken over.",
     },
     Function {
+        name: "atio_stats",
+        syntax: "atio_stats(table)",
+        description: "Returns one row: how many rows, files, versions and tags a table has, \
+                      and what an expiry would remove.",
+    },
+    Function {
         name: "atio_tag",
         syntax: "atio_tag(table, tag => name [, version => n] [, message => text] \
                  [, replace => boolean])",

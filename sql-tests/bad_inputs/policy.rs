@@ -113,6 +113,7 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("SELECT * FROM atio_files('{place}')"),
             format!("SELECT * FROM expire_snapshots('{place}')"),
             format!("SELECT * FROM atio_compact('{place}')"),
+            format!("SELECT * FROM atio_stats('{place}')"),
             format!("SELECT * FROM atio_tags('{place}')"),
             format!("SELECT * FROM atio_tag('{place}', tag => 'x')"),
             format!("SELECT * FROM atio_rollback('{place}', version => 1)"),
@@ -408,7 +409,9 @@ async fn session_that_may_only_read_writes_nothing() {
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1"]);
     rows(&ctx, &format!("{expire} true)")).await;
     rows(&ctx, "SELECT * FROM atio_compact('t', order_by => 'a')").await;
-    rows(&ctx, "SELECT * FROM atio_tags('t')").await;
+    for reads in ["atio_tags('t')", "atio_stats('t')"] {
+        rows(&ctx, &format!("SELECT * FROM {reads}")).await;
+    }
     // Rows in memory are not on storage.
     rows(&ctx, "CREATE TABLE m AS SELECT a FROM t").await;
     rows(&ctx, "INSERT INTO m VALUES (3)").await;

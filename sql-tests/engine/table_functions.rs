@@ -124,6 +124,7 @@ fn call() -> impl Strategy<Value = String> {
         "atio_dropped",
         "atio_undrop",
         "atio_purge",
+        "atio_stats",
     ]);
     let first = one_of(&["'t'", "'t'", "'t'", "table => 't'", "t", "'missing'"]);
     let rest = prop::collection::vec(argument(), 0..4);

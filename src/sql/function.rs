@@ -16,13 +16,14 @@ pub(super) enum Function {
     Compact,
     Tags,
     Sources,
+    Stats,
     Tag,
     Untag,
     Rollback,
 }
 
 impl Function {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Table,
         Self::Changes,
         Self::History,
@@ -31,6 +32,7 @@ impl Function {
         Self::Compact,
         Self::Tags,
         Self::Sources,
+        Self::Stats,
         Self::Tag,
         Self::Untag,
         Self::Rollback,
@@ -46,6 +48,7 @@ impl Function {
             Self::Compact => "atio_compact",
             Self::Tags => "atio_tags",
             Self::Sources => "atio_sources",
+            Self::Stats => "atio_stats",
             Self::Tag => "atio_tag",
             Self::Untag => "atio_untag",
             Self::Rollback => "atio_rollback",
@@ -57,7 +60,7 @@ impl Function {
         match self {
             Self::Table => &["table", "version", "as_of", "tag"],
             Self::Changes => &["table", "from", "to", "since", "key", "net"],
-            Self::History | Self::Tags | Self::Sources => &["table"],
+            Self::History | Self::Tags | Self::Sources | Self::Stats => &["table"],
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
             Self::Compact => &["table", "target_file_size", "where", "order_by", "dry_run"],

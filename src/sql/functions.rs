@@ -13,6 +13,7 @@ use super::arguments::Arguments;
 use super::as_of::{at, time};
 use super::compact::compact;
 use super::function::Function;
+use super::health;
 use super::tags;
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
@@ -39,6 +40,7 @@ impl Function {
             Self::Compact => compact(table, arguments, state),
             Self::Tags => tags::list(table),
             Self::Sources => sources(table),
+            Self::Stats => health::stats(table),
             Self::Tag => tags::tag(table, arguments),
             Self::Untag => tags::untag(table, arguments),
             Self::Rollback => tags::roll_back(table, arguments),

@@ -23,6 +23,7 @@ mod function;
 mod functions;
 mod guard;
 mod handle;
+mod health;
 mod left_out;
 mod leftovers;
 mod location;

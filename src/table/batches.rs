@@ -27,6 +27,8 @@ use super::refs::Tag;
 use crate::error::{Error, Result};
 use crate::write::CompactedGroup;
 
+pub use super::health_batches::stats;
+
 /// The rows of `atio_history`: one for each version, in the order in which they are given.
 ///
 /// ```
@@ -396,7 +398,9 @@ fn which(tables: &[(&str, &DroppedTable)]) -> [(&'static str, ArrayRef, bool); 5
 }
 
 /// Columns by name, and whether they may be null.
-fn batch(columns: impl IntoIterator<Item = (&'static str, ArrayRef, bool)>) -> Result<RecordBatch> {
+pub(super) fn batch(
+    columns: impl IntoIterator<Item = (&'static str, ArrayRef, bool)>,
+) -> Result<RecordBatch> {
     let (fields, arrays): (Vec<_>, Vec<_>) = columns
         .into_iter()
         .map(|(name, array, nullable)| {
@@ -408,7 +412,7 @@ fn batch(columns: impl IntoIterator<Item = (&'static str, ArrayRef, bool)>) -> R
         .map_err(|error| Error::invalid("a result cannot be shown").with_source(error))
 }
 
-fn numbers<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+pub(super) fn numbers<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef {
     Arc::new(rows.iter().map(of).collect::<UInt64Array>())
 }
 

@@ -53,6 +53,11 @@ impl Default for TableOptions {
 }
 
 impl TableOptions {
+    /// A file of fewer bytes is small: two of them fit into one.
+    pub(crate) fn small_file_size(&self) -> u64 {
+        self.target_file_size / 2
+    }
+
     /// Reads options as a snapshot keeps them; unknown ones are somebody else's.
     pub(crate) fn of_table(options: &BTreeMap<String, String>) -> Result<Self> {
         let mut parsed = Self::default();

@@ -9,6 +9,7 @@ mod compact;
 mod dropped;
 mod exact;
 mod format;
+mod health;
 mod ingest;
 mod input;
 mod output;
@@ -36,6 +37,7 @@ pub(crate) enum Action {
     Rollback(table::Rollback),
     Expire(table::Expire),
     Compact(compact::Compact),
+    Stats(health::Stats),
     Dropped(dropped::Dropped),
     Undrop(dropped::Undrop),
     Purge(dropped::Purge),
@@ -56,6 +58,7 @@ impl Action {
             Self::Rollback(_) => "rollback",
             Self::Expire(_) => "expire",
             Self::Compact(_) => "compact",
+            Self::Stats(_) => "stats",
             Self::Dropped(_) => "dropped",
             Self::Undrop(_) => "undrop",
             Self::Purge(_) => "purge",
@@ -84,6 +87,7 @@ impl Action {
             Self::Rollback(rollback) => rollback.run(session).await,
             Self::Expire(expire) => expire.run(session).await,
             Self::Compact(compact) => Box::pin(compact.run(session)).await,
+            Self::Stats(stats) => stats.run(session).await,
             Self::Dropped(dropped) => dropped.run(session).await,
             Self::Undrop(undrop) => undrop.run(session).await,
             Self::Purge(purge) => purge.run(session).await,

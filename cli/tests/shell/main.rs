@@ -8,6 +8,7 @@
 mod copies;
 mod databases;
 mod failures;
+mod health;
 mod ingest;
 mod input;
 mod output;

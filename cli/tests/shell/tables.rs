@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{failed, run, stderr, stdout, succeeded, wrong};
 
 /// A table in `directory` with two versions of rows: version 1 has one row, 2 has two.
-fn make(directory: &Path, location: &str) {
+pub(crate) fn make(directory: &Path, location: &str) {
     let location = location.replace('\'', "''");
     let sql = format!(
         "CREATE EXTERNAL TABLE t (a INT) STORED AS ATIO LOCATION '{location}'; \

@@ -95,6 +95,16 @@ impl Table {
         }
     }
 
+    /// How many versions can be read where `newest` is the newest: those that have not expired.
+    pub async fn readable_versions(&self, newest: &Snapshot) -> Result<u64> {
+        let first = self.first_version().await?;
+        let readable = complement(&newest.expired, first, newest.version);
+        let counts = readable
+            .iter()
+            .map(|(first, last)| last.get() - first.get() + 1);
+        Ok(counts.sum())
+    }
+
     /// Every version up to `newest`; fails if a number is so large that most are missing.
     pub(in crate::log) async fn versions(
         &self,

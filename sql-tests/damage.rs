@@ -5,8 +5,10 @@
 
 pub(crate) mod broken_table;
 mod forged_objects;
+mod health;
 mod links;
 mod partial_copies;
+mod repairs;
 mod tags_and_keys;
 
 use std::fs;

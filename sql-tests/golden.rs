@@ -106,6 +106,8 @@ async fn table_of_format_1_is_read_at_every_version() {
                 .clone()
                 .all(|error| error.contains("has expired; readable"))
     );
+    let wrong = rows(&ctx, "SELECT * FROM atio_check('t', deep => true)").await;
+    assert_eq!(wrong, [""; 0]);
     let after: BTreeMap<_, _> = files(place.path());
     assert_same(&before, &after, "reading");
 }

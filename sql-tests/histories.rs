@@ -1,5 +1,6 @@
 //! Random histories of a table, compared with a table in memory that does everything the slow way:
-//! after every statement the rows of the newest version, and those of an older one.
+//! after every statement the rows of the newest version, those of an older one, and what changed
+//! between two of them. In the end nothing of it may be damaged.
 //!
 //! `ATIO_SEED=n` runs one history again.
 
@@ -105,6 +106,8 @@ async fn run(place: &Place, seed: u64) {
         )
         .await;
     }
+    let check = format!("SELECT * FROM atio_check('{name}', deep => true)");
+    assert_eq!(rows(&sessions[0], &check).await, [""; 0], "seed {seed}");
 }
 
 /// Compares one version, if it should be readable.

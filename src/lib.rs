@@ -61,8 +61,8 @@ mod write;
 pub use atio_core::format::ticket::Ticket;
 pub use atio_core::format::{Totals, Txn, Version};
 pub use atio_core::log::{
-    Check, CommitOptions, Committed, ExpiryRow, HistoryEntry, OpenOptions, RefUpdated, flush,
-    set_metadata_cache_limit,
+    Check, CheckOptions, CommitOptions, Committed, ExpiryRow, Finding, HistoryEntry, OpenOptions,
+    RefUpdated, RepairOptions, RepairRow, Severity, flush, set_metadata_cache_limit,
 };
 pub use atio_core::progress::{Progress, Step};
 pub use atio_core::redact;

@@ -70,6 +70,18 @@ const ATIO: &[Function] = &[
                       and what an expiry would remove.",
     },
     Function {
+        name: "atio_check",
+        syntax: "atio_check(table [, deep => boolean])",
+        description: "Returns what is wrong with the objects of a table, and what to do; \
+                      deep reads all data files and deletion vectors.",
+    },
+    Function {
+        name: "atio_repair",
+        syntax: "atio_repair(table [, dry_run => boolean])",
+        description: "Mends pointer, marker and numbers whose records are lost; \
+                      a dry run, unless dry_run is false, changes nothing.",
+    },
+    Function {
         name: "atio_tag",
         syntax: "atio_tag(table, tag => name [, version => n] [, message => text] \
                  [, replace => boolean])",

@@ -114,6 +114,9 @@ async fn place_outside_the_allowed_roots_is_refused_by_its_resolved_name() {
             format!("SELECT * FROM expire_snapshots('{place}')"),
             format!("SELECT * FROM atio_compact('{place}')"),
             format!("SELECT * FROM atio_stats('{place}')"),
+            format!("SELECT * FROM atio_check('{place}', deep => true)"),
+            format!("SELECT * FROM atio_repair('{place}')"),
+            format!("SELECT * FROM atio_repair('{place}', dry_run => false)"),
             format!("SELECT * FROM atio_tags('{place}')"),
             format!("SELECT * FROM atio_tag('{place}', tag => 'x')"),
             format!("SELECT * FROM atio_rollback('{place}', version => 1)"),
@@ -401,6 +404,8 @@ async fn session_that_may_only_read_writes_nothing() {
         "SELECT * FROM atio_tag('t', tag => 'x')".to_owned(),
         "EXPLAIN SELECT * FROM atio_untag('t', tag => 'x')".to_owned(),
         "SELECT * FROM atio_rollback('t', version => 0)".to_owned(),
+        "SELECT * FROM atio_repair('t', dry_run => false)".to_owned(),
+        "EXPLAIN SELECT count(*) FROM atio_repair('t', dry_run => false)".to_owned(),
     ] {
         let failure = attempt(&ctx, &sql).await.unwrap_err();
         failure.assert(8, &sql, Some(NotAllowed), &["may read and not write"]);
@@ -409,7 +414,12 @@ async fn session_that_may_only_read_writes_nothing() {
     assert_eq!(rows(&ctx, "SELECT a FROM t").await, ["1"]);
     rows(&ctx, &format!("{expire} true)")).await;
     rows(&ctx, "SELECT * FROM atio_compact('t', order_by => 'a')").await;
-    for reads in ["atio_tags('t')", "atio_stats('t')"] {
+    for reads in [
+        "atio_tags('t')",
+        "atio_stats('t')",
+        "atio_check('t', deep => true)",
+        "atio_repair('t')",
+    ] {
         rows(&ctx, &format!("SELECT * FROM {reads}")).await;
     }
     // Rows in memory are not on storage.

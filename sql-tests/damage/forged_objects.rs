@@ -70,6 +70,7 @@ async fn manifest_that_lies_is_refused_or_read_right() {
                 continue;
             }
         };
+        table.assert_check_finds(what).await;
         let (manifest, data) = (template.last_manifest(), template.last_data_file());
         let (snapshot, record) = (template.snapshot_path(NEWEST), record(NEWEST));
         let names = [&manifest, &data, &snapshot, &record];

@@ -126,6 +126,52 @@ async fn any_bit_flipped_in_vectors_is_noticed() {
     assert_eq!(table.on_t(LEFT).await.unwrap(), ["13|644"]);
 }
 
+/// A check says which object it is, and what to do.
+#[tokio::test]
+async fn check_finds_damaged_vectors() {
+    let template = marked().await;
+    assert_eq!(template.deep_findings().await, [""; 0]);
+    let path = vectors(&template);
+    let whole = fs::read(template.path(&path)).unwrap();
+    let last = whole.len() - 1;
+    let mut flipped = whole.clone();
+    flipped[last] ^= 1;
+    for (how, bytes, is_deep) in [
+        ("missing", None, false),
+        ("empty", Some(Vec::new()), false),
+        ("cut by one", Some(whole[..last].to_vec()), false),
+        ("zeros", Some(vec![0; whole.len()]), true),
+        ("a bit flipped", Some(flipped), true),
+    ] {
+        let table = template.copy();
+        match bytes {
+            Some(bytes) => fs::write(table.path(&path), bytes).unwrap(),
+            None => fs::remove_file(table.path(&path)).unwrap(),
+        }
+        let found = table.findings().await;
+        match is_deep {
+            true => assert_eq!(found, [""; 0], "{how}"),
+            false => assert_eq!(found, [format!("error|{path}|4")], "{how}"),
+        }
+        let deep = table.deep_findings().await;
+        let is_about = |finding: &String| finding.starts_with(&format!("{path}: {path}"));
+        assert!(deep.len() == 1 && is_about(&deep[0]), "{how}: {deep:?}");
+        let action = "SELECT action FROM atio_check('{t}', deep => true)";
+        assert_eq!(
+            table.run(action).await.unwrap(),
+            [
+                "Restore it from a copy of the table, or roll back to version 3, the newest that is whole."
+            ],
+            "{how}"
+        );
+        table
+            .on_t("SELECT * FROM atio_rollback('t', version => 3)")
+            .await
+            .unwrap();
+        assert_eq!(table.on_t(LEFT).await.unwrap(), ["16|755"], "{how}");
+    }
+}
+
 /// What is said wrongly of the vector of the first file, and the change that says it.
 type Lie = (&'static str, fn(&mut Value, &Value));
 
@@ -166,6 +212,7 @@ async fn manifest_that_lies_about_vectors_is_refused() {
         let (mut first, second) = first_and_second(&table);
         lie(&mut first["dv"], &second);
         forge(&table, first);
+        assert_ne!(table.deep_findings().await, [""; 0], "{what}");
         for sql in READS {
             match table.on_t(sql).await {
                 Err(error) => assert!(!error.contains("panic"), "{what}, {sql}: {error}"),
@@ -194,6 +241,7 @@ async fn vector_of_rows_beyond_the_end_is_refused() {
         all.extend(fs::read(table.path(&path)).unwrap());
         fs::write(table.path(&path), all).unwrap();
         forge(&table, first);
+        assert_ne!(table.deep_findings().await, [""; 0], "{vector:?}");
         let error = table
             .on_t("SELECT a FROM t WHERE a < 50")
             .await

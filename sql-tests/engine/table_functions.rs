@@ -102,6 +102,7 @@ fn argument() -> impl Strategy<Value = String> {
         "keep_for => ",
         "retain_last => ",
         "dry_run => ",
+        "deep => ",
         "orphan_age => ",
         "target_file_size => ",
         "where => ",
@@ -125,6 +126,8 @@ fn call() -> impl Strategy<Value = String> {
         "atio_undrop",
         "atio_purge",
         "atio_stats",
+        "atio_check",
+        "atio_repair",
     ]);
     let first = one_of(&["'t'", "'t'", "'t'", "table => 't'", "t", "'missing'"]);
     let rest = prop::collection::vec(argument(), 0..4);

@@ -118,6 +118,7 @@ const STATEMENTS: &[Statement] = &[
     ("SELECT tag FROM atio_tags('{t}')", Some(&[&["best"], &[]])),
     ("SELECT source FROM atio_sources('{t}')", None),
     ("SELECT version FROM atio_stats('{t}')", None),
+    ("SELECT object FROM atio_check('{t}')", None),
     ("INSERT INTO {t} VALUES (9)", None),
     ("INSERT OVERWRITE {t} SELECT a + 10 FROM {t}", None),
     (

@@ -89,7 +89,7 @@ impl Naive {
                 self.newest = self.versions[*version].clone();
                 Ok(None)
             }
-            Statement::Tag(_) | Statement::Expire => Ok(None),
+            Statement::Tag(_) | Statement::Expire | Statement::Compact(..) => Ok(None),
         }
     }
 

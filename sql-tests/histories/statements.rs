@@ -16,6 +16,8 @@ pub(super) enum Statement {
     /// Moves the only tag.
     Tag(usize),
     Expire,
+    /// Writes files of about this size; of those that may hold such rows; sorted or not.
+    Compact(u64, Option<Condition>, bool),
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ const TEXTS: [&str; 4] = ["a", "b", "it's", ""];
 /// A statement that may come next.
 pub(super) fn random(random: &mut Random, naive: &Naive) -> Statement {
     let readable = naive.readable();
-    match random.below(20) {
+    match random.below(22) {
         0..6 => Statement::Insert(some_rows(random, 12)),
         6 => Statement::Overwrite(condition(random, 2)),
         7..11 => Statement::Delete(condition(random, 2)),
@@ -83,7 +85,12 @@ pub(super) fn random(random: &mut Random, naive: &Naive) -> Statement {
             false => Statement::Tag(*random.pick(&readable)),
         },
         18 => Statement::Rollback(*random.pick(&readable)),
-        _ => Statement::Expire,
+        19 => Statement::Expire,
+        _ => {
+            let size = *random.pick(&[1, 1000, 3000, 1 << 20]);
+            let some = random.chance(400).then(|| condition(random, 1));
+            Statement::Compact(size, some, random.chance(300))
+        }
     }
 }
 
@@ -200,6 +207,22 @@ impl Statement {
             Self::Expire => format!(
                 "SELECT * FROM expire_snapshots('{table}', keep_for => INTERVAL '0 days', retain_last => 2, orphan_age => INTERVAL '0 days', dry_run => false)"
             ),
+            Self::Compact(size, of, sorted) => {
+                let of = of.as_ref().map(|condition| {
+                    // The only table there has no name before its columns.
+                    let condition = condition.in_list(table).replace(&format!("{table}."), "");
+                    format!(", where => {}", text(&condition))
+                });
+                let sorted = if *sorted {
+                    ", order_by => 'x DESC, id'"
+                } else {
+                    ""
+                };
+                format!(
+                    "SELECT * FROM atio_compact('{table}', target_file_size => {size}{}{sorted}, dry_run => false)",
+                    of.unwrap_or_default()
+                )
+            }
         }
     }
 }

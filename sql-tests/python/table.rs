@@ -163,6 +163,9 @@ impl Table {
             let by_atio = rows(ctx, "SELECT * FROM t").await.unwrap();
             assert_eq!(&by_atio, last, "atio, newest, {caller}");
             assert_eq!(Some(&newest), reads.last(), "Python, newest, {caller}");
+            let wrong = "SELECT * FROM atio_check('t', deep => true)";
+            let wrong = rows(ctx, wrong).await.unwrap();
+            assert_eq!(wrong.len(), 0, "{wrong:?}, {caller}");
         }
     }
 }

@@ -17,13 +17,15 @@ pub(super) enum Function {
     Tags,
     Sources,
     Stats,
+    Check,
+    Repair,
     Tag,
     Untag,
     Rollback,
 }
 
 impl Function {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Table,
         Self::Changes,
         Self::History,
@@ -33,6 +35,8 @@ impl Function {
         Self::Tags,
         Self::Sources,
         Self::Stats,
+        Self::Check,
+        Self::Repair,
         Self::Tag,
         Self::Untag,
         Self::Rollback,
@@ -49,6 +53,8 @@ impl Function {
             Self::Tags => "atio_tags",
             Self::Sources => "atio_sources",
             Self::Stats => "atio_stats",
+            Self::Check => "atio_check",
+            Self::Repair => "atio_repair",
             Self::Tag => "atio_tag",
             Self::Untag => "atio_untag",
             Self::Rollback => "atio_rollback",
@@ -64,6 +70,8 @@ impl Function {
             Self::Files => &["table", "version"],
             Self::Expire => &["table", "keep_for", "retain_last", "dry_run", "orphan_age"],
             Self::Compact => &["table", "target_file_size", "where", "order_by", "dry_run"],
+            Self::Check => &["table", "deep"],
+            Self::Repair => &["table", "dry_run"],
             Self::Tag => &["table", "tag", "version", "message", "replace"],
             Self::Untag => &["table", "tag"],
             Self::Rollback => &["table", "version", "tag"],
@@ -85,7 +93,9 @@ impl Function {
     /// What a call does to the table, once its rows are asked for.
     pub(super) fn access(self, arguments: &Arguments) -> Result<Access> {
         match self {
-            Self::Expire | Self::Compact if !arguments.flag("dry_run", true)? => Ok(Access::Write),
+            Self::Expire | Self::Compact | Self::Repair if !arguments.flag("dry_run", true)? => {
+                Ok(Access::Write)
+            }
             Self::Tag | Self::Untag | Self::Rollback => Ok(Access::Write),
             _ => Ok(Access::Read),
         }

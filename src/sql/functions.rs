@@ -41,6 +41,8 @@ impl Function {
             Self::Tags => tags::list(table),
             Self::Sources => sources(table),
             Self::Stats => health::stats(table),
+            Self::Check => health::check(table, arguments),
+            Self::Repair => health::repair(table, arguments),
             Self::Tag => tags::tag(table, arguments),
             Self::Untag => tags::untag(table, arguments),
             Self::Rollback => tags::roll_back(table, arguments),

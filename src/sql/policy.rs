@@ -41,7 +41,8 @@ use crate::settings::CommitSettings;
 ///
 /// * atio's tables by location: `CREATE EXTERNAL TABLE .. STORED AS ATIO`, the functions
 ///   `atio_table`, `atio_changes`, `atio_history`, `atio_files`, `atio_sources`, `atio_tags`, `atio_tag`,
-///   `atio_untag`, `atio_rollback`, `atio_compact`, `atio_stats` and `expire_snapshots` with a path,
+///   `atio_untag`, `atio_rollback`, `atio_compact`, `atio_stats`, `atio_check`, `atio_repair` and
+///   `expire_snapshots` with a path,
 ///   [`AtioTable::open`](crate::AtioTable::open) and [`AtioCatalog`](crate::AtioCatalog),
 ///   the last at every table, also where one is dropped or brought back: `atio_undrop` and
 ///   `atio_purge` need the right to create;

@@ -28,7 +28,8 @@ const STORED_AS: &str = "ATIO";
 /// * tables `STORED AS ATIO`, with `DELETE`, `UPDATE`, `MERGE`, `TRUNCATE` and `AS OF`; one
 ///   statement reads one version of each;
 /// * the functions `atio_table`, `atio_changes`, `atio_history`, `atio_files`, `atio_sources`, `atio_compact`,
-///   `expire_snapshots`, `atio_tag`, `atio_untag`, `atio_tags`, `atio_rollback` and `atio_stats`;
+///   `expire_snapshots`, `atio_tag`, `atio_untag`, `atio_tags`, `atio_rollback`, `atio_stats`,
+///   `atio_check` and `atio_repair`;
 /// * `atio_dropped`, `atio_undrop` and `atio_purge` for what was dropped in an
 ///   [`AtioCatalog`](crate::AtioCatalog);
 /// * the settings of the next commit, `SET atio.message`, `SET atio.properties.<name>`,

@@ -27,7 +27,7 @@ use super::refs::Tag;
 use crate::error::{Error, Result};
 use crate::write::CompactedGroup;
 
-pub use super::health_batches::stats;
+pub use super::health_batches::{findings, repaired, stats};
 
 /// The rows of `atio_history`: one for each version, in the order in which they are given.
 ///
@@ -416,7 +416,7 @@ pub(super) fn numbers<T>(rows: &[T], of: impl Fn(&T) -> Option<u64>) -> ArrayRef
     Arc::new(rows.iter().map(of).collect::<UInt64Array>())
 }
 
-fn texts<'a, T>(rows: &'a [T], of: impl Fn(&'a T) -> Option<&'a str>) -> ArrayRef {
+pub(super) fn texts<'a, T>(rows: &'a [T], of: impl Fn(&'a T) -> Option<&'a str>) -> ArrayRef {
     Arc::new(rows.iter().map(of).collect::<StringArray>())
 }
 

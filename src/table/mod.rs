@@ -4,6 +4,7 @@
 pub mod batches;
 mod change_target;
 mod changes;
+mod check;
 mod compact;
 mod dropped;
 mod expire;

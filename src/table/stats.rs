@@ -22,8 +22,7 @@ pub struct TableStats {
     pub version: atio_core::format::Version,
     /// Its rows.
     pub rows: u64,
-    /// Rows that its data files hold and that are deleted; 0, because a file in which rows are
-    /// deleted is written anew.
+    /// Rows that its data files hold and that are marked as deleted: they are not among `rows`.
     pub deleted_rows: u64,
     /// Its data files.
     pub files: u64,
@@ -122,14 +121,16 @@ impl AtioTable {
             false => None,
         };
         let totals = newest.totals();
+        let listed = &newest.state.manifests;
         let manifests = match &newest.python {
             Some(python) => python.len(),
-            None => newest.state.manifests.len(),
+            None => listed.len(),
         };
+        let marked = listed.iter().map(|manifest| manifest.marked);
         Ok(TableStats {
             version: newest.version,
             rows: totals.rows,
-            deleted_rows: 0,
+            deleted_rows: marked.fold(0, u64::saturating_add),
             files: totals.files,
             bytes: totals.bytes,
             small_files: small.map(|(files, _)| files),

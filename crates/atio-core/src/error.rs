@@ -61,8 +61,9 @@ pub enum ErrorKind {
     CheckFailed,
     /// The table is not the one the statement was planned on: run it again.
     SchemaChanged,
-    /// Expiry revoked this transaction because it looked abandoned, or the table was dropped and
-    /// brought back while it was under way: run it again.
+    /// Expiry revoked this transaction because it looked abandoned, the table was dropped and
+    /// brought back while it was under way, or a repair found that versions are lost on which it may
+    /// count: run it again.
     Revoked,
     /// The commit may or may not have happened, for good, at the version named: read the
     /// history to find out. Nothing was deleted.

@@ -11,11 +11,13 @@ mod footers;
 #[cfg(all(unix, feature = "failpoints"))]
 mod found;
 mod golden;
+mod health;
 #[cfg(all(unix, feature = "failpoints"))]
 mod kills;
 mod long_history;
 #[cfg(all(target_os = "linux", feature = "failpoints"))]
 mod power_failures;
+mod repairs;
 mod row_changes;
 mod servers;
 mod two_phase;

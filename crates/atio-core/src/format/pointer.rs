@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::checksum::seal;
+use super::checksum::{has_seal, seal, verify_seal};
 use super::{Txn, Version, layout, parse_json, to_json};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(Serialize)]
 struct PointerFile {
@@ -44,6 +44,37 @@ pub fn parse_pointer(bytes: &[u8]) -> Option<Version> {
     Version::new(number)
 }
 
+/// A pointer that is what somebody wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    pub version: Version,
+    /// None where Python wrote it.
+    pub table: Option<Uuid>,
+}
+
+impl Pointer {
+    /// Reads a pointer strictly, its checksum too; fails with
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged).
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Of {
+            table: Option<Uuid>,
+        }
+        let version = parse_pointer(bytes);
+        let version = version
+            .ok_or_else(|| Error::damaged(format!("{} names no version", layout::POINTER)))?;
+        let of: Of = parse_json(layout::POINTER, bytes)?;
+        if of.table.is_some() || has_seal(bytes) {
+            verify_seal(layout::POINTER, bytes)?;
+        }
+        Ok(Self {
+            version,
+            // Written while a table of Python's is taken over, which has none.
+            table: of.table.filter(|table| !table.is_nil()),
+        })
+    }
+}
+
 /// The bytes of the marker: the newest version that its writer knew.
 pub fn success(version: Version, txn: Txn, committed_at_us: i64) -> Result<Vec<u8>> {
     #[derive(Serialize)]
@@ -57,6 +88,15 @@ pub fn success(version: Version, txn: Txn, committed_at_us: i64) -> Result<Vec<u
         txn,
         committed_at_us,
     })
+}
+
+/// The version that a marker names; fails with [`ErrorKind::Damaged`](crate::ErrorKind::Damaged).
+pub fn parse_success(bytes: &[u8]) -> Result<Version> {
+    #[derive(Deserialize)]
+    struct SuccessFile {
+        version: Version,
+    }
+    Ok(parse_json::<SuccessFile>(layout::SUCCESS, bytes)?.version)
 }
 
 #[cfg(test)]
@@ -89,5 +129,34 @@ mod tests {
         ] {
             assert_eq!(parse_pointer(bad.as_bytes()), None, "{bad}");
         }
+    }
+    #[test]
+    fn strict_reading_notices_what_a_hint_may_be() {
+        let table = Uuid::from_u128(7);
+        let bytes = pointer(Version::ZERO, table).unwrap();
+        let read = Pointer::parse(&bytes).unwrap();
+        assert_eq!((read.version, read.table), (Version::ZERO, Some(table)));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(Pointer::parse(&flipped).is_err(), "byte {at}");
+        }
+        let python = Pointer::parse(br#"{"version_id": 3}"#).unwrap();
+        assert_eq!(
+            (Some(python.version), python.table),
+            (Version::new(3), None)
+        );
+        let adopted = pointer(Version::ZERO, Uuid::nil()).unwrap();
+        assert_eq!(Pointer::parse(&adopted).unwrap().table, None);
+        assert!(Pointer::parse(b"").is_err());
+    }
+
+    #[test]
+    fn marker_names_a_version() {
+        let txn = Txn::new(Uuid::from_u128(1 << 100));
+        let bytes = success(Version::ZERO, txn, 5).unwrap();
+        assert_eq!(parse_success(&bytes).unwrap(), Version::ZERO);
+        assert!(parse_success(b"").is_err());
+        assert!(parse_success(b"{}").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! How versions are made and found, on any object store.
 
+mod check;
 mod commit;
 mod known;
 mod metadata_cache;
@@ -10,6 +11,7 @@ mod read;
 mod table;
 
 pub use crate::format::reads::{Isolation, MaySelect, Reads};
+pub use check::{CheckOptions, Finding, Severity};
 pub use commit::announcer::flush;
 #[doc(hidden)]
 pub use commit::engine::pause;
@@ -23,6 +25,7 @@ pub use operation::columns::NewColumns;
 pub use operation::create::NewTable;
 pub use operation::expire::{Expiry, ExpiryRow};
 pub use operation::ref_update::{RefUpdate, RefUpdated, RollbackTarget};
+pub use operation::repair::{RepairOptions, RepairRow};
 pub use operation::row_change::RowChange;
 pub use operation::rows::Committed;
 pub use operation::source_position::{Advance, Position, check_position, check_source};

@@ -17,11 +17,13 @@ use super::local::{Disk, blocking};
 use super::open_files::{blocking_with_open_files, with_open_files};
 use super::store_error::explain;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout;
 use crate::format::limits::METADATA_BYTES;
+use crate::format::{Checksum, layout};
 
 /// How many deletes are under way at once.
 const PARALLEL: usize = 32;
+/// So many bytes of a large object are read at once.
+const PIECE: u64 = 8 * 1024 * 1024;
 
 /// A store, and the place of the table in it.
 #[derive(Debug, Clone)]
@@ -249,6 +251,21 @@ impl Objects {
         self.get(name)
             .await?
             .ok_or_else(|| Error::damaged(format!("{name} is missing")))
+    }
+
+    /// The checksum of an object of `size` bytes, of which never more than a piece is in memory.
+    pub(crate) async fn checksum(&self, name: &str, size: u64) -> Result<Checksum> {
+        self.check_no_link(name)?;
+        let key = self.key(name)?;
+        let mut checksum = Checksum::of(b"");
+        let mut at = 0;
+        while at < size {
+            let end = size.min(at + PIECE);
+            let piece = with_open_files(|| self.store.get_range(&key, at..end)).await;
+            checksum = checksum.append(&piece.map_err(|error| cannot("read", name, error))?);
+            at = end;
+        }
+        Ok(checksum)
     }
 
     /// What identifies the object's content; None if there is no such object.

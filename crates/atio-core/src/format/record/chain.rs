@@ -169,7 +169,7 @@ impl StoredRecord {
     }
 
     /// When it was committed, in microseconds since 1970; None where Python did.
-    fn committed_at_us(&self) -> Option<i64> {
+    pub fn committed_at_us(&self) -> Option<i64> {
         match &self.record {
             Record::Live(record) => Some(record.committed_at_us),
             Record::Tombstone(tombstone) => Some(tombstone.committed_at_us),
@@ -186,7 +186,15 @@ impl StoredRecord {
         }
     }
 
-    /// True if it stands for a version that has expired or was dropped.
+    /// True if it occupies a number whose record was lost.
+    pub fn is_lost(&self) -> bool {
+        match &self.record {
+            Record::Tombstone(tombstone) => tombstone.is_lost(),
+            _ => false,
+        }
+    }
+
+    /// True if it stands for a version that has expired, was dropped or is lost.
     pub fn is_tombstone(&self) -> bool {
         matches!(self.record, Record::Tombstone(_))
     }
@@ -246,7 +254,7 @@ impl Record {
     pub fn is_python(&self) -> bool {
         match self {
             Record::Live(_) => false,
-            Record::Tombstone(tombstone) => tombstone.txn.is_none(),
+            Record::Tombstone(tombstone) => tombstone.txn.is_none() && !tombstone.is_lost(),
             Record::Python(_) => true,
         }
     }

@@ -26,6 +26,9 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The word of a version that says which records are lost (7.16).
+    pub const REPAIR: &str = "repair";
+
     /// What a record calls it.
     pub fn word(&self) -> &str {
         match self {
@@ -49,7 +52,10 @@ impl Operation {
 
     /// False where the rows are those of the version before: fences, names.
     pub fn changes_state(&self) -> bool {
-        !matches!(self.word(), "expire" | "tag" | "untag" | "resolve")
+        !matches!(
+            self.word(),
+            "expire" | "tag" | "untag" | "resolve" | Self::REPAIR
+        )
     }
 }
 

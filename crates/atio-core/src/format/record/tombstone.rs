@@ -17,6 +17,9 @@ use crate::format::checksum::{Checksum, seal};
 use crate::format::limits::{self, NAME_BYTES};
 use crate::format::{FORMAT_VERSION, Txn, Version, to_json};
 
+/// What the tombstone of a number says whose record was lost.
+const LOST: &str = "lost";
+
 /// What is left of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -83,6 +86,46 @@ impl Tombstone {
             revoked: Vec::new(),
             expired: Vec::new(),
         }
+    }
+
+    /// The tombstone of `version`, whose record is not there any more: `by` is the version of the
+    /// repair, `committed_at_us` a time between those of its neighbours, and `last_expire` that of
+    /// the record below, which whoever looks for fences goes on with (7.16).
+    pub fn lost(
+        version: Version,
+        by: Version,
+        table: Uuid,
+        committed_at_us: i64,
+        last_expire: Option<Version>,
+    ) -> Self {
+        Self {
+            version_id: version,
+            snapshot_filename: None,
+            tombstone: LOST.to_owned(),
+            by,
+            was: None,
+            format_version: FORMAT_VERSION,
+            features: Features::default(),
+            table,
+            txn: None,
+            previous: None,
+            parent: None,
+            committed_at_us,
+            operation: Operation::Other(LOST.to_owned()),
+            added: None,
+            removed: None,
+            message: None,
+            properties: BTreeMap::new(),
+            key: None,
+            last_expire,
+            revoked: Vec::new(),
+            expired: Vec::new(),
+        }
+    }
+
+    /// True if it occupies a number whose record was lost.
+    pub fn is_lost(&self) -> bool {
+        self.tombstone == LOST
     }
 
     /// The same with all that the record tells of itself.

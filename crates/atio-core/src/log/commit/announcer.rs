@@ -78,7 +78,8 @@ impl Hints {
                 (layout::POINTER, pointer.into()),
                 (layout::SUCCESS, success.into()),
             ],
-            durable: matches!(record.operation, Operation::Create | Operation::Expire),
+            durable: matches!(record.operation, Operation::Create | Operation::Expire)
+                || record.operation.word() == Operation::REPAIR,
         })
     }
 

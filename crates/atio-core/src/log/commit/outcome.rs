@@ -10,7 +10,7 @@ use object_store::Error as StoreError;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{CommitRecord, Record, Txn, Version, layout};
+use crate::format::{Checksum, CommitRecord, Record, StoredRecord, Txn, Version, layout};
 use crate::log::commit::transaction::Transaction;
 use crate::log::read::locate::Found;
 use crate::log::table::Table;
@@ -53,7 +53,9 @@ pub(in crate::log) async fn create_record(
     let version = record.version_id;
     let bytes = Bytes::from(record.to_bytes()?);
     txn.check_store().await?;
-    check_not_dropped(table, txn, record).await?;
+    if let Some(previous) = &record.previous {
+        check_not_dropped(table, txn, (previous.version, previous.checksum)).await?;
+    }
     txn.may_be_committed(true);
     let found = match resolve(table, txn, version, &bytes).await {
         Resolved::Created(tag) => {
@@ -97,6 +99,41 @@ pub(in crate::log) async fn create_record(
         below: None,
     };
     Ok(Outcome::Conflict(Box::new(winner), by))
+}
+
+/// Who has a number that a repair was to occupy.
+pub(in crate::log) enum Occupied {
+    /// What was to be there is there, and durable.
+    Ours,
+    /// This record.
+    Taken(Box<StoredRecord>),
+}
+
+/// Creates the tombstone of `version`, unless the number has a record.
+pub(in crate::log) async fn occupy(
+    table: &Table,
+    txn: &Transaction,
+    version: Version,
+    bytes: Vec<u8>,
+) -> Result<Occupied> {
+    let bytes = Bytes::from(bytes);
+    let (found, _) = match resolve(table, txn, version, &bytes).await {
+        Resolved::Created(_) => return Ok(Occupied::Ours),
+        Resolved::Found(found, stamp) => (found, stamp),
+        Resolved::Never(error) => return Err(table.explain(error)),
+        Resolved::Unknown(cause) => {
+            let what =
+                format!("cannot tell whether version {version} could be occupied; repair again");
+            return Err(table.explain(Error::new(ErrorKind::Storage, what).with_source(cause)));
+        }
+    };
+    let record = Record::parse(version, &found).map_err(|error| table.explain(error))?;
+    // Seen is not yet durable (A7).
+    txn.sync_records().await?;
+    Ok(match found == bytes {
+        true => Occupied::Ours,
+        false => Occupied::Taken(Box::new(record)),
+    })
 }
 
 /// What is known of the key at the end.
@@ -156,26 +193,27 @@ async fn create(txn: &Transaction, path: &str, bytes: &Bytes) -> Created {
     }
 }
 
-/// Fails if the table that the change was planned on is not the one that is there (A9).
+/// Fails if the table that has this version, whose record has this checksum, is not the one that is
+/// there (A9).
 ///
 /// On a local disk alone, where DROP takes the log away with the directory. The directory of
 /// the transaction is in the root that is looked at, and goes with it: if the table is dropped
-/// after this look, the record cannot be written.
-async fn check_not_dropped(table: &Table, txn: &Transaction, record: &CommitRecord) -> Result<()> {
-    let Some(previous) = record
-        .previous
-        .as_ref()
-        .filter(|_| table.objects.disk().is_some())
-    else {
+/// after this look, no record can be written.
+pub(in crate::log) async fn check_not_dropped(
+    table: &Table,
+    txn: &Transaction,
+    (version, checksum): (Version, Checksum),
+) -> Result<()> {
+    if table.objects.disk().is_none() {
         return Ok(());
-    };
+    }
     txn.prepare().await?;
-    let same = match table.objects.get(&layout::record(previous.version)).await? {
+    let same = match table.objects.get(&layout::record(version)).await? {
         None => false,
-        Some(bytes) => match Record::parse(previous.version, &bytes) {
-            Ok(below) => below
+        Some(bytes) => match Record::parse(version, &bytes) {
+            Ok(found) => found
                 .original_checksum()
-                .is_none_or(|found| found == previous.checksum),
+                .is_none_or(|found| found == checksum),
             // It was whole when the change was planned on it, and damage is not for us to judge.
             Err(_) => true,
         },

@@ -87,6 +87,9 @@ impl Table {
             if ours || pending.key.is_some() && record.key() == pending.key {
                 return Ok(Passed::Repeats(version));
             }
+            if record.is_lost() {
+                return Err(self.began_before_loss(version));
+            }
             if record.revoked().contains(&pending.txn) {
                 return Err(self.revoked(&format!("the expiry of version {version}")));
             }
@@ -217,6 +220,17 @@ impl Table {
             ErrorKind::Revoked,
             format!(
                 "this write to '{}' was revoked by {by}, which took its files for abandoned; nothing was written: run it again",
+                self.name()
+            ),
+        )
+    }
+
+    /// What a repair found lost may have revoked it, or changed what it read (7.16).
+    fn began_before_loss(&self, version: Version) -> Error {
+        Error::new(
+            ErrorKind::Revoked,
+            format!(
+                "this write to '{}' began before a repair found that version {version} is lost, and may count on what is lost with it; nothing was written: run it again",
                 self.name()
             ),
         )

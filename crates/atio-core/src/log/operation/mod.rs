@@ -5,6 +5,7 @@ pub(in crate::log) mod create;
 pub(in crate::log) mod drop;
 pub(in crate::log) mod expire;
 pub(in crate::log) mod ref_update;
+pub(in crate::log) mod repair;
 pub(in crate::log) mod rewrite;
 pub(in crate::log) mod rollback;
 pub(in crate::log) mod row_change;

@@ -71,6 +71,10 @@ impl Footer {
         Self::new(Arc::new(metadata)).map_err(|error| error.context(path))
     }
 
+    pub(in crate::log) fn metadata(&self) -> &Arc<ParquetMetaData> {
+        &self.metadata
+    }
+
     pub(in crate::log) fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -7,7 +7,7 @@ use crate::format::StoredRecord;
 use crate::format::snapshot::{SnapshotFile, State};
 use crate::format::{
     DeletionVector, Manifest, ManifestRef, ObjectRef, Record, TableSchema, Totals, VectorRef,
-    Version,
+    Version, layout,
 };
 use crate::lock::lock;
 use crate::log::known::Fence;
@@ -39,6 +39,12 @@ impl Table {
             },
             Record::Tombstone(tombstone) if tombstone.tombstone == "dropped" => {
                 return Err(self.not_found());
+            }
+            Record::Tombstone(tombstone) if tombstone.is_lost() => {
+                return Err(Error::damaged(format!(
+                    "{} says that version {version} is lost, and no version above it says where the table goes on: repair it again",
+                    layout::record(version)
+                )));
             }
             Record::Tombstone(tombstone) => {
                 return Err(Error::new(

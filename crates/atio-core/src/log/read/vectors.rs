@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::{DeletionVector, FileEntry, VectorRef};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
+use crate::storage::Objects;
 
 /// So many requests are under way at the same time.
 const AT_ONCE: usize = 32;
@@ -18,16 +19,16 @@ const GAP: u64 = 256 * 1024;
 const PART: u64 = 16 * 1024 * 1024;
 
 /// A vector that is to be read.
-struct Wanted<'a> {
+pub(in crate::log) struct Wanted<'a> {
     /// That of the file in this place.
-    at: usize,
-    named: &'a VectorRef,
+    pub(in crate::log) at: usize,
+    pub(in crate::log) named: &'a VectorRef,
     /// The rows of the file.
-    of: u64,
+    pub(in crate::log) of: u64,
 }
 
 /// A part of an object, and the vectors in it.
-struct Part<'a> {
+pub(in crate::log) struct Part<'a> {
     path: &'a str,
     range: Range<u64>,
     wanted: Vec<Wanted<'a>>,
@@ -84,15 +85,29 @@ impl Table {
 
     /// Reads the vectors of one part of an object.
     async fn read_part(&self, part: &Part<'_>) -> Result<Vec<(usize, Arc<DeletionVector>)>> {
-        let bytes = self.objects.get_part(part.path, part.range.clone()).await?;
-        let mut vectors = Vec::with_capacity(part.wanted.len());
-        for Wanted { at, named, of } in &part.wanted {
-            let within = |at: u64| usize::try_from(at - part.range.start).unwrap_or(usize::MAX);
-            let Range { start, end } = named.range();
+        let read = part.read(&self.objects).await?.into_iter();
+        let kept = read.map(|(wanted, vector)| {
+            let vector = Arc::new(vector);
+            self.keep_vector(wanted.named, Arc::clone(&vector));
+            (wanted.at, vector)
+        });
+        Ok(kept.collect())
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Reads its vectors from the store.
+    pub(in crate::log) async fn read(
+        &self,
+        objects: &Objects,
+    ) -> Result<Vec<(&Wanted<'a>, DeletionVector)>> {
+        let bytes = objects.get_part(self.path, self.range.clone()).await?;
+        let mut vectors = Vec::with_capacity(self.wanted.len());
+        for wanted in &self.wanted {
+            let within = |at: u64| usize::try_from(at - self.range.start).unwrap_or(usize::MAX);
+            let Range { start, end } = wanted.named.range();
             let bytes = bytes.slice(within(start)..within(end));
-            let vector = Arc::new(named.parse(&bytes, *of)?);
-            self.keep_vector(named, Arc::clone(&vector));
-            vectors.push((*at, vector));
+            vectors.push((wanted, wanted.named.parse(&bytes, wanted.of)?));
         }
         Ok(vectors)
     }
@@ -100,7 +115,7 @@ impl Table {
 
 /// The parts of objects that hold `wanted`: those of one object that lie near each other are in one,
 /// for what is between them costs less than another request.
-fn parts(mut wanted: Vec<Wanted<'_>>) -> Vec<Part<'_>> {
+pub(in crate::log) fn parts(mut wanted: Vec<Wanted<'_>>) -> Vec<Part<'_>> {
     wanted.sort_by_key(|wanted| (wanted.named.path.as_str(), wanted.named.offset));
     let mut parts: Vec<Part<'_>> = Vec::new();
     for wanted in wanted {

@@ -3,7 +3,7 @@
 use atio_core::ErrorKind;
 use atio_core::format::Record;
 use atio_core::format::record::Features;
-use atio_core::log::{CommitOptions, RefUpdate};
+use atio_core::log::{CheckOptions, CommitOptions, Finding, RefUpdate};
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
@@ -205,6 +205,12 @@ async fn check_hidden(place: Place) {
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     let says = "has deletion vectors, and the record does not name that feature";
     assert!(error.message().contains(says), "{error}");
+    let findings = open().check(CheckOptions::default()).await.unwrap();
+    let record = "metadata/v3.metadata.json";
+    let says = format!("version 3 has deletion vectors, and {record} does not name that feature");
+    let is_told =
+        |finding: &Finding| (finding.object.as_str(), &finding.finding) == (record, &says);
+    assert!(findings.iter().any(is_told), "{findings:?}");
 }
 
 #[tokio::test]

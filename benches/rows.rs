@@ -4,8 +4,11 @@
 //! row of a hundred changes each of them: it marks the rows as deleted, or, where that is asked for, it
 //! writes the files anew. Beside it stands COPY of the same files by DataFusion alone, which reads and
 //! writes every row, and does not wait for the disk; so each statement runs once without waiting for
-//! it, and once as it is by default. After each the table is rolled back. The last rows read a table
-//! with and without marks.
+//! it, and once as it is by default. After each the table is rolled back. So does a compaction of all
+//! files. The last rows read a table with and without marks.
+//!
+//! Of a table of a thousand commits the second list reads what one of them changed, beside the one data
+//! file that it added.
 //!
 //! Each run is a process of its own, which tells the most memory that it had. All take turns.
 //! `ATIO_BENCH_SF` sets the scale factor (1 by default, 6 million rows), `ATIO_BENCH_ROUNDS` how
@@ -39,6 +42,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// The table of which one row of a hundred is marked as deleted.
 const MARKED: &str = "marked";
 
+/// The table with a thousand commits, of which one is asked for.
+const COMMITS: &str = "commits";
+const OF_COMMITS: usize = 1000;
+const COMMIT: usize = 500;
+/// The data file that this commit added.
+const ITS_FILE: &str = "its_file";
+
 /// What a child process is told.
 const ROOT: &str = "ATIO_BENCH_ROWS_ROOT";
 const STATEMENT: &str = "ATIO_BENCH_ROWS_STATEMENT";
@@ -63,8 +73,10 @@ struct Statement {
     kept: Option<usize>,
     /// Whether it marks rows or writes files anew.
     mode: &'static str,
-    /// It reads this table, and changes none.
-    reads: Option<&'static str>,
+    /// It changes no table.
+    reads: bool,
+    /// It is compared with the read of one data file.
+    of_one_commit: bool,
 }
 
 fn statements(scale_factor: f64) -> Vec<Statement> {
@@ -87,7 +99,8 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
         pool: None,
         kept: Some(FILES),
         mode: "auto",
-        reads: None,
+        reads: false,
+        of_one_commit: false,
     };
     let rewriting = |name, sql| Statement {
         kept: Some(0),
@@ -95,8 +108,13 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
         ..statement(name, sql)
     };
     let scan = |name, table: &'static str| Statement {
-        reads: Some(table),
+        reads: true,
         ..statement(name, format!("SELECT {SCAN} FROM {table}"))
+    };
+    let of_one_commit = |name, from: &str| Statement {
+        reads: true,
+        of_one_commit: true,
+        ..statement(name, format!("SELECT count(*), sum(n), max(s) FROM {from}"))
     };
     let delete = || format!("DELETE FROM lineitem WHERE {SCATTERED}");
     let update = || {
@@ -127,8 +145,23 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
         rewriting("delete of 1 %, files anew", delete()),
         rewriting("update of 1 %, files anew", update()),
         rewriting("merge of 1 %, files anew", merge("many_rows")),
+        Statement {
+            kept: Some(0),
+            ..statement(
+                "compaction",
+                "SELECT * FROM atio_compact('lineitem', dry_run => false)".to_owned(),
+            )
+        },
         scan("scan of all rows", "lineitem"),
         scan("scan where 1 % are marked", MARKED),
+        of_one_commit("read of its data file", ITS_FILE),
+        of_one_commit(
+            "changes of one commit",
+            &format!(
+                "atio_changes('{COMMITS}', from => {}, to => {COMMIT})",
+                COMMIT - 1
+            ),
+        ),
     ]
 }
 
@@ -173,7 +206,7 @@ fn main() -> Result<()> {
         copy.add(ran);
         for (statement, runs) in statements.iter().zip(&mut runs) {
             for (durability, runs) in DURABILITIES.iter().zip(runs) {
-                if statement.reads.is_some() {
+                if statement.reads {
                     runs.add(run(&root, statement.name, durability, scale_factor)?);
                     continue;
                 }
@@ -201,7 +234,8 @@ fn main() -> Result<()> {
         String::new(),
         copy.peak(),
     ]];
-    for (statement, [none, full]) in statements.iter().zip(&runs) {
+    let beside_copy = statements.iter().zip(&runs);
+    for (statement, [none, full]) in beside_copy.filter(|(statement, _)| !statement.of_one_commit) {
         let (fast, synced) = (median(&none.took), median(&full.took));
         rows.push(vec![
             statement.name.to_owned(),
@@ -225,6 +259,23 @@ fn main() -> Result<()> {
             "most memory",
         ],
         &rows,
+    );
+    let of_one = statements.iter().zip(&runs);
+    let of_one = of_one.filter(|(statement, _)| statement.of_one_commit);
+    let took: Vec<_> = of_one
+        .map(|(statement, [_, full])| (statement.name, median(&full.took)))
+        .collect();
+    let Some((_, base)) = took.first() else {
+        return Ok(());
+    };
+    let rows = took.iter().map(|(name, took)| {
+        let ratio = format!("{:.2}", ratio(*took, *base));
+        vec![(*name).to_owned(), milliseconds(*took), ratio]
+    });
+    print_table(
+        &format!("one of {OF_COMMITS} commits (medians of {rounds})"),
+        &["statement", "took", "to the read"],
+        &rows.collect::<Vec<_>>(),
     );
     Ok(())
 }
@@ -351,7 +402,14 @@ async fn open(ctx: &SessionContext, root: &Path, durability: &str) -> Result<()>
         );
         ctx.sql(&sql).await?.collect().await?;
     }
-    for (name, _) in SOURCES {
+    let sql = format!(
+        "CREATE EXTERNAL TABLE {COMMITS} (n BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{}' \
+         OPTIONS ('atio.durability' 'none')",
+        root.join(COMMITS).display()
+    );
+    ctx.sql(&sql).await?.collect().await?;
+    let sources = SOURCES.iter().map(|(name, _)| *name);
+    for name in sources.chain([ITS_FILE]) {
         let file = root.join(format!("{name}.parquet"));
         if file.exists() {
             let sql = format!("CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION");
@@ -376,11 +434,11 @@ const SOURCES: [(&str, &str); 2] = [
 
 /// Makes the table and the sources, where an earlier run has not.
 async fn prepare(root: &Path, scale_factor: f64) -> Result<()> {
-    let made = root.join("made");
+    let made = root.join("made-2");
     if made.exists() {
         return roll_back(root).await;
     }
-    for name in ["lineitem", MARKED] {
+    for name in ["lineitem", MARKED, COMMITS] {
         let _ = fs::remove_dir_all(root.join(name));
     }
     let ctx = SessionContext::new();
@@ -405,6 +463,21 @@ async fn prepare(root: &Path, scale_factor: f64) -> Result<()> {
         let sql = format!("COPY ({query}) TO '{}'", to.display());
         ctx.sql(&sql).await?.collect().await?;
     }
+    for commit in 1..=OF_COMMITS {
+        let sql = format!(
+            "INSERT INTO {COMMITS} SELECT value, 'row ' || value FROM generate_series({commit}000, {commit}999)"
+        );
+        ctx.sql(&sql).await?.collect().await?;
+    }
+    let path = format!(
+        "SELECT CAST(path AS VARCHAR) FROM atio_files('{COMMITS}', version => {COMMIT}) WHERE path NOT IN \
+         (SELECT path FROM atio_files('{COMMITS}', version => {}))",
+        COMMIT - 1
+    );
+    let path = ctx.sql(&path).await?.collect().await?;
+    let path = path[0].column(0).as_string_view().value(0).to_owned();
+    let its_file = root.join(format!("{ITS_FILE}.parquet"));
+    fs::copy(root.join(COMMITS).join(path), its_file)?;
     ctx.sql("SELECT * FROM atio_tag('lineitem', tag => 'made')")
         .await?
         .collect()

@@ -11,6 +11,7 @@ use datafusion_cli::print_options::MaxRows;
 
 use crate::action::Action;
 use crate::failure::Failure;
+use crate::size::parse_size;
 
 /// How rows are printed.
 const OUTPUT: &str = "Output";
@@ -66,6 +67,7 @@ pub(crate) struct Args {
         short = 'p',
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "DIR",
         value_parser = parse_directory
@@ -87,11 +89,23 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 
     /// Say on standard error how long each step took: plan, write, sync, commit
-    #[arg(long, global = true, help_heading = OUTPUT, conflicts_with = "quiet")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        help_heading = OUTPUT,
+        conflicts_with = "quiet"
+    )]
     pub(crate) verbose: bool,
 
     /// Rows shown by the 'table' format: a number, or 'inf' for all
-    #[arg(long, global = true, help_heading = OUTPUT, default_value = "40")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        help_heading = OUTPUT,
+        default_value = "40"
+    )]
     pub(crate) maxrows: MaxRows,
 
     /// Highlight SQL at the prompt
@@ -103,6 +117,7 @@ pub(crate) struct Args {
         short,
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "ROWS",
         value_parser = parse_batch_size
@@ -114,6 +129,7 @@ pub(crate) struct Args {
         short,
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "SIZE",
         value_parser = parse_size
@@ -124,6 +140,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "TYPE",
         default_value_t = PoolType::Greedy
@@ -134,6 +151,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "COUNT",
         default_value_t = 3
@@ -145,6 +163,7 @@ pub(crate) struct Args {
         short,
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "SIZE",
         value_parser = parse_size
@@ -155,6 +174,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         help_heading = SESSION,
         value_name = "MODE",
         default_value = "disabled"
@@ -201,24 +221,4 @@ fn parse_batch_size(rows: &str) -> Result<usize, String> {
         Ok(rows) if rows > 0 => Ok(rows),
         _ => Err("it is not a positive number".to_owned()),
     }
-}
-
-/// Reads a number of bytes with an optional binary unit: `512`, `64k`, `10gb`.
-fn parse_size(size: &str) -> Result<usize, String> {
-    let size = size.to_ascii_lowercase();
-    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: usize = digits
-        .parse()
-        .map_err(|_| "it is not a size such as '512m' or '10g'".to_owned())?;
-    let shift = match &size[digits.len()..] {
-        "" | "b" => 0,
-        "k" | "kb" => 10,
-        "m" | "mb" => 20,
-        "g" | "gb" => 30,
-        "t" | "tb" => 40,
-        unit => return Err(format!("the unit '{unit}' is none of b, k, m, g, t")),
-    };
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "it is too large".to_owned())
 }

@@ -21,6 +21,7 @@ mod runtime;
 mod script;
 mod session;
 mod shell;
+mod size;
 mod statements;
 mod stores;
 mod tell;

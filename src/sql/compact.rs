@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::common::{DFSchema, plan_datafusion_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, TableReference, plan_datafusion_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, SortExpr};
@@ -38,7 +39,7 @@ pub(super) fn compact(
     let options = CompactOptions {
         target_file_size,
         dry_run: arguments.flag("dry_run", true)?,
-        ..options_of(state, &columns, condition, order)?
+        ..options_of(state, &columns, arguments.table()?, condition, order)?
     };
     let compaction = Arc::new(table.compaction(state, &columns, &options)?);
     let (table, rows) = (table.clone(), batches::compacted(&Compacted::default())?);
@@ -76,6 +77,7 @@ pub fn compact_options(
     options_of(
         &ctx.state(),
         &TableProvider::schema(table),
+        table.table().name(),
         condition,
         order_by,
     )
@@ -84,15 +86,15 @@ pub fn compact_options(
 fn options_of(
     state: &SessionState,
     columns: &SchemaRef,
+    table: &str,
     condition: Option<&str>,
     order_by: Option<&str>,
 ) -> AtioResult<CompactOptions> {
-    let schema = DFSchema::try_from(Arc::clone(columns));
-    let schema = schema.map_err(|error| {
+    let columns = Columns::of(columns, table).map_err(|error| {
         Error::invalid("the columns of the table cannot be named").with_source(error)
     })?;
-    let filter = condition.map(|text| condition_of(state, &schema, text));
-    let order = order_by.map(|text| order_of(state, &schema, text));
+    let filter = condition.map(|text| condition_of(state, &columns, text));
+    let order = order_by.map(|text| order_of(state, &columns, text));
     Ok(CompactOptions {
         filter: filter.transpose()?,
         order_by: order.transpose()?.unwrap_or_default(),
@@ -100,8 +102,48 @@ fn options_of(
     })
 }
 
-fn condition_of(state: &SessionState, schema: &DFSchema, text: &str) -> AtioResult<Expr> {
-    let condition = state.create_logical_expr(text, schema);
+/// The columns of the table, as expressions may name them.
+struct Columns {
+    bare: DFSchema,
+    /// With the name of the table before each.
+    qualified: DFSchema,
+}
+
+impl Columns {
+    fn of(columns: &SchemaRef, table: &str) -> Result<Self> {
+        let name = TableReference::parse_str(table);
+        Ok(Self {
+            bare: DFSchema::try_from(Arc::clone(columns))?,
+            qualified: DFSchema::try_from_qualified_schema(
+                TableReference::bare(name.table()),
+                columns,
+            )?,
+        })
+    }
+
+    /// What `plan` makes of the columns, by their names alone.
+    fn planned(&self, plan: impl Fn(&DFSchema) -> Result<Expr>) -> Result<Expr> {
+        plan(&self.bare).or_else(|error| match plan(&self.qualified) {
+            Ok(expr) => bare(expr),
+            Err(_) => Err(error),
+        })
+    }
+}
+
+fn bare(expr: Expr) -> Result<Expr> {
+    let bare = expr.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
+            expr => Transformed::no(expr),
+        })
+    });
+    Ok(bare?.data)
+}
+
+fn condition_of(state: &SessionState, columns: &Columns, text: &str) -> AtioResult<Expr> {
+    let condition = columns.planned(|schema| state.create_logical_expr(text, schema));
     condition.map_err(|error| {
         wrong(
             "where",
@@ -113,7 +155,7 @@ fn condition_of(state: &SessionState, schema: &DFSchema, text: &str) -> AtioResu
 }
 
 /// The expressions of a text such as `day, price DESC NULLS LAST`.
-fn order_of(state: &SessionState, schema: &DFSchema, text: &str) -> AtioResult<Vec<SortExpr>> {
+fn order_of(state: &SessionState, columns: &Columns, text: &str) -> AtioResult<Vec<SortExpr>> {
     let wrong = |error| wrong("order_by", "a list of columns of the table", text, error);
     let parsed = parse_order(state, text).map_err(wrong)?;
     let settings = &state.config_options().sql_parser;
@@ -124,9 +166,12 @@ fn order_of(state: &SessionState, schema: &DFSchema, text: &str) -> AtioResult<V
                 "no rows can be filled in, as {fill} asks for"
             ));
         }
-        let (expr, alias) = (by.expr, None);
-        let expr = ExprWithAlias { expr, alias };
-        let expr = state.create_logical_expr_from_sql_expr(expr, schema)?;
+        let expr = by.expr;
+        let expr = columns.planned(|schema| {
+            let (expr, alias) = (expr.clone(), None);
+            let expr = ExprWithAlias { expr, alias };
+            state.create_logical_expr_from_sql_expr(expr, schema)
+        })?;
         let ascending = by.options.asc.unwrap_or(true);
         let nulls_first = by.options.nulls_first;
         let nulls_first = nulls_first.unwrap_or_else(|| nulls.nulls_first(ascending));

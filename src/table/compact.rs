@@ -69,7 +69,8 @@ impl Default for CompactOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
-    /// One for each group of files, in the order in which they were committed.
+    /// One for each group of files, in the order in which they were committed; behind them those that
+    /// gave way.
     pub groups: Vec<CompactedGroup>,
 }
 
@@ -114,7 +115,8 @@ impl AtioTable {
     /// Files are compacted in groups, and each group is committed as a version of its own, as soon as
     /// it is written. If the call is cut off, what is committed stays, and the next one does the rest.
     /// Other statements go on meanwhile: a group whose files one of them changes gives way to it, and
-    /// appends concern nobody. The old files stay for the older versions, until they
+    /// appends concern nobody. Files of such groups are chosen anew, up to three times in all, before
+    /// they are left to the next call. The old files stay for the older versions, until they
     /// [expire](Self::expire).
     ///
     /// ```
@@ -260,6 +262,11 @@ impl AtioTable {
             Error::invalid(what).with_source(error)
         };
         let schema = DFSchema::try_from(Arc::clone(columns)).map_err(unusable)?;
+        if expr.is_volatile() {
+            return Err(Error::invalid(format!(
+                "{what} must give the same whenever it is asked for a row: it can have no function such as random()"
+            )));
+        }
         if !is_of_one_row(expr) {
             return Err(Error::invalid(format!(
                 "{what} is one of single rows: it can have no aggregate, no window and no subquery"

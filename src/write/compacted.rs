@@ -46,8 +46,8 @@ pub enum CompactOutcome {
     Planned,
     /// It is compacted.
     Compacted,
-    /// Another statement changed its files first, as the text says, and nothing became of it: the
-    /// next compaction takes what is left.
+    /// Another statement changed its files first, as the text says, also when they were chosen anew,
+    /// and nothing became of it: the next compaction takes what is left.
     GaveWay(String),
 }
 

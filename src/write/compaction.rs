@@ -31,6 +31,9 @@ use super::writing::Writing;
 use crate::error::{self, Error, ErrorKind, Result as AtioResult};
 use crate::scan::{may_hold, some_files};
 
+/// So often files are chosen where groups give way.
+const ROUNDS: usize = 3;
+
 /// What is to be compacted, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Compaction {
@@ -63,41 +66,71 @@ impl Compaction {
         Ok(planned.collect())
     }
 
-    /// Compacts one group after the other; each version carries `options`.
+    /// Compacts one group after the other; each version carries `options`. Files of groups that gave way
+    /// are chosen anew, for a few rounds: a group that is lost is work that was in vain, and where
+    /// others never stop one has to.
     pub(crate) async fn run(
         &self,
         options: CommitOptions,
         context: &Arc<TaskContext>,
     ) -> AtioResult<Vec<CompactedGroup>> {
         check_options(&options)?;
-        let chosen = self.choose().await?;
+        let (mut done, mut gave_way) = (Vec::new(), Vec::new());
+        let mut first: Option<Arc<Snapshot>> = None;
+        for round in 0..ROUNDS {
+            let chosen = match self.choose().await {
+                Ok(chosen) => chosen,
+                // To that the groups gave way.
+                Err(error) if round > 0 && error.kind() == ErrorKind::SchemaChanged => break,
+                Err(error) => return Err(self.stopped(error, &done)),
+            };
+            let first = first.get_or_insert_with(|| Arc::clone(&chosen.planned_on));
+            if chosen.planned_on.table != first.table && first.python.is_none() {
+                // Another table is in its place now.
+                break;
+            }
+            gave_way = match self.round(&chosen, &options, context, &mut done).await {
+                Ok(gave_way) => gave_way,
+                Err(error) => return Err(self.stopped(error, &done)),
+            };
+            if gave_way.is_empty() {
+                break;
+            }
+        }
+        done.append(&mut gave_way);
+        Ok(done)
+    }
+
+    /// Compacts the groups that are chosen into `done`; gives those that gave way.
+    async fn round(
+        &self,
+        chosen: &Groups,
+        options: &CommitOptions,
+        context: &Arc<TaskContext>,
+        done: &mut Vec<CompactedGroup>,
+    ) -> AtioResult<Vec<CompactedGroup>> {
         let rows = chosen.groups.iter().map(|group| group.rows).sum();
         let metrics = ExecutionPlanMetricsSet::new();
         let writing = Writing::begin(context, self.table.name(), Some(rows), &metrics);
         let writing = Arc::new(writing);
-        let mut done = Vec::with_capacity(chosen.groups.len());
+        let mut gave_way = Vec::new();
         // The newest version of which it is known that it has all files of the groups that are left.
         let mut seen = chosen.planned_on.version;
         for (at, group) in chosen.groups.iter().enumerate() {
             // To write a group takes its time, so it is worth a look before the next.
             let base = match at {
-                0 => Ok(Arc::clone(&chosen.planned_on)),
-                _ => self.table.newest().await,
+                0 => Arc::clone(&chosen.planned_on),
+                _ => self.table.newest().await?,
             };
-            let compacted = match base {
-                Ok(base) => {
-                    let on = (base, &mut seen);
-                    self.compact(&chosen, group, on, options.clone(), &writing)
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            match compacted {
-                Ok(compacted) => done.push(compacted),
-                Err(error) => return Err(self.stopped(error, &done)),
+            let on = (base, &mut seen);
+            let compacted = self.compact(chosen, group, on, options.clone(), &writing);
+            let compacted = compacted.await?;
+            match compacted.outcome {
+                CompactOutcome::GaveWay(_) => gave_way.push(compacted),
+                _ => done.push(compacted),
             }
         }
-        Ok(done)
+        Ok(gave_way)
     }
 
     async fn choose(&self) -> AtioResult<Groups> {
@@ -157,7 +190,8 @@ impl Compaction {
         let gives_way = |to| CompactedGroup::new(group, CompactOutcome::GaveWay(to));
         if base.version != *seen && !self.has(&base, group, planned_on).await? {
             let winner = self.winner(group, planned_on).await;
-            return Ok(gives_way(winner.unwrap_or_else(|| "others".to_owned())));
+            let others = || "another statement: its files were changed".to_owned();
+            return Ok(gives_way(winner.unwrap_or_else(others)));
         }
         let compacted = self.write(chosen, group, &base, options, writing).await;
         let error = match compacted {
@@ -175,8 +209,10 @@ impl Compaction {
             ErrorKind::Conflict | ErrorKind::Revoked | ErrorKind::VersionExpired => {
                 let winner = self.winner(group, &base).await;
                 Ok(gives_way(winner.unwrap_or_else(|| {
-                    let error = error::from_datafusion("another statement", error);
-                    format!("others: {error}")
+                    let error = error::from_datafusion("its files were changed", error);
+                    // What is to be done is not said of a group: the others go on.
+                    let said = error.message().split("; nothing was written").next();
+                    format!("another statement: {}", said.unwrap_or_default())
                 })))
             }
             _ => {
@@ -268,22 +304,25 @@ impl Compaction {
     }
 
     /// The first version above `since` that does not list all files of `group` any more, for messages;
-    /// None where it is not known.
+    /// None where it is not known. One that has expired already is taken for it if it removed files.
     async fn winner(&self, group: &FileGroup, since: &Snapshot) -> Option<String> {
-        let newest = self.table.newest().await.ok()?;
-        for version in since.version.next().ok()?.through(newest.version) {
-            let snapshot = self.table.version(version).await.ok()?;
-            let same_columns = snapshot.schema.id == since.schema.id;
-            let removed = snapshot.record.removed();
-            if same_columns && removed.is_some_and(|removed| removed.files == 0) {
+        let newest = self.table.newest().await.ok()?.version.get();
+        let above = newest.checked_sub(since.version.get())?;
+        for entry in self.table.last_versions(above).await.ok()? {
+            if entry.version <= since.version {
                 continue;
             }
-            let manifests = self.table.manifests(&snapshot).await.ok()?;
-            if !same_columns || !lists_all(&manifests, group) {
-                let operation = snapshot.record.operation();
-                let word = operation.word().escape_debug();
+            let removes = entry.removed.is_none_or(|removed| removed.files > 0);
+            let changed = match self.table.version(entry.version).await {
+                Ok(snapshot) if !removes && snapshot.schema.id == since.schema.id => false,
+                Ok(snapshot) => !self.has(&snapshot, group, since).await.unwrap_or(!removes),
+                Err(_) => removes,
+            };
+            if changed {
                 return Some(format!(
-                    "version {version}: its files were changed ({word})"
+                    "version {}: its files were changed ({})",
+                    entry.version,
+                    entry.operation.escape_debug()
                 ));
             }
         }

@@ -9,13 +9,15 @@ use datafusion::common::instant::Instant;
 
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::size::parse_file_size;
 use crate::tell::tell;
 
 /// Writes the rows of many small files of a table into few large ones.
 ///
 /// Without --yes nothing is written: the files that would be are shown. Files that are too large are
 /// split, and rows that were only marked as deleted go. Each group of files becomes a version of its
-/// own; the old files go when the older versions expire.
+/// own; the old files go when the older versions expire. Files that another statement changes first are
+/// chosen anew, up to three times in all. The exit status is 1 if nothing came of any of them.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  atio compact ./sales                            what would be done\n  \
@@ -27,8 +29,8 @@ pub(crate) struct Compact {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     table: String,
 
-    /// About so many bytes a file is to have [default: as the table says, or 268435456]
-    #[arg(long, value_name = "BYTES")]
+    /// About so large a file is to be, such as '256m' [default: as the table says, or 256m]
+    #[arg(long, value_name = "SIZE", value_parser = parse_file_size)]
     target_file_size: Option<NonZeroU64>,
 
     /// Only files that may hold rows which meet this condition: "day >= '2026-01-01'"
@@ -36,7 +38,7 @@ pub(crate) struct Compact {
     condition: Option<String>,
 
     /// Write all of these files anew, with their rows in this order: 'day, price DESC'
-    #[arg(long, value_name = "COLUMNS")]
+    #[arg(long, value_name = "ORDER")]
     order_by: Option<String>,
 
     /// What the history says of it
@@ -67,7 +69,12 @@ impl Compact {
         let rows = batches::compacted(&compacted)?;
         session.show_batch(rows, start).await?;
         said(session, &compacted);
-        Ok(())
+        let gave_way = compacted.gave_way();
+        check(
+            &self.table,
+            compacted.groups.len() as u64 - gave_way,
+            gave_way,
+        )
     }
 }
 
@@ -87,8 +94,8 @@ fn said(session: &Session, compacted: &Compacted) {
                 files(before)
             ),
         ),
-        // All of them gave way.
-        (false, false) if before == 0 => {}
+        // All of them gave way, which is an error.
+        (false, false) if before == 0 => return,
         (false, false) => tell(
             &session.print,
             format_args!("{} became {after}.", files(before)),
@@ -102,9 +109,38 @@ fn said(session: &Session, compacted: &Compacted) {
     }
 }
 
+/// Fails if groups of files gave way and none was compacted: what runs this every night is to know.
+fn check(table: &str, compacted: u64, gave_way: u64) -> Result<(), Failure> {
+    match (compacted, gave_way) {
+        (0, 1..) => Err(Failure::new(format!(
+            "nothing of {table} was compacted: each time other statements changed the files first; \
+             run it again, or when fewer statements write"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn files(count: u64) -> String {
     match count {
         1 => "1 file".to_owned(),
         count => format!("{count} files"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fails_if_all_gave_way_and_not_if_some_did() {
+        for (compacted, gave_way) in [(0, 0), (2, 0), (1, 3)] {
+            check("sales", compacted, gave_way).unwrap();
+        }
+        let failure = check("sales", 0, 2).unwrap_err();
+        assert_eq!(failure.status(), 1);
+        let Failure::Message(said) = failure else {
+            panic!("{failure:?}")
+        };
+        assert!(said.starts_with("nothing of sales was compacted"), "{said}");
     }
 }

@@ -55,7 +55,9 @@ impl FromStr for DeleteMode {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|mode| mode.word() == text);
+        let found = Self::ALL
+            .into_iter()
+            .find(|mode| mode.word().eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
             Error::invalid(format!(
                 "there is no delete mode '{}': it is auto, mark or rewrite",
@@ -83,7 +85,9 @@ mod tests {
     #[test]
     fn each_mode_is_read_as_it_is_shown() {
         for mode in DeleteMode::ALL {
-            assert_eq!(mode.to_string().parse::<DeleteMode>().unwrap(), mode);
+            let word = mode.to_string();
+            assert_eq!(word.parse::<DeleteMode>().unwrap(), mode);
+            assert_eq!(word.to_uppercase().parse::<DeleteMode>().unwrap(), mode);
         }
         let error = "copy".parse::<DeleteMode>().unwrap_err();
         assert!(error.message().contains("auto, mark or rewrite"), "{error}");

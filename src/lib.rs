@@ -79,7 +79,7 @@ pub use sql::{
     write,
 };
 #[doc(hidden)]
-pub use sql::{compact_options, delete_as_seen, deletes};
+pub use sql::{compact_options, delete_as_seen, deletes, with_hint};
 pub use table::{
     AtioTable, ChangesOptions, CompactOptions, Compacted, DataFile, Dropped, DroppedTable,
     ExpireOptions, Expired, HistoryOptions, OverwriteOptions, PurgeOptions, PurgedTable,

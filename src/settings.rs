@@ -164,7 +164,7 @@ impl ExtensionOptions for CommitSettings {
         Box::new(self.clone())
     }
 
-    /// An empty value takes a setting back: RESET does not reach those of extensions.
+    /// An empty value takes a setting back: the engine's RESET does not reach those of extensions.
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let given = (!value.is_empty()).then(|| value.to_owned());
         if name == ISOLATION {
@@ -269,6 +269,12 @@ impl ExtensionOptions for CommitSettings {
         }));
         entries
     }
+}
+
+/// True for the full name of a setting of ours, be it one that is there or not.
+pub(crate) fn is_setting(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn number(name: &str, given: Option<String>) -> AtioResult<Option<u64>> {

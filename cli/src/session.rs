@@ -104,7 +104,15 @@ impl Session {
         {
             print.maxrows = MaxRows::Unlimited;
         }
-        let plan = self.ctx.state().statement_to_plan(statement).await?;
+        // No hint begins with INSERT, and its values may be many.
+        let is_insert = matches!(&statement, Statement::Statement(sql)
+            if matches!(sql.as_ref(), SqlStatement::Insert(_)));
+        let text = (!is_insert).then(|| statement.to_string());
+        let plan = self.ctx.state().statement_to_plan(statement).await;
+        let plan = plan.map_err(|error| match &text {
+            Some(text) => atio::with_hint(text, error),
+            None => error,
+        })?;
         if matches!(
             plan,
             LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)

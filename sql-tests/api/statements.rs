@@ -15,6 +15,8 @@ on_every_place!(
     view_and_prepared_statement_keep_the_version_that_they_name,
     statement_that_the_options_forbid_is_not_run,
     statements_of_the_engine_are_left_to_it,
+    reset_takes_a_setting_of_atio_back,
+    words_of_other_formats_are_told_what_is_here_in_their_place,
     plan_that_is_kept_and_run_again_changes_what_is_there_then,
     delete_works_in_every_dialect_and_never_passes_over_a_version,
     table_whose_columns_the_engine_would_lose_a_part_of_is_refused,
@@ -297,4 +299,87 @@ async fn statements_of_the_engine_are_left_to_it(place: Place) {
             .await
             .contains("there is no table 't'")
     );
+}
+
+async fn reset_takes_a_setting_of_atio_back(place: Place) {
+    let ctx = place.session();
+    for (name, value, unset) in [
+        ("message", "why", "NULL"),
+        ("properties.model", "m-17", ""),
+        ("retries", "3", "NULL"),
+        ("isolation", "serializable", "write-serializable"),
+        ("delete_mode", "rewrite", "NULL"),
+    ] {
+        let shown = format!(
+            "SELECT coalesce(value, 'NULL') FROM information_schema.df_settings WHERE name = 'atio.{name}'"
+        );
+        sql(&ctx, &format!("SET atio.{name} = '{value}'")).await;
+        assert_eq!(sql(&ctx, &shown).await, [value]);
+        sql(&ctx, &format!("RESET atio.{name}")).await;
+        let expected = match unset {
+            "" => Vec::new(),
+            unset => vec![unset],
+        };
+        assert_eq!(sql(&ctx, &shown).await, expected, "{name}");
+    }
+    let said = refused(&ctx, "RESET atio.delete_mood").await;
+    assert!(said.contains("did you mean 'atio.delete_mode'?"), "{said}");
+    let queries = SQLOptions::new().with_allow_statements(false);
+    let forbidden = atio::sql_with_options(&ctx, "RESET atio.message", queries).await;
+    assert!(forbidden.is_err());
+    // Those of the engine are still its own.
+    sql(&ctx, "SET datafusion.execution.batch_size = 7").await;
+    sql(&ctx, "RESET datafusion.execution.batch_size").await;
+    assert_eq!(
+        sql(&ctx, "SELECT value FROM information_schema.df_settings WHERE name = 'datafusion.execution.batch_size'").await,
+        ["8192"]
+    );
+}
+
+async fn words_of_other_formats_are_told_what_is_here_in_their_place(place: Place) {
+    let ctx = place.session();
+    open(&ctx, &place, "t").await;
+    for (text, has) in [
+        (
+            "OPTIMIZE t",
+            "atio has SELECT * FROM atio_compact('t') for this",
+        ),
+        (
+            "OPTIMIZE TABLE t",
+            "atio has SELECT * FROM atio_compact('t') for this",
+        ),
+        ("VACUUM t", "SELECT * FROM expire_snapshots('t')"),
+        ("DESCRIBE HISTORY t", "SELECT * FROM atio_history('t')"),
+        (
+            "RESTORE TABLE t TO VERSION AS OF 3",
+            "SELECT * FROM atio_rollback('t', version => 3)",
+        ),
+        (
+            "SELECT * FROM table_changes('t', 1, 2)",
+            "SELECT * FROM atio_changes('t', from => 3, to => 7)",
+        ),
+        (
+            "CALL system.rollback_to_snapshot('t', 1)",
+            "SELECT * FROM atio_rollback('t', version => 3)",
+        ),
+        (
+            "MERGE INTO t USING (VALUES (1)) AS s(a) ON t.a = s.a WHEN MATCHED THEN UPDATE SET *",
+            "MERGE needs its columns by their names",
+        ),
+        (
+            "MERGE INTO t USING (VALUES (1)) AS s(a) ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+            "update_all() and insert_all() in Rust",
+        ),
+    ] {
+        let said = refused(&ctx, text).await;
+        assert!(said.contains(has), "{text}: {said}");
+    }
+    for text in [
+        "OPTIMIZE_ALL t",
+        "SELECT * FROM table_change('t')",
+        "SELECT * FRM t",
+    ] {
+        let said = refused(&ctx, text).await;
+        assert!(!said.contains("atio has"), "{text}: {said}");
+    }
 }

@@ -13,19 +13,20 @@ use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{
     CreateMemoryTable, DdlStatement, DropTable, EmptyRelation, LogicalPlan, LogicalPlanBuilder,
-    WriteOp,
+    Statement as PlanStatement, WriteOp,
 };
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
+use super::hints::with_hint;
 use super::namespace::{AtioSchema, who_has};
 use super::new_rows::NewRows;
 use super::parse::parse;
 use super::register::check_registered;
 use crate::dml::without_version;
 use crate::error::{Error, ErrorKind};
-use crate::settings::CommitSettings;
+use crate::settings::{CommitSettings, is_setting};
 
 /// Runs one statement of SQL, in place of [`SessionContext::sql`], in a session that
 /// [`register`](crate::register) was called on.
@@ -40,7 +41,10 @@ use crate::settings::CommitSettings;
 /// * `CREATE OR REPLACE TABLE` there runs its query first. The new rows, and columns if they are
 ///   others, are the table's next version: if anything fails the old table is what it was, and its
 ///   older versions and tags stay;
-/// * `DROP TABLE` there tells what went wrong.
+/// * `DROP TABLE` there tells what went wrong;
+/// * `RESET atio.message` and its like take a setting of atio back;
+/// * the error of a statement that other table formats have, such as `OPTIMIZE t`, says what atio has in
+///   its place.
 ///
 /// As there, a query runs when its rows are asked for, and statements like these at once.
 ///
@@ -106,7 +110,8 @@ pub async fn sql_with_options(
     let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return not_impl_err!("one SQL statement at a time is run, neither none nor several");
     };
-    let plan = state.statement_to_plan(statement).await?;
+    let plan = state.statement_to_plan(statement).await;
+    let plan = plan.map_err(|error| with_hint(text, error))?;
     options.verify_plan(&plan)?;
     match deletes(&plan) {
         true => Ok(delete_as_seen(ctx, plan)),
@@ -180,6 +185,16 @@ pub async fn execute_logical_plan(ctx: &SessionContext, plan: LogicalPlan) -> Re
                 drop_table(&schema, &table, drop).await?;
                 return nothing(ctx);
             }
+        }
+        LogicalPlan::Statement(PlanStatement::ResetVariable(reset))
+            if is_setting(&reset.variable) =>
+        {
+            // An empty value takes it back.
+            let state = ctx.state_ref();
+            let mut state = state.write();
+            (state.config_mut().options_mut()).set(&reset.variable, "")?;
+            drop(state);
+            return nothing(ctx);
         }
         _ => {}
     }

@@ -90,8 +90,12 @@ fn check_options(
     {
         None => Ok(()),
         Some((name, _)) => Err(Error::invalid(format!(
-            "option 'atio.{name}' is not what the table at {} was created with; leave it out to open the table",
-            table.location()
+            "option 'atio.{name}' is not what the table at {} was created with; leave it out to open the table{}",
+            table.location(),
+            match name.as_str() {
+                "delete_mode" => ", and choose for a session by SET atio.delete_mode",
+                _ => "",
+            }
         ))),
     }
 }

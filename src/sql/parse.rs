@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::hints::with_hint;
 use super::lost_parts::{check_whole, visit};
 
 /// As deep as DataFusion's parser goes where nothing else is set.
@@ -55,6 +56,15 @@ pub fn parse_sql(text: &str, dialect: &dyn Dialect) -> Result<VecDeque<Statement
 
 /// The same with a limit of its own.
 pub(super) fn parse(
+    text: &str,
+    dialect: &dyn Dialect,
+    recursion_limit: usize,
+) -> Result<VecDeque<Statement>> {
+    let parsed = parse_any(text, dialect, recursion_limit);
+    parsed.map_err(|error| with_hint(text, error))
+}
+
+fn parse_any(
     text: &str,
     dialect: &dyn Dialect,
     recursion_limit: usize,

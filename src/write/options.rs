@@ -100,7 +100,12 @@ impl TableOptions {
             let name = key.strip_prefix(PREFIX).unwrap_or_default();
             if NAMES.contains(&name) {
                 parsed.set(name, value)?;
-                kept.insert(name.to_owned(), value.clone());
+                // As it is always written, in whatever case it was given.
+                let value = match name {
+                    DELETE_MODE => parsed.delete_mode.to_string(),
+                    _ => value.clone(),
+                };
+                kept.insert(name.to_owned(), value);
             } else if OpenOptions::NAMES.contains(&name) {
                 opening.set(name, value)?;
             } else {

@@ -138,6 +138,20 @@ fn with_types(files: &ListingTable, wanted: &Schema, text: Text) -> Result<Listi
     )
 }
 
+/// Fails if what is read comes on standard input, which is read once, and is to be written again after
+/// conflicts.
+pub(super) fn check_may_be_read_again(
+    text: &str,
+    retries: u32,
+) -> std::result::Result<(), Failure> {
+    match text == STDIN && retries > 0 {
+        false => Ok(()),
+        true => Err(Failure::usage(
+            "standard input is read once: --retries is for rows of a file or a table",
+        )),
+    }
+}
+
 /// True for a path of the local disk that is no pattern for several.
 fn is_local(text: &str) -> bool {
     !text.contains("://") && !text.contains(['*', '?', '['])

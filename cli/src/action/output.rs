@@ -76,6 +76,9 @@ impl Output {
                     message: Some(_), ..
                 },
             ) => Some("--message is for atio tables; nothing else has a history"),
+            (Kind::File(_) | Kind::Database(_), Wishes { retries: 1.., .. }) => {
+                Some("--retries is for atio tables; nothing else knows conflicts")
+            }
             (Kind::Table, Wishes { backup: true, .. }) => {
                 Some("--backup is for files; an atio table keeps its versions anyway")
             }
@@ -260,6 +263,7 @@ impl Output {
         let rows = by_name(rows, &table.schema())?;
         let commit = CommitOptions {
             message: wishes.message.map(str::to_owned),
+            retries: wishes.retries,
             ..CommitOptions::default()
         };
         let written = match wishes.if_exists {

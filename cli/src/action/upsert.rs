@@ -7,7 +7,7 @@ use datafusion::catalog::TableProvider;
 
 use super::columns::found_by_name;
 use super::format::Format;
-use super::input::{Input, existing_table};
+use super::input::{Input, check_may_be_read_again, existing_table};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::tell::tell;
@@ -52,10 +52,15 @@ pub(crate) struct Upsert {
     /// What the history says of it
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+
+    /// Run it again up to so many times if another statement changes the same rows first
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    retries: u32,
 }
 
 impl Upsert {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        check_may_be_read_again(&self.input, self.retries)?;
         let (_, table) = existing_table(session, &self.table).await?;
         session.show_bars();
         let input = Input::find(session, &self.input, self.from).await?;
@@ -63,6 +68,7 @@ impl Upsert {
         let rows = found_by_name(rows, &table.schema())?;
         let commit = CommitOptions {
             message: self.message,
+            retries: self.retries,
             ..CommitOptions::default()
         };
         let upsert = table.merge(rows).on(self.key).update_all().insert_all();

@@ -26,4 +26,6 @@ pub(super) struct Wishes<'a> {
     /// A path, or [`NO_MARKER`].
     pub(super) marker: Option<&'a str>,
     pub(super) message: Option<&'a str>,
+    /// So many times after conflicts.
+    pub(super) retries: u32,
 }

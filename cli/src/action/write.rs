@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::format::Format;
-use super::input::Input;
+use super::input::{Input, check_may_be_read_again};
 use super::output::Output;
 use super::wishes::{IfExists, Wishes};
 use crate::failure::Failure;
@@ -66,16 +66,22 @@ pub(crate) struct Write {
     /// What the history of an atio table says of it
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+
+    /// Write to an atio table again up to so many times if another statement comes first
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    retries: u32,
 }
 
 impl Write {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        check_may_be_read_again(&self.input, self.retries)?;
         let wishes = Wishes {
             if_exists: self.if_exists,
             create: self.create,
             backup: self.backup,
             marker: self.marker.as_deref(),
             message: self.message.as_deref(),
+            retries: self.retries,
         };
         // Before anything is read: what cannot be written need not be.
         let output = Output::find(session, &self.output, self.to, &wishes).await?;

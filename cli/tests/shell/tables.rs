@@ -347,6 +347,82 @@ fn compact_writes_nothing_without_yes_and_says_how() {
 }
 
 #[test]
+fn compact_takes_sizes_with_units_and_says_what_a_size_is() {
+    let home = TempDir::new().unwrap();
+    make(home.path(), "./t");
+    let compact = |size: &str| {
+        run(
+            home.path(),
+            &[
+                "-q",
+                "compact",
+                "t",
+                "--target-file-size",
+                size,
+                "--format",
+                "csv",
+            ],
+        )
+    };
+    let whole = succeeded(&compact("10MB"));
+    for size in ["10m", "10485760", "10240k", "1g"] {
+        assert_eq!(succeeded(&compact(size)), whole, "{size}");
+    }
+    for (size, says) in [
+        (
+            "0",
+            "a file has one byte at least: give a size such as '256m'",
+        ),
+        ("0m", "a file has one byte at least"),
+        ("10 MB", "it is not a size such as '512m' or '10g'"),
+        ("10x", "the unit 'x' is none of b, k, m, g, t"),
+    ] {
+        let said = wrong(&compact(size));
+        assert!(said.contains(says), "{size}: {said}");
+    }
+}
+
+#[test]
+fn short_help_leaves_out_what_is_rarely_set() {
+    let home = TempDir::new().unwrap();
+    for command in ["write", "compact", "history"] {
+        let short = succeeded(&run(home.path(), &[command, "-h"]));
+        let long = succeeded(&run(home.path(), &[command, "--help"]));
+        for rare in ["--memory-limit", "--object-store-profiling", "--batch-size"] {
+            assert!(!short.contains(rare) && long.contains(rare), "{short}");
+        }
+        for common in ["--warehouse", "--format", "--quiet"] {
+            assert!(short.contains(common), "{short}");
+        }
+    }
+}
+
+#[test]
+fn reset_and_words_of_other_formats_are_understood() {
+    let home = TempDir::new().unwrap();
+    let reset = "SET atio.delete_mode = 'Rewrite'; RESET atio.delete_mode; SHOW atio.delete_mode";
+    let shown = succeeded(&run(home.path(), &["-q", "--format", "csv", "-c", reset]));
+    assert!(shown.ends_with("atio.delete_mode,\n"), "{shown}");
+    for (sql, has) in [
+        (
+            "OPTIMIZE t",
+            "atio has SELECT * FROM atio_compact('t') for this",
+        ),
+        (
+            "VACUUM t",
+            "atio has SELECT * FROM expire_snapshots('t') for this",
+        ),
+        (
+            "SELECT * FROM table_changes('t', 1, 2)",
+            "atio has SELECT * FROM atio_changes('t', from => 3, to => 7) for this",
+        ),
+    ] {
+        let said = failed(&run(home.path(), &["-c", sql]));
+        assert!(said.contains(has), "{said}");
+    }
+}
+
+#[test]
 fn a_table_is_a_path_a_url_or_a_name_in_the_warehouse() {
     let home = TempDir::new().unwrap();
     let sql = "CREATE TABLE sales AS SELECT 1 AS a; CREATE SCHEMA raw; \
@@ -451,11 +527,25 @@ fn a_wrong_command_line_has_status_2_and_does_nothing() {
         vec!["expire", "t", "--yes=1"],
         vec!["compact", "t", "--target-file-size", "0"],
         vec!["compact", "t", "--target-file-size", "10 MB"],
+        vec!["compact", "t", "--target-file-size", "ten"],
         vec!["compact", "t", "--yes=1"],
         vec!["write", "t"],
         vec!["upsert", "t", "in.csv"],
         vec!["upsert", "t", "in.csv", "--key", ""],
         vec!["upsert", "t", "--key", "id"],
+        vec![
+            "upsert",
+            "t",
+            "-",
+            "--from",
+            "csv",
+            "--key",
+            "a",
+            "--retries",
+            "2",
+        ],
+        vec!["write", "-", "t", "--from", "csv", "--retries", "2"],
+        vec!["write", "t", "t.csv", "--retries", "2"],
         vec!["ingest", "t"],
         vec!["ingest", "t", "--format", "table"],
         vec!["ingest", "t", "--format", "json", "--every", "0s"],

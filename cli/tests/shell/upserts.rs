@@ -181,3 +181,26 @@ fn an_upsert_that_cannot_be_changes_nothing_and_says_why() {
     let count = "SELECT count(*) AS n FROM atio_table('./s')";
     assert_eq!(query(home.path(), count), "n\n1\n");
 }
+
+#[test]
+fn upserts_at_once_all_take_effect_with_retries() {
+    let home = home();
+    let count = 6;
+    for writer in 0..count {
+        let file = home.path().join(format!("{writer}.csv"));
+        fs::write(file, format!("id,zip\n1,w{writer}\n{},new\n", 100 + writer)).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for writer in 0..count {
+            let directory = home.path();
+            scope.spawn(move || {
+                let file = format!("{writer}.csv");
+                upserted(directory, &[&file, "--key", "id", "--retries", "50"]);
+            });
+        }
+    });
+    let counts = "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM atio_table('./t')";
+    assert_eq!(query(home.path(), counts), "n,ids\n9,8\n");
+    let said = refused(home.path(), &["0.csv", "--key", "id", "--retries", "1001"]);
+    assert!(said.contains("1000") || said.contains("1,000"), "{said}");
+}

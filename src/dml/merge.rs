@@ -313,12 +313,13 @@ fn value(
     name: &str,
     data_type: &datafusion::arrow::datatypes::DataType,
 ) -> Result<Expr> {
-    let old = Expr::Column(Column::new(Some(target.clone()), name));
     let mut cases = Vec::new();
+    let mut stays = false;
     for (number, clause) in (0_i32..).zip(clauses) {
         let new = match &clause.action {
             MergeIntoAction::Update(assignments) => {
                 let assigned = assignments.iter().find(|(column, _)| column == name);
+                stays |= assigned.is_none();
                 assigned.map(|(_, value)| value.clone())
             }
             MergeIntoAction::Insert { columns, values } => {
@@ -338,6 +339,11 @@ fn value(
             cases.push((Box::new(lit(number)), Box::new(new.unalias())));
         }
     }
+    let old = match stays {
+        true => Expr::Column(Column::new(Some(target.clone()), name)),
+        // Nobody reads the old one, which would be most of the work of a statement that changes few rows.
+        false => Expr::Literal(ScalarValue::try_from(data_type)?, None),
+    };
     Ok(match cases.is_empty() {
         true => old,
         false => Expr::Case(Case::new(

@@ -46,6 +46,7 @@ pub mod docs;
 mod engine_settings;
 mod error;
 mod estimate;
+mod fair_memory;
 mod features;
 mod file;
 mod function_table;

@@ -25,7 +25,7 @@ const ATIO: &[Function] = &[
     },
     Function {
         name: "atio_changes",
-        syntax: "atio_changes(table [, from => n | since => timestamp] [, to => n] [, key => names] \
+        syntax: "atio_changes(table [, from => n | tag | since => timestamp] [, to => n | tag] [, key => names] \
                  [, net => boolean])",
         description: "Returns the rows that came and went between two versions of a table.",
     },

@@ -125,13 +125,15 @@ async fn changes_of_rows_with_other_columns_are_refused(place: Place) {
         net: true,
         ..between(2, 4)
     };
+    let replaced = "version 3 replaced it: ask for the changes with to => 2, and for the later ones with from => 3; net => true without from gives all rows of version";
     for (options, version) in [(between(2, 3), 3), (between(0, 4), 1), (net_of_old, 4)] {
         let (kind, error) = changed(&ctx, &table, options).await.unwrap_err();
         assert_eq!(kind, ErrorKind::InvalidInput, "{error}");
         let says = format!(
-            "rows that version {version} of 't' changed have a column 'a' which is not in version"
+            "rows that version {version} of 't' changed have a column 'a' which is another column in version"
         );
         assert!(error.contains(&says), "{error}");
+        assert!(error.contains(replaced), "{error}");
     }
 }
 
@@ -155,6 +157,9 @@ async fn marked_rows_with_other_columns_are_refused_whatever_version_is_asked_fo
     let deleted = changes.filter(col("_version").eq(lit(2_i64))).unwrap();
     let error = deleted.collect().await.unwrap_err();
     assert_eq!(kind(&error), ErrorKind::InvalidInput, "{error}");
+    let says =
+        "'a' which is not in version 3; version 3 replaced it: ask for the changes with to => 2,";
+    assert!(error.to_string().contains(says), "{error}");
 }
 
 async fn changes_of_a_table_that_was_made_again_begin_with_it(place: Place) {
@@ -240,4 +245,37 @@ async fn rows_of_a_large_file_that_only_moved_need_little_memory() {
     atio::register(&reader).unwrap();
     let changes = format!("SELECT _change, id FROM atio_changes('{location}', from => 1)");
     assert_eq!(rows(&reader, &changes).await, ["delete|77"]);
+}
+
+/// Several sorts share a limited memory, and none takes all of it.
+#[tokio::test]
+async fn rows_of_several_partitions_are_compared_in_little_memory() {
+    let place = Place::disk();
+    let writer = place.session();
+    let location = format!("{}/t", place.root());
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT, x BIGINT) STORED AS ATIO LOCATION '{location}'"
+    );
+    rows(&writer, &create).await;
+    let insert = "INSERT INTO t SELECT value, value % 7 FROM range(0, 600000)";
+    rows(&writer, insert).await;
+    rows(&writer, "SET atio.delete_mode = 'rewrite'").await;
+    rows(&writer, "UPDATE t SET x = 8 WHERE id = 77").await;
+
+    let memory = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(20 << 20)))
+        .build_arc()
+        .unwrap();
+    let config = SessionConfig::new().with_target_partitions(2);
+    let reader = SessionContext::new_with_config_rt(config, memory);
+    atio::register(&reader).unwrap();
+    for net in [true, false] {
+        let changes = format!(
+            "SELECT _change, id, x FROM atio_changes('{location}', from => 1, key => 'id', net => {net})"
+        );
+        assert_eq!(
+            rows(&reader, &changes).await,
+            ["update_after|77|8", "update_before|77|0"]
+        );
+    }
 }

@@ -77,6 +77,24 @@ async fn foreign_overwrite_is_found_and_not_repaired() {
 }
 
 #[tokio::test]
+async fn changes_on_a_way_with_a_lost_version_say_that_it_is_lost() {
+    let table = Broken::fresh().await;
+    fs::remove_file(table.path(&record(NEWEST))).unwrap();
+    table.repair().await;
+    for (net, also) in [
+        (false, "those from version 5 on can be read"),
+        (true, "a version that can be read is one of 0 to 3, 5"),
+    ] {
+        let changes =
+            format!("SELECT * FROM atio_changes('{{t}}', from => {NEWEST}, net => {net})");
+        let error = table.run(&changes).await.unwrap_err();
+        assert!(error.contains("is lost, so the changes"), "{error}");
+        assert!(error.contains("version 4 of "), "{error}");
+        assert!(error.contains(also), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn repair_that_is_not_run_changes_nothing() {
     let table = Broken::fresh().await;
     fs::remove_file(table.path(POINTER)).unwrap();

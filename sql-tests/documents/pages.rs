@@ -96,7 +96,7 @@ async fn every_statement_of_the_readme_and_the_pages_gives_the_result_that_it_sh
     }
     let shown = |name: &str| compared.get(name).copied();
     assert_eq!(shown(README), Some(2));
-    assert_eq!(shown("src/docs/tables.md"), Some(11));
+    assert_eq!(shown("src/docs/tables.md"), Some(12));
     assert_eq!(shown("src/docs/streams.md"), Some(1));
     assert_eq!(shown("src/docs/databases.md"), Some(1));
     assert_eq!(shown("src/docs/files.md"), Some(0));

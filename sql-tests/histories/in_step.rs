@@ -57,22 +57,28 @@ async fn follow(place: &Place, net: bool) {
 fn merge(table: &str, copy: &str, from: u64, to: u64, net: bool) -> String {
     format!(
         "MERGE INTO {copy} USING (SELECT * FROM atio_changes('{table}', from => {from}, to => {to}, key => 'id', net => {net}) \
-         WHERE _change <> 'update_before') AS c ON {copy}.id = c.id \
+         WHERE _change <> 'update_before') AS c ON {copy}.id IS NOT DISTINCT FROM c.id \
          WHEN MATCHED AND c._change = 'delete' THEN DELETE \
          WHEN MATCHED THEN UPDATE SET x = c.x \
          WHEN NOT MATCHED AND c._change <> 'delete' THEN INSERT (id, x) VALUES (c.id, c.x)"
     )
 }
 
-/// A statement that leaves ids unique.
+/// A statement that leaves ids unique; NULL is one of them.
 fn statement(random: &mut Random, table: &str) -> String {
     let (id, x) = (random.below(30), random.below(9));
-    match random.below(10) {
+    match random.below(12) {
         0..5 => {
-            let ids = (0..5).map(|more| format!("({}, {})", (id + 7 * more) % 30, x + more));
+            let ids = (0..5).map(|more| {
+                let id = match (id + 7 * more) % 30 {
+                    29 => "NULL".to_owned(),
+                    id => id.to_string(),
+                };
+                format!("({id}, {})", x + more)
+            });
             let ids: Vec<_> = ids.collect();
             format!(
-                "MERGE INTO {table} USING (VALUES {}) AS q(id, x) ON {table}.id = q.id \
+                "MERGE INTO {table} USING (VALUES {}) AS q(id, x) ON {table}.id IS NOT DISTINCT FROM q.id \
                  WHEN MATCHED THEN UPDATE SET x = q.x \
                  WHEN NOT MATCHED THEN INSERT (id, x) VALUES (q.id, q.x)",
                 ids.join(", ")
@@ -81,6 +87,7 @@ fn statement(random: &mut Random, table: &str) -> String {
         5 | 6 => format!("DELETE FROM {table} WHERE id % 6 = {}", id % 6),
         7 => format!("UPDATE {table} SET x = x + {x} WHERE id < {id}"),
         8 => format!("INSERT OVERWRITE {table} SELECT * FROM {table} AS old WHERE x <> {x}"),
+        9 | 10 => format!("SELECT * FROM atio_compact('{table}', dry_run => false)"),
         _ => format!("SELECT * FROM atio_tag('{table}', tag => 'seen', replace => true)"),
     }
 }

@@ -331,6 +331,13 @@ async fn compaction_of_two_files_takes_the_requests_of_an_update_and_one_look_mo
     assert_eq!(put.count(), 4, "{compact:?}");
 }
 
+/// The requests but those for the newest of 41 versions, and for the next.
+fn but_of_the_newest(requests: &[String]) -> Vec<&String> {
+    let others = requests.iter();
+    let others = others.filter(|request| !request.contains("v40") && !request.contains("v41"));
+    others.collect()
+}
+
 /// One of many versions is read alone: its record, the list of its files, its file.
 #[tokio::test]
 async fn changes_of_one_version_of_many_read_nothing_of_the_others() {
@@ -351,9 +358,7 @@ async fn changes_of_one_version_of_many_read_nothing_of_the_others() {
     );
     let changes = format!("SELECT a FROM atio_changes('{TABLE}', from => 16, to => 17)");
     let requests = process.run(&changes).await;
-    let of_versions: Vec<_> = (requests.iter())
-        .filter(|request| !request.contains("v40") && !request.contains("v41"))
-        .collect();
+    let of_versions = but_of_the_newest(&requests);
     let expected = [
         // Its footer, and its rows.
         "Get data",
@@ -367,9 +372,7 @@ async fn changes_of_one_version_of_many_read_nothing_of_the_others() {
     assert_eq!(of_versions, expected, "{requests:?}");
     let some = format!("SELECT a FROM atio_changes('{TABLE}') WHERE _version = 30");
     let requests = process.run(&some).await;
-    let of_versions: Vec<_> = (requests.iter())
-        .filter(|request| !request.contains("v40") && !request.contains("v41"))
-        .collect();
+    let of_versions = but_of_the_newest(&requests);
     let expected = [
         "Get data",
         "Get data",

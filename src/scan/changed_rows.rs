@@ -27,6 +27,7 @@ use futures::{Stream, StreamExt};
 
 use super::comparison::{CHANGE_COLUMNS, Compared, Comparison};
 use crate::error::Error;
+use crate::fair_memory::shared_with_a_sort;
 
 /// Leaves out rows that have moved: of rows of one version that are equal in all columns, as many as
 /// went and came.
@@ -147,6 +148,9 @@ impl ExecutionPlan for ChangedRowsExec {
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let most = context.session_config().batch_size().max(1);
+        // Each partition is sorted below, and none is to take the memory of another.
+        let partitions = self.input.output_partitioning().partition_count();
+        let context = shared_with_a_sort(&context, partitions)?;
         let input = self.input.execute(partition, context)?;
         let schema = self.schema();
         let comparison = Comparison::new(self.compared.clone(), &schema, most)?;

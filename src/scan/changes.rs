@@ -3,15 +3,16 @@
 //! Only files that came or went are read, and of files of which rows were marked those rows. Where a
 //! version has rows that came and rows that went, equal ones are taken for moved, and are in neither.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use atio_core::format::{DeletionVector, Manifest, Version};
+use atio_core::format::{DeletionVector, FileEntry, Manifest, Version};
 use atio_core::log::{ChangesAfter, Snapshot, Table, VersionChanges};
 use datafusion::arrow::array::BooleanBufferBuilder;
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::Session;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::ScalarFunctionExpr;
@@ -34,6 +35,7 @@ use super::read_set::ReadSet;
 use super::row_hash::row_hash;
 use super::scan_file::scan_files;
 use super::version_scan::{LeftOut, VersionScan};
+use crate::error::ErrorKind;
 
 /// What is asked of the changes up to a version.
 pub(crate) struct ChangesRequest<'a> {
@@ -69,7 +71,7 @@ pub(crate) async fn plan_changes(
     let changes = match request.net {
         true if way.versions.is_empty() => Vec::new(),
         true => {
-            let changes = table.net_changes(way.after, to).await?;
+            let changes = table.net_changes(&way, to).await?;
             changes.into_iter().collect()
         }
         false => {
@@ -127,13 +129,14 @@ impl ChangedFile {
 
 /// Of each version, what its rows are that came and went; `below` lists those that went.
 fn files_of(changes: &VersionChanges, below: Version) -> Vec<ChangedFile> {
-    let change = |kind| ChangeOfFile {
+    let change = |kind, file: &FileEntry| ChangeOfFile {
         kind,
         version: changes.version,
         committed_at_us: changes.committed_at_us,
-        listed_by: match kind {
-            ChangeKind::Insert => changes.version,
-            _ => below,
+        listed_by: match (changes.listed_by.get(&file.path), kind) {
+            (Some(version), _) => *version,
+            (None, ChangeKind::Insert) => changes.version,
+            (None, _) => below,
         },
     };
     let mut files = Vec::new();
@@ -142,18 +145,19 @@ fn files_of(changes: &VersionChanges, below: Version) -> Vec<ChangedFile> {
         (ChangeKind::Insert, &changes.came, &changes.unmarked),
     ] {
         files.extend(manifests.iter().flat_map(|manifest| {
-            (0..manifest.files.len()).map(move |at| ChangedFile {
+            let files = manifest.files.iter().enumerate();
+            files.map(move |(at, file)| ChangedFile {
                 manifest: Arc::clone(manifest),
                 at,
                 rows: None,
-                change: change(kind),
+                change: change(kind, file),
             })
         }));
         files.extend(rows.iter().map(|some| ChangedFile {
             manifest: Arc::clone(&some.manifest),
             at: 0,
             rows: Some(Arc::clone(&some.rows)),
-            change: change(kind),
+            change: change(kind, &some.manifest.files[0]),
         }));
     }
     files
@@ -267,7 +271,11 @@ impl Planner<'_> {
             return Ok(None);
         }
         let listed: Vec<_> = files.iter().map(ChangedFile::listed).collect();
-        let mut scanned = scan_files(self.table, self.to, &listed, None).await?;
+        let scanned = scan_files(self.table, self.to, &listed, None).await;
+        let mut scanned = match scanned {
+            Ok(scanned) => scanned,
+            Err(error) => return Err(self.expired(&files).await.unwrap_or(error)),
+        };
         for (scan, file) in scanned.iter_mut().zip(&files) {
             scan.change = Some(file.change);
             if let Some(rows) = &file.rows {
@@ -292,6 +300,20 @@ impl Planner<'_> {
             has_changes: true,
         };
         parquet_exec(self.state.config(), self.state.runtime_env(), scan).map(Some)
+    }
+
+    /// That a version has expired meanwhile which lists one of `files`; None if all can be read.
+    async fn expired(&self, files: &[ChangedFile]) -> Option<DataFusionError> {
+        let listed_by: BTreeSet<_> = files.iter().map(|file| file.change.listed_by).collect();
+        for version in listed_by {
+            let listed = self.table.version(version).await;
+            if let Some(error) = listed.err()
+                && error.kind() == ErrorKind::VersionExpired
+            {
+                return Some(error.into());
+            }
+        }
+        None
     }
 
     /// The files whose rows meet `filters`, which are on columns of the change.

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt64Array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt64Array,
 };
 use datafusion::arrow::compute::{BatchCoalescer, interleave_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use datafusion::arrow::row::RowConverter;
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::Result;
 
 use super::change_columns::ChangeKind;
@@ -206,7 +207,6 @@ impl Comparison {
             Some(keys) => keys.convert_columns(&key)?.row(0).data().into(),
             None => Box::default(),
         };
-        let repeated = self.repeated(version, kind);
         let run = self.of_key.get_or_insert_with(|| Run {
             version,
             hash,
@@ -229,7 +229,7 @@ impl Comparison {
                 *side = Some(equal.one.clone());
                 Ok(())
             }
-            _ => Err(repeated.into()),
+            _ => Err(self.repeated((version, kind), &equal.one).into()),
         }
     }
 
@@ -288,21 +288,24 @@ impl Comparison {
         Ok(())
     }
 
-    fn repeated(&self, version: i64, kind: ChangeKind) -> Error {
+    /// Several rows have the key of `one`.
+    fn repeated(&self, (version, kind): (i64, ChangeKind), one: &Place) -> Error {
         let verb = match kind {
             ChangeKind::Insert => "added",
             _ => "removed",
         };
-        let key = self
-            .compared
-            .key
-            .iter()
-            .map(|at| self.schema.field(*at).name());
-        let key: Vec<_> = key
-            .map(|name| format!("'{}'", name.escape_debug()))
-            .collect();
+        let key = self.compared.key.iter().map(|at| {
+            let (name, column) = (self.schema.field(*at).name(), one.batch.column(*at));
+            let value = match column.is_null(one.at) {
+                true => Ok("NULL".to_owned()),
+                false => array_value_to_string(column, one.at),
+            };
+            let value = value.unwrap_or_default();
+            format!("{} = {}", name.escape_debug(), value.escape_debug())
+        });
+        let key: Vec<_> = key.collect();
         Error::invalid(format!(
-            "version {version} of '{}' {verb} several rows with the same {}, so it is not known which of them was updated: give a key that is unique, or leave it out",
+            "version {version} of '{}' {verb} several rows with the same key ({}), so it is not known which of them was updated: give a key that is unique, or leave it out",
             self.compared.table,
             key.join(", ")
         ))

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgE
 
 use super::constant::{duration_us, fold, shown, timestamp, version, whole};
 use crate::error::{Error, Result as AtioResult};
+use crate::table::VersionRef;
 
 /// The values that one call gives, by the names of the function's parameters.
 pub(super) struct Arguments {
@@ -138,6 +139,28 @@ impl Arguments {
         self.get(name)
             .map(|value| version(self.function, name, value))
             .transpose()
+    }
+
+    /// A version by its number, or by its tag as text.
+    pub(super) fn version_or_tag(&self, name: &str) -> AtioResult<Option<VersionRef>> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        match value.try_as_str().flatten() {
+            Some(digits) if digits.parse::<u64>().is_ok() => {
+                let needed = "a number without quotes, or a tag as text";
+                Err(self.wrong(name, needed, value))
+            }
+            Some(tag) => Ok(Some(VersionRef::from(tag))),
+            None if whole(value).is_some() => {
+                let version = version(self.function, name, value)?;
+                Ok(Some(VersionRef::Version(version)))
+            }
+            None => {
+                let needed = "the number of a version, or a tag as text";
+                Err(self.wrong(name, needed, value))
+            }
+        }
     }
 
     /// Text that must be given; `example` is one.

@@ -11,13 +11,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, SortExpr};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::planner::NullOrdering;
-use datafusion::sql::sqlparser::ast::{ExprWithAlias, OrderByExpr};
-use datafusion::sql::sqlparser::dialect::dialect_from_str;
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::ast::ExprWithAlias;
 
 use super::arguments::Arguments;
 use super::function::Function;
+use super::list::parse_list;
 use crate::error::{Error, Result as AtioResult};
 use crate::function_table::provider;
 use crate::settings::CommitSettings;
@@ -157,7 +155,7 @@ fn condition_of(state: &SessionState, columns: &Columns, text: &str) -> AtioResu
 /// The expressions of a text such as `day, price DESC NULLS LAST`.
 fn order_of(state: &SessionState, columns: &Columns, text: &str) -> AtioResult<Vec<SortExpr>> {
     let wrong = |error| wrong("order_by", "a list of columns of the table", text, error);
-    let parsed = parse_order(state, text).map_err(wrong)?;
+    let parsed = parse_list(state, text, |parser| parser.parse_order_by_expr()).map_err(wrong)?;
     let settings = &state.config_options().sql_parser;
     let nulls = NullOrdering::from(settings.default_null_ordering.as_str());
     let order = parsed.into_iter().map(|by| {
@@ -178,24 +176,6 @@ fn order_of(state: &SessionState, columns: &Columns, text: &str) -> AtioResult<V
         Ok(expr.sort(ascending, nulls_first))
     });
     order.collect::<Result<Vec<_>>>().map_err(wrong)
-}
-
-fn parse_order(state: &SessionState, text: &str) -> Result<Vec<OrderByExpr>> {
-    let settings = &state.config_options().sql_parser;
-    let name = &settings.dialect;
-    let dialect = dialect_from_str(name)
-        .ok_or_else(|| plan_datafusion_err!("there is no dialect '{name}'"))?;
-    let of_parser = |error| DataFusionError::SQL(Box::new(error), None);
-    let parser = Parser::new(dialect.as_ref());
-    let mut parser = parser
-        .with_recursion_limit(settings.recursion_limit.get())
-        .try_with_sql(text)
-        .map_err(of_parser)?;
-    let order = parser
-        .parse_comma_separated(Parser::parse_order_by_expr)
-        .map_err(of_parser)?;
-    parser.expect_token(&Token::EOF).map_err(of_parser)?;
-    Ok(order)
 }
 
 fn wrong(argument: &str, needed: &str, text: &str, error: DataFusionError) -> Error {

@@ -14,6 +14,7 @@ use super::as_of::{at, time};
 use super::compact::compact;
 use super::function::Function;
 use super::health;
+use super::list::parse_list;
 use super::tags;
 use super::wait::wait;
 use crate::error::{Error, Result as AtioResult};
@@ -33,7 +34,7 @@ impl Function {
     ) -> Result<Arc<dyn TableProvider>> {
         match self {
             Self::Table => Ok(Arc::new(selected(table, arguments)?)),
-            Self::Changes => Ok(Arc::new(changes(table, arguments)?)),
+            Self::Changes => Ok(Arc::new(changes(table, arguments, state)?)),
             Self::History => history(table),
             Self::Files => files(table, arguments),
             Self::Expire => expire(table, arguments),
@@ -68,37 +69,45 @@ fn selected(table: &AtioTable, arguments: &Arguments) -> AtioResult<AtioTable> {
 }
 
 /// The changes of `table` that a call asks for.
-fn changes(table: &AtioTable, arguments: &Arguments) -> AtioResult<ChangesTable> {
-    let from = match (arguments.version_of("from")?, arguments.time("since")?) {
+fn changes(
+    table: &AtioTable,
+    arguments: &Arguments,
+    state: &SessionState,
+) -> AtioResult<ChangesTable> {
+    let from = match (arguments.version_or_tag("from")?, arguments.time("since")?) {
         (None, None) => None,
-        (Some(version), None) => Some(VersionRef::Version(version)),
+        (Some(from), None) => Some(from),
         (None, Some(at_us)) => Some(time(at_us)?),
         (Some(_), Some(_)) => {
             return Err(Error::invalid("atio_changes: give one of from and since"));
         }
     };
-    let key = arguments.text("key")?.unwrap_or_default();
+    let key = arguments.text("key")?.map(|key| names(state, key));
     let options = ChangesOptions {
         from,
-        to: (arguments.version_of("to")?).map_or(VersionRef::Newest, VersionRef::Version),
-        key: names(key)?,
+        to: arguments.version_or_tag("to")?.unwrap_or_default(),
+        key: key.transpose()?.unwrap_or_default(),
         net: arguments.flag("net", false)?,
     };
     let table = table.clone();
     wait(async move { table.changes_table(options).await })
 }
 
-/// The names in a list such as `'a, b'`.
-fn names(list: &str) -> AtioResult<Vec<String>> {
-    let names = list.split(',').map(str::trim);
-    let names: Vec<_> = names.map(str::to_owned).collect();
-    match names.as_slice() {
-        [all] if all.is_empty() => Ok(Vec::new()),
-        names if names.iter().any(String::is_empty) => Err(Error::invalid(
-            "atio_changes: key must be the names of columns with commas between them, such as 'id, day'",
-        )),
-        _ => Ok(names),
-    }
+/// The names in a list such as `id, "Day"`, as SQL reads them.
+fn names(state: &SessionState, list: &str) -> AtioResult<Vec<String>> {
+    let names = parse_list(state, list, |parser| parser.parse_identifier()).map_err(|error| {
+        Error::invalid(format!(
+            "atio_changes: key must be the names of columns with commas between them, such as 'id, day', not '{}'",
+            list.escape_debug()
+        ))
+        .with_source(error)
+    })?;
+    let lower = state.config_options().sql_parser.enable_ident_normalization;
+    let names = names.into_iter().map(|name| match name.quote_style {
+        None if lower => name.value.to_ascii_lowercase(),
+        _ => name.value,
+    });
+    Ok(names.collect())
 }
 
 fn history(table: &AtioTable) -> Result<Arc<dyn TableProvider>> {

@@ -27,6 +27,7 @@ mod health;
 mod hints;
 mod left_out;
 mod leftovers;
+mod list;
 mod location;
 #[cfg(test)]
 mod location_proptests;

@@ -100,7 +100,7 @@ impl AtioTable {
     /// [`VersionExpired`](crate::ErrorKind::VersionExpired) if a version on the way has expired,
     /// [`VersionNotFound`](crate::ErrorKind::VersionNotFound) if there is no version `from`, and
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `from` is above `to`, if rows have columns
-    /// that `to` does not have, or if several rows of one version have the same key.
+    /// that `to` does not have (the error names the version that replaced them), or if several rows of one version have the same key.
     pub async fn changes(
         &self,
         ctx: &SessionContext,

@@ -20,7 +20,6 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::compacted::{CompactOutcome, CompactedGroup};
-use super::fair_memory::shared_with_a_sort;
 use super::feed::{ChunkLimit, Feed};
 use super::file_groups::{self, FileGroup};
 use super::job::Job;
@@ -29,6 +28,7 @@ use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
 use crate::error::{self, Error, ErrorKind, Result as AtioResult};
+use crate::fair_memory::shared_with_a_sort;
 use crate::scan::{may_hold, some_files};
 
 /// So often files are chosen where groups give way.
@@ -271,7 +271,7 @@ impl Compaction {
             Some(order) => {
                 let all = Arc::new(CoalescePartitionsExec::new(rows));
                 let sorted = SortExec::new(order.clone(), all);
-                sorted.execute(0, shared_with_a_sort(context)?)?
+                sorted.execute(0, shared_with_a_sort(context, 1)?)?
             }
         };
         let timer = job.writing().write_time(0);

@@ -9,7 +9,6 @@ mod compaction;
 mod data_files;
 mod distinct;
 mod exec;
-mod fair_memory;
 mod feed;
 mod file_groups;
 mod file_rows;

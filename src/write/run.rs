@@ -12,11 +12,11 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use tokio::sync::watch;
 
 use super::change::{Change, Changed};
-use super::fair_memory::shared_fairly;
 use super::job::{Job, twice};
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
+use crate::fair_memory::shared_fairly;
 
 /// The runs of one plan. Its node and its sink find each other by the context that they run in.
 #[derive(Debug)]

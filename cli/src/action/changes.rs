@@ -1,9 +1,10 @@
 //! What changed between two versions of a table.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use atio::{ChangesOptions, VersionRef};
 use clap::Args;
+use datafusion::arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use datafusion::common::instant::Instant;
 
 use super::table::Named;
@@ -28,12 +29,12 @@ pub(crate) struct Changes {
     #[arg(long, value_name = "VERSION")]
     from: Option<String>,
 
-    /// Begin after this time, in UTC: '2026-01-31 12:00:00'
+    /// Begin after this time, in UTC unless it has a zone: '2026-01-31' or '2026-01-31 12:00:00'
     #[arg(
         long,
         value_name = "TIME",
         conflicts_with = "from",
-        value_parser = humantime::parse_rfc3339_weak
+        value_parser = time
     )]
     since: Option<SystemTime>,
 
@@ -64,6 +65,19 @@ impl Changes {
         let changes = table.changes(&session.ctx, options).await?;
         session.show(changes, start).await
     }
+}
+
+/// A time as SQL reads one.
+fn time(text: &str) -> Result<SystemTime, String> {
+    let nanos = string_to_timestamp_nanos(text);
+    let nanos = nanos.map_err(|_| {
+        "it must be a day or a time, such as '2026-01-31' or '2026-01-31 12:00:00'".to_owned()
+    })?;
+    let distance = Duration::from_nanos(nanos.unsigned_abs());
+    Ok(match nanos < 0 {
+        true => SystemTime::UNIX_EPOCH - distance,
+        false => SystemTime::UNIX_EPOCH + distance,
+    })
 }
 
 /// A version by its number or its tag.

@@ -86,7 +86,16 @@ fn changes_are_those_between_two_versions_and_updates_are_pairs_by_a_key() {
     assert_eq!(csv(&[]), ["1,insert,1", "2,insert,2"]);
     assert_eq!(csv(&["--from", "1"]), ["2,insert,2"]);
     assert_eq!(csv(&["--to", "1"]), ["1,insert,1"]);
-    assert_eq!(csv(&["--since", "2001-01-31 12:00:00", "--net"]).len(), 2);
+    for since in [
+        "2001-01-31",
+        "2001-01-31 12:00:00",
+        "2001-01-31T12:00:00+02:00",
+        "1969-07-20",
+    ] {
+        assert_eq!(csv(&["--since", since, "--net"]).len(), 2, "{since}");
+    }
+    let when = wrong(&run(home.path(), &["changes", "t", "--since", "May"]));
+    assert!(when.contains("such as '2026-01-31' or"), "{when}");
     succeeded(&run(home.path(), &["tag", "t", "one", "1"]));
     assert_eq!(csv(&["--from", "one"]), ["2,insert,2"]);
     let sql =

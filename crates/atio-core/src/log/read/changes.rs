@@ -1,6 +1,6 @@
 //! Which rows came and which went, version by version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -10,6 +10,7 @@ use crate::format::{
     CommitRecord, DeletionVector, FileEntry, Manifest, ManifestRef, Operation, Record, Version,
 };
 use crate::log::python;
+use crate::log::read::columns::column_not_in;
 use crate::log::read::difference::{Difference, difference};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
@@ -32,6 +33,9 @@ pub struct VersionChanges {
     pub unmarked: Vec<RowsOfFile>,
     /// The same of rows that went.
     pub marked: Vec<RowsOfFile>,
+    /// By the paths of files that neither this version nor the one below it lists, a version that lists
+    /// them: in place of what a compaction on the way made of them.
+    pub listed_by: BTreeMap<String, Version>,
 }
 
 /// Some rows of one data file.
@@ -77,41 +81,6 @@ impl Table {
         let read = futures::stream::iter(read).buffered(AT_ONCE);
         let changes: Vec<_> = read.try_collect().await?;
         Ok(changes.into_iter().flatten().collect())
-    }
-
-    /// What has changed in all since the version `after`: as if `to` were the one above it.
-    pub async fn net_changes(
-        &self,
-        after: Option<Version>,
-        to: &Snapshot,
-    ) -> Result<Option<VersionChanges>> {
-        match self.net_changes_after(after, to).await {
-            Err(error) => {
-                let error = self.or_expired(to.version, to, error).await;
-                Err(match after {
-                    Some(after) => self.or_expired(after, to, error).await,
-                    None => error,
-                })
-            }
-            changes => changes,
-        }
-    }
-
-    async fn net_changes_after(
-        &self,
-        after: Option<Version>,
-        to: &Snapshot,
-    ) -> Result<Option<VersionChanges>> {
-        let below = match after {
-            Some(version) => Some(self.on_the_way(version, to).await?),
-            None => None,
-        };
-        let difference = self.between(below.as_deref(), to).await?;
-        if let Some(below) = &below {
-            self.check_columns((to.version, &difference.went), below, to)?;
-        }
-        let of = (to.version, to.committed_at_us);
-        self.resolved(of, difference).await
     }
 
     /// What was met while the changes of `version` were read, or why they are not known: it has expired
@@ -179,7 +148,7 @@ impl Table {
     }
 
     /// What the record says; None if it does not say all of it.
-    async fn named(&self, record: &CommitRecord) -> Result<Option<Difference>> {
+    pub(super) async fn named(&self, record: &CommitRecord) -> Result<Option<Difference>> {
         let removed = async {
             match &record.changes.removed {
                 Some(object) => self.named_manifest(object).await.map(Some),
@@ -217,7 +186,11 @@ impl Table {
     }
 
     /// Loads `to` or a version below it.
-    async fn on_the_way(&self, version: Version, to: &Snapshot) -> Result<Arc<Snapshot>> {
+    pub(super) async fn on_the_way(
+        &self,
+        version: Version,
+        to: &Snapshot,
+    ) -> Result<Arc<Snapshot>> {
         match version == to.version {
             true => self.load(to.record.clone()).await,
             false => self.older(version, to.version, &to.expired).await,
@@ -225,7 +198,11 @@ impl Table {
     }
 
     /// Compares the files of two versions. Reads the manifests that one of them has.
-    async fn between(&self, below: Option<&Snapshot>, above: &Snapshot) -> Result<Difference> {
+    pub(super) async fn between(
+        &self,
+        below: Option<&Snapshot>,
+        above: &Snapshot,
+    ) -> Result<Difference> {
         let Some(below) = below else {
             return Ok(difference(&[], &self.manifests(above).await?));
         };
@@ -269,17 +246,18 @@ impl Table {
         let went: Vec<_> = difference.went.iter().chain(relisted).cloned().collect();
         if let Some(below) = version.previous().filter(|_| other(&went)) {
             let below = self.on_the_way(below, to).await?;
-            self.check_columns((version, &went), &below, to)?;
+            self.check_columns((version, &went), &below, to).await?;
         }
         if other(&difference.came) {
             let above = self.on_the_way(version, to).await?;
-            self.check_columns((version, &difference.came), &above, to)?;
+            self.check_columns((version, &difference.came), &above, to)
+                .await?;
         }
         Ok(())
     }
 
     /// The same for files that came or went with `version`, and have the columns of `of`.
-    fn check_columns(
+    pub(super) async fn check_columns(
         &self,
         (version, files): (Version, &[Arc<Manifest>]),
         of: &Snapshot,
@@ -288,16 +266,42 @@ impl Table {
         let Some(column) = column_not_in(of, to).filter(|_| !files.is_empty()) else {
             return Ok(());
         };
+        let ways = match self.replaced_by(of, to).await {
+            Some((below, by)) => format!(
+                "version {by} replaced it: ask for the changes with to => {below}, and for the later ones with from => {by}; net => true without from gives all rows of version {}",
+                to.version
+            ),
+            None => format!(
+                "net => true without from gives all rows of version {}",
+                to.version
+            ),
+        };
         Err(Error::invalid(format!(
-            "rows that version {version} of '{}' changed have a column '{}' which is not in version {}: ask for the changes up to a version that has it, and for the later ones on their own",
+            "rows that version {version} of '{}' changed have a column '{}' which {} in version {}; {ways}",
             self.name(),
-            column.escape_debug(),
+            column.name.escape_debug(),
+            column.why,
             to.version
         )))
     }
 
+    /// A version with columns of which `to` lacks one, and the version above it, which has none such. `of`
+    /// has one. None if they are not known.
+    async fn replaced_by(&self, of: &Snapshot, to: &Snapshot) -> Option<(Version, Version)> {
+        let (mut below, mut by) = (of.version, to.version);
+        while below.next().ok()? < by {
+            let middle = Version::new(below.get() + (by.get() - below.get()) / 2)?;
+            let snapshot = self.on_the_way(middle, to).await.ok()?;
+            match column_not_in(&snapshot, to) {
+                Some(_) => below = middle,
+                None => by = middle,
+            }
+        }
+        (below < by).then_some((below, by))
+    }
+
     /// The same with the rows that were marked; None if there is no change.
-    async fn resolved(
+    pub(super) async fn resolved(
         &self,
         (version, committed_at_us): (Version, i64),
         difference: Difference,
@@ -323,6 +327,7 @@ impl Table {
             went,
             unmarked,
             marked,
+            listed_by: BTreeMap::new(),
         };
         let is_none = changes.came.is_empty()
             && changes.went.is_empty()
@@ -343,29 +348,4 @@ fn rows_of(manifest: &Arc<Manifest>, rows: DeletionVector) -> Option<RowsOfFile>
 /// False for a version of which it is known that its rows are those of the one below.
 fn may_change_rows(operation: &Operation) -> bool {
     operation.changes_state() && operation.word() != "compact"
-}
-
-/// The first column of `of` that `to` does not have, or with another type.
-fn column_not_in<'a>(of: &'a Snapshot, to: &Snapshot) -> Option<&'a str> {
-    let name = |of: &Snapshot, at: usize| -> String {
-        let field = &of.schema.fields[at];
-        field.legacy_name.as_ref().unwrap_or(&field.name).clone()
-    };
-    // Files of Python's have no field ids.
-    let python = of.python.is_some() || to.python.is_some();
-    let is_same = |at: usize, other: usize| {
-        let same = match python {
-            true => name(of, at) == name(to, other),
-            false => of.schema.fields[at].id == to.schema.fields[other].id,
-        };
-        let (was, is) = (of.arrow.field(at), to.arrow.field(other));
-        // In Python a column of nothing but None is of any type.
-        same && (was.data_type() == is.data_type() || python && was.data_type().is_null())
-    };
-    let fields = of.schema.fields.iter().enumerate();
-    let mut missing = fields.filter(|(at, _)| {
-        let mut others = 0..to.schema.fields.len();
-        !others.any(|other| is_same(*at, other))
-    });
-    missing.next().map(|(_, field)| field.name.as_str())
 }

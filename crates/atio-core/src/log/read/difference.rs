@@ -33,8 +33,7 @@ pub(super) fn difference(below: &[Arc<Manifest>], above: &[Arc<Manifest>]) -> Di
                     dv,
                     ..FileEntry::clone(file)
                 };
-                let ids = manifest.stats_ids.clone();
-                Arc::new(Manifest::new(manifest.schema, ids, vec![file]))
+                alone(manifest, file)
             };
             relisted.push(Relisted {
                 was: listing(old),
@@ -49,6 +48,12 @@ pub(super) fn difference(below: &[Arc<Manifest>], above: &[Arc<Manifest>]) -> Di
         went: without(below, &is),
         relisted,
     }
+}
+
+/// A list of this file alone, which `manifest` lists.
+pub(super) fn alone(manifest: &Manifest, file: FileEntry) -> Arc<Manifest> {
+    let ids = manifest.stats_ids.clone();
+    Arc::new(Manifest::new(manifest.schema, ids, vec![file]))
 }
 
 type ByPath<'a> = HashMap<&'a str, (&'a Manifest, &'a FileEntry)>;
@@ -83,7 +88,7 @@ fn without(manifests: &[Arc<Manifest>], others: &ByPath<'_>) -> Vec<Arc<Manifest
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::format::{Checksum, VectorRef};
 
@@ -107,12 +112,12 @@ mod tests {
         }
     }
 
-    fn list(files: &[(&str, u64)]) -> Arc<Manifest> {
+    pub(in crate::log::read) fn list(files: &[(&str, u64)]) -> Arc<Manifest> {
         let files = files.iter().map(|(path, marked)| file(path, *marked));
         Arc::new(Manifest::new(1, Vec::new(), files.collect()))
     }
 
-    fn paths(manifests: &[Arc<Manifest>]) -> Vec<&str> {
+    pub(in crate::log::read) fn paths(manifests: &[Arc<Manifest>]) -> Vec<&str> {
         let files = manifests.iter().flat_map(|manifest| &manifest.files);
         files.map(|file| file.path.as_str()).collect()
     }

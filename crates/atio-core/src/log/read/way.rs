@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use futures::StreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Operation, Version};
+use crate::format::{Operation, Record, Version};
 use crate::log::read::snapshot::{Snapshot, complement, in_ranges, words};
 use crate::log::table::Table;
+
+/// Of so many versions that cannot be read an error tells which were lost, and it asks for so many at the
+/// same time.
+const LOOKED_AT: usize = 1000;
+const AT_ONCE: usize = 32;
 
 /// Where changes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub struct Way {
     pub after: Option<Version>,
     /// The versions on it, the oldest first, without that one.
     pub versions: Vec<Version>,
+    /// True if all of them can be read, as far as this is known.
+    pub is_readable: bool,
 }
 
 impl Table {
@@ -64,13 +72,19 @@ impl Table {
         };
         // The difference from nothing is what `to` has.
         if after.is_some() || !net {
-            self.check_readable(after, (first, last), to, &expired)?;
+            self.check_readable(after, (first, last), to, &expired)
+                .await?;
         }
         let versions = match after {
             Some(_) => first.through(to.version).skip(1).collect(),
             None => first.through(to.version).collect(),
         };
-        Ok(Way { after, versions })
+        let is_readable = gaps(&expired, first, to.version).is_empty();
+        Ok(Way {
+            after,
+            versions,
+            is_readable,
+        })
     }
 
     /// Fails if there is no way from the version `from` to `to`, because it is above it.
@@ -113,26 +127,27 @@ impl Table {
     }
 
     /// Fails if one of the versions from `first` to `last` has expired.
-    fn check_readable(
+    async fn check_readable(
         &self,
         after: Option<Version>,
         (first, last): (Version, Version),
         to: &Snapshot,
         expired: &[(Version, Version)],
     ) -> Result<()> {
-        let gaps = expired.iter().filter_map(|(start, end)| {
-            let (start, end) = (*start.max(&first), *end.min(&last));
-            (start <= end).then_some((start, end))
-        });
-        let gaps: Vec<_> = gaps.collect();
+        let gaps = gaps(expired, first, last);
         let Some((_, end)) = gaps.last() else {
             return Ok(());
         };
-        let (noun, verb) = match gaps.as_slice() {
-            [(start, end)] if start == end => ("version", "has"),
-            _ => ("versions", "have"),
-        };
         let from = after.map_or_else(String::new, |after| format!("from version {after} "));
+        let readable = match last == to.version {
+            true => format!("those from version {} on can be read", end.next()?),
+            // With net => true
+            false => {
+                let expired = self::gaps(expired, Version::ZERO, to.version);
+                let readable = complement(&expired, Version::ZERO, to.version);
+                format!("a version that can be read is one of {}", words(&readable))
+            }
+        };
         let net = match after {
             Some(after) if !in_ranges(expired, after) => {
                 "; net => true gives the difference of both versions"
@@ -142,12 +157,63 @@ impl Table {
         Err(Error::new(
             ErrorKind::VersionExpired,
             format!(
-                "{noun} {} of '{}' {verb} expired, so the changes {from}to version {} are not known; those from version {} on can be read{net}",
-                words(&gaps),
-                self.name(),
+                "{}, so the changes {from}to version {} are not known; {readable}{net}",
+                self.what_became_of(&gaps).await,
                 to.version,
-                end.next()?
             ),
         ))
     }
+
+    /// Says of these versions whether they have expired, or were lost.
+    async fn what_became_of(&self, gaps: &[(Version, Version)]) -> String {
+        let versions = gaps.iter().flat_map(|(start, end)| start.through(*end));
+        let records = versions.take(LOOKED_AT).map(|version| async move {
+            let record = self.record(version).await.ok()?;
+            let is_lost = matches!(&record.record, Record::Tombstone(of) if of.is_lost());
+            is_lost.then_some((version, version))
+        });
+        let records: Vec<_> = records.map(Box::pin).collect();
+        let records = futures::stream::iter(records).buffered(AT_ONCE);
+        let found: Vec<_> = records.filter_map(std::future::ready).collect().await;
+        let (mut expired, mut lost) = (Vec::new(), Vec::new());
+        for (start, end) in gaps {
+            let rest = complement(&self::gaps(&found, *start, *end), *start, *end);
+            lost.extend(complement(&rest, *start, *end));
+            expired.extend(rest);
+        }
+        let name = self.name();
+        match (expired.as_slice(), lost.as_slice()) {
+            (expired, []) => {
+                let (versions, verb) = numbered(expired, ["has", "have"]);
+                format!("{versions} of '{name}' {verb} expired")
+            }
+            ([], lost) => {
+                let (versions, verb) = numbered(lost, ["is", "are"]);
+                format!("{versions} of '{name}' {verb} lost")
+            }
+            (expired, lost) => {
+                let (expired, have) = numbered(expired, ["has", "have"]);
+                let (lost, are) = numbered(lost, ["is", "are"]);
+                format!("{expired} of '{name}' {have} expired and {lost} {are} lost")
+            }
+        }
+    }
+}
+
+/// Versions as people name them, and which of two verbs is theirs: that of one, or that of many.
+fn numbered<'a>(ranges: &[(Version, Version)], verbs: [&'a str; 2]) -> (String, &'a str) {
+    let (noun, verb) = match ranges {
+        [(start, end)] if start == end => ("version", verbs[0]),
+        _ => ("versions", verbs[1]),
+    };
+    (format!("{noun} {}", words(ranges)), verb)
+}
+
+/// Those of `ranges` that are between two versions.
+fn gaps(ranges: &[(Version, Version)], first: Version, last: Version) -> Vec<(Version, Version)> {
+    let gaps = ranges.iter().filter_map(|(start, end)| {
+        let (start, end) = (*start.max(&first), *end.min(&last));
+        (start <= end).then_some((start, end))
+    });
+    gaps.collect()
 }

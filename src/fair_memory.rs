@@ -24,16 +24,20 @@ const MERGES: &str = "ExternalSorterMerge";
 
 /// The same context, for a query of `partitions` that joins by sorting, of whose sorts none takes the
 /// memory of another; as it is where the memory has no limit.
-pub(super) fn shared_fairly(
+pub(crate) fn shared_fairly(
     context: &Arc<TaskContext>,
     partitions: usize,
 ) -> Result<Arc<TaskContext>> {
     shared(context, SHARES * partitions.max(1))
 }
 
-/// The same context, for a query that sorts once, whose rows are written meanwhile.
-pub(super) fn shared_with_a_sort(context: &Arc<TaskContext>) -> Result<Arc<TaskContext>> {
-    shared(context, SHARES_OF_A_SORT)
+/// The same context, for a query that sorts once in each of `partitions`, whose rows are read or written
+/// meanwhile.
+pub(crate) fn shared_with_a_sort(
+    context: &Arc<TaskContext>,
+    partitions: usize,
+) -> Result<Arc<TaskContext>> {
+    shared(context, SHARES_OF_A_SORT * partitions.max(1))
 }
 
 fn shared(context: &Arc<TaskContext>, shares: usize) -> Result<Arc<TaskContext>> {
@@ -174,8 +178,9 @@ mod tests {
         };
         let (_, context) = limited(10 << 20);
         assert_eq!(kept(&shared_fairly(&context, 1).unwrap()), 1 << 20);
-        let sort = shared_with_a_sort(&context).unwrap();
-        assert_eq!(kept(&sort), (10 << 20) / 3 / 2);
+        let sort = |partitions| shared_with_a_sort(&context, partitions).unwrap();
+        assert_eq!(kept(&sort(1)), (10 << 20) / 3 / 2);
+        assert_eq!(kept(&sort(2)), (10 << 20) / 6 / 2);
         let unlimited = SessionContext::new().task_ctx();
         let same = shared_fairly(&unlimited, 2).unwrap();
         assert!(Arc::ptr_eq(&same, &unlimited));

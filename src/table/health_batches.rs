@@ -34,8 +34,8 @@ pub fn stats(stats: &[TableStats]) -> Result<RecordBatch> {
         perhaps("small_files", |stats| stats.small_files),
         perhaps("small_bytes", |stats| stats.small_bytes),
         known("manifests", |stats| stats.manifests),
-        known("versions", |stats| stats.versions),
-        known("tags", |stats| stats.tags),
+        perhaps("versions", |stats| stats.versions),
+        perhaps("tags", |stats| stats.tags),
         perhaps("expirable_files", |stats| stats.expirable_files),
         perhaps("expirable_bytes", |stats| stats.expirable_bytes),
     ])

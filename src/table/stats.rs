@@ -35,10 +35,11 @@ pub struct TableStats {
     pub small_bytes: Option<u64>,
     /// The lists of its files.
     pub manifests: u64,
-    /// The versions that have not expired, this one included.
-    pub versions: u64,
-    /// The names of versions.
-    pub tags: u64,
+    /// The versions that have not expired, this one included; None if it is not known where the table
+    /// begins because records are lost.
+    pub versions: Option<u64>,
+    /// The names of versions; None if what holds them is damaged.
+    pub tags: Option<u64>,
     /// The files that [`expire`](AtioTable::expire) removes with its default options; None if it
     /// refuses because a version is damaged.
     pub expirable_files: Option<u64>,
@@ -83,7 +84,7 @@ impl AtioTable {
     /// table.append(rows, CommitOptions::default()).await?;
     ///
     /// let stats = table.stats().await?;
-    /// assert_eq!((stats.rows, stats.files, stats.versions), (1, 1, 2));
+    /// assert_eq!((stats.rows, stats.files, stats.versions), (1, 1, Some(2)));
     /// // A file of one row is far from the size that files are meant to have.
     /// assert_eq!(stats.small_files, Some(1));
     /// assert_eq!(stats.expirable_files, Some(0));
@@ -99,7 +100,7 @@ impl AtioTable {
         self.stats_of(Wanted::ALL).await
     }
 
-    /// The same; what is not `wanted` is 0, or None, and costs nothing.
+    /// The same; what is not `wanted` is None, and costs nothing.
     pub(crate) async fn stats_of(&self, wanted: Wanted) -> Result<TableStats> {
         self.check_whole("stats")?;
         let table = self.table();
@@ -109,12 +110,12 @@ impl AtioTable {
             false => None,
         };
         let versions = match wanted.versions {
-            true => table.readable_versions(&newest).await?,
-            false => 0,
+            true => unless_damaged(table.readable_versions(&newest).await)?,
+            false => None,
         };
         let tags = match wanted.tags {
-            true => table.tags().await?.len() as u64,
-            false => 0,
+            true => unless_damaged(table.tags().await)?.map(|tags| tags.len() as u64),
+            false => None,
         };
         let expirable = match wanted.expirable {
             true => unless_damaged(self.expirable().await)?,

@@ -1,8 +1,11 @@
 //! The health of a table: how large it is, what is wrong with it, and mending that.
 
-use atio::{CheckOptions, RepairOptions, Severity, batches};
+use std::io::{self, Write};
+
+use atio::{CheckOptions, Finding, RepairOptions, RepairRow, Severity, batches};
 use clap::Args;
 use datafusion::common::instant::Instant;
+use datafusion_cli::print_format::PrintFormat;
 
 use super::table::Named;
 use crate::failure::Failure;
@@ -52,9 +55,13 @@ impl Check {
         let start = Instant::now();
         let table = self.table.open(session).await?;
         let findings = table.check(CheckOptions { deep: self.deep }).await?;
-        session
-            .show_batch(batches::findings(&findings)?, start)
-            .await?;
+        match session.print.format {
+            PrintFormat::Automatic => show_findings(&findings)?,
+            _ => {
+                let rows = batches::findings(&findings)?;
+                session.show_batch(rows, start).await?;
+            }
+        }
         let of = |severity| {
             findings
                 .iter()
@@ -104,11 +111,28 @@ impl Repair {
         let table = self.table.open(session).await?;
         let options = RepairOptions { dry_run: !self.yes };
         let rows = table.repair(options).await?;
-        session.show_batch(batches::repaired(&rows)?, start).await?;
+        match session.print.format {
+            PrintFormat::Automatic => show_repaired(&rows)?,
+            _ => session.show_batch(batches::repaired(&rows)?, start).await?,
+        }
         let left = rows.iter().filter(|row| !row.done).count();
         match (rows.len(), left) {
             (0, _) => tell(&session.print, "Nothing is wrong."),
-            (_, 0) => tell(&session.print, "Everything is mended."),
+            (_, 0) => {
+                // What was mended may have hidden something else.
+                let findings = table.check(CheckOptions::default()).await?;
+                let errors = findings.iter();
+                let errors = errors.filter(|finding| finding.severity == Severity::Error);
+                match errors.count() {
+                    0 => tell(&session.print, "Everything is mended."),
+                    errors => {
+                        return Err(Failure::new(format!(
+                            "all of this is mended, and the table still has {}: 'atio check' shows what",
+                            counted(errors, "error")
+                        )));
+                    }
+                }
+            }
             (_, _) if !self.yes => tell(
                 &session.print,
                 "A dry run: nothing was changed. The same command with --yes mends what can be mended.",
@@ -122,6 +146,43 @@ impl Repair {
         }
         Ok(())
     }
+}
+
+/// One finding after another: they are too wide for a table.
+fn show_findings(findings: &[Finding]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for finding in findings {
+        let (severity, object) = (finding.severity, shown(&finding.object));
+        match finding.version {
+            Some(version) => writeln!(output, "{severity}: {object}, version {version}")?,
+            None => writeln!(output, "{severity}: {object}")?,
+        }
+        show_lines(&mut output, &finding.finding, &finding.action)?;
+    }
+    output.flush()
+}
+
+fn show_repaired(rows: &[RepairRow]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for row in rows {
+        let object = shown(&row.object);
+        match row.done {
+            true => writeln!(output, "mended: {object}")?,
+            false => writeln!(output, "not mended: {object}")?,
+        }
+        show_lines(&mut output, &row.problem, &row.action)?;
+    }
+    output.flush()
+}
+
+fn show_lines(output: &mut impl Write, what: &str, action: &str) -> io::Result<()> {
+    writeln!(output, "    {}", shown(what))?;
+    writeln!(output, "    {}", shown(action))
+}
+
+/// Names come from the storage: what a terminal could take for a command is taken out.
+fn shown(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn counted(count: usize, noun: &str) -> String {

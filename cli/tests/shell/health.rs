@@ -45,7 +45,24 @@ fn check_tells_damage_and_exits_with_1_if_there_is_an_error() {
         "{rows}"
     );
 
+    let shown = run(home.path(), &["check", "t"]);
+    assert_eq!(
+        stdout(&shown),
+        "warning: _SUCCESS\n    _SUCCESS is missing\n    Schedulers that wait for it wait for ever. The next commit \
+         writes it anew, and so does a repair.\n"
+    );
+    let shown = run(home.path(), &["repair", "t"]);
+    assert_eq!(
+        stdout(&shown),
+        "not mended: _SUCCESS\n    _SUCCESS is missing\n    Write the marker anew.\n"
+    );
+
     fs::write(t.join("metadata/v2.metadata.json"), "{}").unwrap();
+    let shown = stdout(&run(home.path(), &["check", "t"]));
+    assert!(
+        shown.starts_with("error: metadata/v2.metadata.json, version 2\n    metadata/v2"),
+        "{shown}"
+    );
     fs::remove_file(t.join("metadata/v0.metadata.json")).unwrap();
     let broken = run(home.path(), &["check", "t", "--format", "csv"]);
     assert_eq!(broken.status.code(), Some(1));

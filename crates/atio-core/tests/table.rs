@@ -10,6 +10,7 @@ mod faults;
 mod footers;
 #[cfg(all(unix, feature = "failpoints"))]
 mod found;
+mod given_up;
 mod golden;
 mod health;
 #[cfg(all(unix, feature = "failpoints"))]

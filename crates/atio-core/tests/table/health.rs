@@ -123,7 +123,9 @@ async fn table_that_cannot_be_opened_is_checked_and_left_as_it_is() {
         assert_eq!(findings[0].version, Some(version(3)), "{what}");
         assert_eq!(
             findings[0].action,
-            "Restore it from a copy of the table. Version 2 is the newest that is whole, and can be read by number.",
+            "Restore it from a copy of the table. Version 2 is the newest that is whole, and can be read by number. \
+             Without a copy, move metadata/v3.metadata.json away, and run a repair: it goes on from version 2, and \
+             version 3 is lost.",
             "{what}"
         );
         assert!(!repaired(&store).await[0].done);

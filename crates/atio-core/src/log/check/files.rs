@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use object_store::Error as StoreError;
 
-use super::finding::Finding;
+use super::finding::{Advice, Finding};
 use super::needed::{Need, Needed};
 use super::register::{Job, LookedAt, Register, What, differ};
 use super::{rows, vectors};
@@ -118,7 +118,11 @@ async fn look_at_file(
 ) -> Option<Finding> {
     let footer = match read(objects, entry, listed.deep).await {
         Ok(footer) => footer,
-        Err(error) => return Some(Finding::unreadable(&entry.path, job.version, &error)),
+        Err(error) => {
+            let finding = Finding::unreadable(&entry.path, job.version, &error);
+            let rows = entry.rows.filter(|_| entry.dv.is_none());
+            return Some(finding.advised(Advice::Rows(rows)));
+        }
     };
     if !listed.deep {
         return None;

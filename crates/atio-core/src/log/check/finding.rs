@@ -51,6 +51,19 @@ pub struct Finding {
     /// What to do about it.
     pub action: String,
     pub(in crate::log) remedy: Remedy,
+    pub(super) advice: Advice,
+}
+
+/// What is to be added to an action once it is known which versions are whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// What its object makes of it.
+    OfObject,
+    /// The rows of the data file, as its manifest counts them; None if rows are marked as deleted, or
+    /// nobody counted them.
+    Rows(Option<u64>),
+    /// What is lost is not replaced: only its rows can be taken elsewhere.
+    NewTable,
 }
 
 /// What a repair can do about it.
@@ -66,6 +79,8 @@ pub(in crate::log) enum Remedy {
     Fill(Version, Version),
     /// Commit a fence that says of this number that it is lost.
     Fence(Version),
+    /// Commit a fence that says of this version, of which there is a tombstone, that it has expired.
+    Expired(Version),
 }
 
 impl Finding {
@@ -82,6 +97,7 @@ impl Finding {
             finding: finding.into(),
             action: action.into(),
             remedy: Remedy::None,
+            advice: Advice::OfObject,
         }
     }
 
@@ -108,6 +124,10 @@ impl Finding {
 
     pub(super) fn with(self, remedy: Remedy) -> Self {
         Self { remedy, ..self }
+    }
+
+    pub(super) fn advised(self, advice: Advice) -> Self {
+        Self { advice, ..self }
     }
 }
 

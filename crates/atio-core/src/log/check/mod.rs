@@ -9,6 +9,7 @@
 //! An object that is damaged is one finding, and the check goes on. Everything is read from the
 //! store: what this process remembers says nothing of what is there.
 
+mod fences;
 mod files;
 mod finding;
 mod hints;
@@ -43,6 +44,8 @@ pub(in crate::log) struct Checked {
     pub(in crate::log) findings: Vec<Finding>,
     /// The largest number that has a record, and the record, if it can be read.
     pub(in crate::log) newest: Option<(Version, Option<StoredRecord>)>,
+    /// Tombstones of versions that expired, which no fence names that is left.
+    pub(in crate::log) unfenced: Vec<Version>,
     /// What has expired.
     expired: Arc<[(Version, Version)]>,
 }
@@ -117,6 +120,7 @@ impl Table {
             return Ok(Checked {
                 findings,
                 newest: None,
+                unfenced: Vec::new(),
                 expired: Arc::new([]),
             });
         };
@@ -141,6 +145,7 @@ impl Table {
         Ok(Checked {
             findings,
             newest: Some((chain.top, chain.newest)),
+            unfenced: chain.unfenced,
             expired: chain.expired,
         })
     }

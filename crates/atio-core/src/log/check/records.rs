@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+use super::fences::PastFences;
 use super::finding::{Finding, Severity};
 use super::hints::Hints;
 use super::needed::Needed;
-use super::numbers;
+use super::numbers::{self, Gap, Stays, Unfenced};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     CommitRecord, ObjectRef, Operation, PythonRecord, Record, StoredRecord, Txn, Version, layout,
@@ -35,6 +36,8 @@ pub(super) struct Chain {
     pub(super) refs: Needed,
     /// What says what a version changed.
     pub(super) changes: Needed,
+    /// Tombstones of versions that expired, which the newest fence does not name.
+    pub(super) unfenced: Vec<Version>,
 }
 
 /// A record that was read, or why it could not be; None if it is not there.
@@ -127,9 +130,12 @@ struct Walk {
     above: Option<StoredRecord>,
     last: Option<Version>,
     fence: Fence,
-    /// Tombstones of which the newest fence that was met does not know; who made each, unless it is
-    /// of a lost version.
-    unfenced: Vec<(Version, Option<Version>)>,
+    /// Tombstones of which the newest fence that was met does not know.
+    unfenced: Vec<(Version, Unfenced)>,
+    /// What has expired by the repairs, and by the fences below one, from the newest down.
+    fences: PastFences,
+    /// The fence that each version goes by.
+    goes_by: BTreeMap<Version, Version>,
     /// Records that cannot be read.
     damaged: BTreeSet<Version>,
     /// Expired versions that still have a record.
@@ -138,8 +144,8 @@ struct Walk {
     python: Vec<(Version, PythonRecord)>,
     /// The lowest record of atio's.
     lowest_of_atio: Option<Version>,
-    /// Numbers without record, and whether they can be filled.
-    gaps: Vec<(Version, Version, bool)>,
+    /// Numbers without record.
+    gaps: Vec<Gap>,
 }
 
 impl Walk {
@@ -155,11 +161,14 @@ impl Walk {
                 snapshots: Needed::default(),
                 refs: Needed::default(),
                 changes: Needed::default(),
+                unfenced: Vec::new(),
             },
             above: None,
             last: None,
             fence: Fence::Unknown,
             unfenced: Vec::new(),
+            fences: PastFences::default(),
+            goes_by: BTreeMap::new(),
             damaged: BTreeSet::new(),
             left: Vec::new(),
             python: Vec::new(),
@@ -213,15 +222,23 @@ impl Walk {
         if self.fence == Fence::Unknown && !record.record.is_python() {
             self.find_fence(table, &record).await?;
         }
+        let given_up = match self.has_expired(version) {
+            true => self.fences.gave_up(&record),
+            false => None,
+        };
         if let Some(above) = self
             .above
             .as_ref()
-            .filter(|_| self.last == version.next().ok())
+            .filter(|_| self.last == version.next().ok() && given_up.is_none())
             && let Err(error) = record.check_next(above)
         {
             self.broken(above.version(), &error, findings);
         }
-        self.note(&record, findings);
+        match given_up {
+            Some(by) => findings.push(numbers::put_back(version, by)),
+            None => self.note(&record, findings),
+        }
+        self.fences.note(&record);
         (self.last, self.above) = (Some(version), Some(record));
         Ok(())
     }
@@ -265,8 +282,14 @@ impl Walk {
         let expired = self.has_expired(version);
         match &record.record {
             Record::Tombstone(tombstone) if !expired => {
-                let by = (!tombstone.is_lost()).then_some(tombstone.by);
-                self.unfenced.push((version, by));
+                let newest = self.chain.newest.as_ref().and_then(StoredRecord::table);
+                let is_ours = newest == Some(tombstone.table);
+                let what = match tombstone.tombstone.as_str() {
+                    _ if tombstone.is_lost() => Unfenced::Lost,
+                    "expired" if is_ours => Unfenced::Expired(tombstone.by),
+                    _ => Unfenced::Foreign(tombstone.by),
+                };
+                self.unfenced.push((version, what));
             }
             Record::Tombstone(_) => {}
             // The end of a table that was here before: it stays.
@@ -284,6 +307,9 @@ impl Walk {
 
     fn note_live(&mut self, live: &CommitRecord, findings: &mut Vec<Finding>) {
         let (chain, version) = (&mut self.chain, live.version_id);
+        if let Some(fence) = live.last_expire {
+            self.goes_by.insert(version, fence);
+        }
         chain.readable.insert(version, Some(live.txn));
         if let Some(snapshot) = &live.snapshot {
             let (at, _) = chain.snapshots.add_object(snapshot, version, findings);
@@ -303,7 +329,8 @@ impl Walk {
     }
 
     /// Notes numbers without a record between the last one and this. They can be filled if both
-    /// neighbours are whole and tell that no fence was among them, for what that revoked is lost.
+    /// neighbours are whole and tell that no fence was among them, for what that revoked is lost, or if
+    /// the newest fence says that all of them have expired.
     fn note_gap(&mut self, version: Version, record: Option<&StoredRecord>) {
         let Some((last, next)) = self.last.zip(version.next().ok()) else {
             return;
@@ -311,33 +338,39 @@ impl Walk {
         let Some(end) = last.previous().filter(|end| next <= *end) else {
             return;
         };
-        let whole = |above: &StoredRecord, below: &StoredRecord| {
+        let expired = self.chain.expired.iter();
+        let expired = expired
+            .into_iter()
+            .any(|(first, last)| *first <= next && end <= *last);
+        let stays = |above: &StoredRecord, below: &StoredRecord| {
             let of_atio = !above.record.is_python() && !below.record.is_python();
             let lost = i64::try_from(end.get() - version.get()).unwrap_or(i64::MAX);
             let times = below.committed_at_us().zip(above.committed_at_us());
-            of_atio
-                && above.table() == below.table()
-                && above.last_expire() == below.last_expire()
-                && times.is_some_and(|(below, above)| above.saturating_sub(below) > lost)
+            let follow = times.is_some_and(|(below, above)| above.saturating_sub(below) > lost);
+            if !of_atio || !follow || above.table() != below.table() {
+                return Some(Stays::Neighbour);
+            }
+            let same_fence = above.last_expire() == below.last_expire();
+            (!same_fence && !expired).then_some(Stays::Fence)
         };
-        let can_fill = self.above.as_ref().zip(record);
-        let can_fill = can_fill.is_some_and(|(above, below)| whole(above, below));
-        self.gaps.push((next, end, can_fill));
+        let neighbours = self.above.as_ref().zip(record);
+        self.gaps.push(Gap {
+            first: next,
+            last: end,
+            stays: neighbours.map_or(Some(Stays::Neighbour), |(above, below)| stays(above, below)),
+        });
     }
 
     /// False if the fence that made a tombstone is not there, which is a finding of its own.
     fn is_there(&self, fence: Option<Version>) -> bool {
-        let Some(fence) = fence else {
-            return true;
-        };
-        let missing = self
-            .gaps
-            .iter()
-            .any(|(first, last, _)| (*first..=*last).contains(&fence));
-        self.fence == Fence::Known
-            && fence <= self.chain.top
-            && !self.damaged.contains(&fence)
-            && !missing
+        fence.is_none_or(|fence| self.fence == Fence::Known && self.has_record(fence))
+    }
+
+    /// True if there is a record of this number that can be read.
+    fn has_record(&self, version: Version) -> bool {
+        version <= self.chain.top
+            && !self.damaged.contains(&version)
+            && !self.gaps.iter().any(|gap| gap.holds(version))
     }
 
     /// Tells what only the whole log shows.
@@ -357,18 +390,37 @@ impl Walk {
             .as_ref()
             .is_some_and(|lowest| lowest.record.is_python());
         if let (Some(end), false) = (lowest.previous(), begins) {
-            self.gaps.push((Version::ZERO, end, false));
+            self.gaps.push(Gap {
+                first: Version::ZERO,
+                last: end,
+                stays: Some(Stays::Lowest),
+            });
         }
-        for (first, last, can_fill) in self.gaps.clone() {
+        for gap in self.gaps.clone() {
+            let first = gap.first;
             // Python's own expiry leaves gaps below the first record of atio's (C14).
             let above_python = first != Version::ZERO && begins;
             let python = above_python && self.lowest_of_atio.is_none_or(|lowest| lowest > first);
             if !python {
-                findings.extend(numbers::missing(table, (first, last), can_fill).await?);
+                findings.extend(numbers::missing(table, gap).await?);
             }
         }
-        let unfenced = self.unfenced.iter().filter(|(_, by)| self.is_there(*by));
-        findings.extend(unfenced.map(|(version, by)| numbers::unfenced_tombstone(*version, *by)));
+        let unfenced = self.unfenced.iter();
+        let unfenced = unfenced.filter(|(_, what)| self.is_there(what.by()));
+        findings
+            .extend(unfenced.map(|(version, what)| numbers::unfenced_tombstone(*version, *what)));
+        if self.fence == Fence::Known {
+            let expired = self.unfenced.iter();
+            let expired = expired.filter(|(_, what)| matches!(what, Unfenced::Expired(_)));
+            self.chain.unfenced = expired.map(|(version, _)| *version).collect();
+        }
+        // A version whose fence cannot be read cannot be opened.
+        let mut states = std::mem::take(&mut self.chain.states);
+        states.retain(|(version, _)| {
+            let fence = self.goes_by.get(version);
+            fence.is_none_or(|fence| self.has_record(*fence))
+        });
+        self.chain.states = states;
         findings.extend(numbers::leftover(&self.left));
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::format::refs::RefsFile;
 use crate::format::snapshot::{PythonSnapshot, SchemaRef, SnapshotFile};
 use crate::format::{Manifest, ManifestRef, Record, TableSchema, Totals, layout};
 use crate::log::read::history::PARALLEL;
+use crate::log::read::snapshot::in_ranges;
 use crate::storage::Objects;
 
 /// One snapshot, which several versions may share.
@@ -273,10 +274,15 @@ fn tags(chain: &Chain, need: &Need, refs: RefsFile, findings: &mut Vec<Finding>)
             }
             Some(_) => continue,
         };
-        let action = format!(
-            "Restore {} from a copy, or remove the tag.",
-            layout::record(version)
-        );
+        let untag = format!("emove the tag with atio_untag('t', tag => '{name}').");
+        let action = match in_ranges(&chain.expired, version) {
+            // A repair gave it up: a record that is put back is read by nobody.
+            true => format!("R{untag}"),
+            false => format!(
+                "Restore {} from a copy, or r{untag}",
+                layout::record(version)
+            ),
+        };
         findings.push(Finding::error(&need.path, need.version, wrong, action));
     }
 }

@@ -1,6 +1,6 @@
 //! What became of a table, version by version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
@@ -37,7 +37,8 @@ pub struct HistoryEntry {
     pub added: Option<Totals>,
     /// What it removed; None if that is not known.
     pub removed: Option<Totals>,
-    /// The state after it; None where Python wrote it or a record above is unreadable.
+    /// The state after it; None where Python wrote it, where its record is lost, and where that cannot be
+    /// known because of what is lost or damaged above it.
     pub totals: Option<Totals>,
     /// The version whose state it continues.
     pub parent: Option<Version>,
@@ -82,9 +83,13 @@ impl Table {
             .map(|version| async move { (version, self.record(version).await) });
         let records: Vec<_> = read.buffered(PARALLEL).collect().await;
         let mut entries = Vec::with_capacity(records.len());
+        let mut lost = BTreeSet::new();
         for (version, record) in records {
             entries.push(match record {
                 Ok(record) => {
+                    if record.is_lost() {
+                        lost.insert(version);
+                    }
                     let expired = in_ranges(&newest.expired, version);
                     entry(&record, python.get(&version).copied(), expired)
                 }
@@ -113,12 +118,46 @@ impl Table {
                 entries.iter_mut().for_each(|entry| entry.tags = None);
             }
         }
+        self.sum_up(newest, &mut entries, &lost).await?;
+        Ok(entries)
+    }
+
+    /// Says what the state after each version was, from the newest down: what a version changed tells
+    /// the state below it. Below a gap the next version that can be read tells its own.
+    async fn sum_up(
+        &self,
+        newest: &Snapshot,
+        entries: &mut [HistoryEntry],
+        lost: &BTreeSet<Version>,
+    ) -> Result<()> {
         let mut after = Some(newest.totals());
         for entry in entries.iter_mut().rev() {
+            // What follows a lost version goes on from the one below that.
+            if lost.contains(&entry.version) {
+                after = None;
+                continue;
+            }
+            let of_atio = entry.txn.is_some();
+            if after.is_none() && entry.readable && of_atio {
+                after = self.totals_of(newest, entry.version).await?;
+            }
             entry.totals = after;
             after = before(after, entry);
         }
-        Ok(entries)
+        Ok(())
+    }
+
+    /// The state after a version, as its snapshot says; None if that is damaged.
+    async fn totals_of(&self, newest: &Snapshot, version: Version) -> Result<Option<Totals>> {
+        let found = self.older(version, newest.version, &newest.expired).await;
+        match found {
+            Ok(found) => Ok(Some(found.totals())),
+            Err(error) if error.kind() == ErrorKind::Storage => Err(error),
+            Err(error) => match self.or_gone(newest, error).await {
+                gone if says_gone(&gone) => Err(gone),
+                _ => Ok(None),
+            },
+        }
     }
 }
 

@@ -191,11 +191,18 @@ pub(in crate::log) async fn listed(objects: &Objects) -> Result<Vec<Version>> {
 }
 
 fn ahead(pointer: Version, newest: Option<Version>) -> Error {
-    let found = newest.map_or("there is no commit record".to_owned(), |newest| {
-        format!("the newest commit record is version {newest}, which stays readable by number")
-    });
+    let (found, what_now) = match newest {
+        None => (
+            "there is no commit record".to_owned(),
+            "restore it from a copy",
+        ),
+        Some(newest) => (
+            format!("the newest commit record is version {newest}, which stays readable by number"),
+            "atio_check('path') says what is missing, and atio_repair('path') mends it",
+        ),
+    };
     Error::damaged(format!(
-        "{} names version {pointer}, but {found}: the directory looks partly copied or restored",
+        "{} names version {pointer}, but {found}: the directory looks partly copied or restored; {what_now}",
         layout::POINTER
     ))
 }

@@ -156,8 +156,14 @@ impl Table {
         versions.retain(|found| *found >= version);
         versions.sort_unstable();
         for found in versions.into_iter().rev() {
-            if let Ok(record) = self.record(found).await {
-                return Ok(Some((found, self.expired_at(&record).await?)));
+            let Ok(record) = self.record(found).await else {
+                continue;
+            };
+            match self.expired_at(&record).await {
+                Ok(expired) => return Ok(Some((found, expired))),
+                Err(error) if error.kind() == ErrorKind::Storage => return Err(error),
+                // The fence that it goes by is lost: one below may go by another.
+                Err(_) => {}
             }
         }
         Ok(None)

@@ -1,4 +1,4 @@
-//! Occupying the numbers of records that are lost.
+//! Occupying the numbers of records that are lost, and saying again what has expired.
 
 use std::sync::Arc;
 
@@ -23,6 +23,14 @@ struct Lost {
     free: Vec<(Version, Version)>,
     /// Those that are occupied, and that no fence names.
     occupied: Vec<(Version, Version)>,
+    /// Versions that expired, of which there are tombstones, and that no fence names: its record is lost.
+    expired: Vec<(Version, Version)>,
+}
+
+/// What the version above says, in order.
+struct Told {
+    lost: Vec<(Version, Version)>,
+    expired: Vec<(Version, Version)>,
 }
 
 impl Lost {
@@ -36,14 +44,21 @@ impl Lost {
             }
         }
         lost.free.sort_unstable();
+        let expired = checked.unfenced.iter();
+        lost.expired = expired.map(|version| (*version, *version)).collect();
         lost
     }
 }
 
 /// True if there are numbers to occupy, or to tell of.
 pub(super) fn is_needed(checked: &Checked) -> bool {
-    let lost = Lost::of(checked);
-    !lost.free.is_empty() || !lost.occupied.is_empty()
+    let mut findings = checked.findings.iter();
+    findings.any(|finding| {
+        matches!(
+            finding.remedy,
+            Remedy::Fill(..) | Remedy::Fence(_) | Remedy::Expired(_)
+        )
+    })
 }
 
 /// Why numbers cannot be occupied, if some are to be; None if they can.
@@ -77,7 +92,11 @@ async fn base(table: &Table, checked: &Checked) -> Result<Arc<Snapshot>> {
 /// Occupies all numbers and commits the fence above; false if another writer came first.
 pub(super) async fn fill(table: &Table, txn: &Transaction, checked: &Checked) -> Result<bool> {
     let base = base(table, checked).await?;
-    let Lost { free, occupied } = Lost::of(checked);
+    let Lost {
+        free,
+        occupied,
+        expired,
+    } = Lost::of(checked);
     let top = checked
         .newest
         .as_ref()
@@ -93,8 +112,11 @@ pub(super) async fn fill(table: &Table, txn: &Transaction, checked: &Checked) ->
         }
     }
     let below = table.record(end).await?;
-    let all: Vec<_> = free.into_iter().chain(occupied).collect();
-    let record = fence_above(table, txn, &base, &below, all).await?;
+    let told = Told {
+        lost: merged(free.into_iter().chain(occupied).collect()),
+        expired: merged(expired),
+    };
+    let record = fence_above(table, txn, &base, &below, told).await?;
     match create_record(table, txn, &record).await? {
         Outcome::Committed(Made { bytes, stamp }) => {
             announce(table, txn, &record).await;
@@ -129,22 +151,17 @@ async fn occupy_range(
     Ok(true)
 }
 
-/// The record of the version that has the rows of `base` and says what is lost.
+/// The record of the version that has the rows of `base` and says what is lost, and what has expired.
 async fn fence_above(
     table: &Table,
     txn: &Transaction,
     base: &Arc<Snapshot>,
     below: &StoredRecord,
-    lost: Vec<(Version, Version)>,
+    Told { lost, expired }: Told,
 ) -> Result<CommitRecord> {
-    let lost = merged(lost);
-    let noun = match lost.as_slice() {
-        [(first, last)] if first == last => "version",
-        _ => "versions",
-    };
     let recorded = RecordedChange {
         options: CommitOptions {
-            message: Some(format!("the records of {noun} {} are lost", words(&lost))),
+            message: Some(message(&lost, &expired)),
             ..CommitOptions::default()
         },
         ..RecordedChange::same_state(Operation::Other(Operation::REPAIR.to_owned()))
@@ -163,8 +180,27 @@ async fn fence_above(
         record.committed_at_us = record.committed_at_us.max(after);
     }
     record.last_expire = Some(record.version_id);
-    record.expired = merged(base.expired.iter().copied().chain(lost).collect());
+    let all = base.expired.iter().copied().chain(lost).chain(expired);
+    record.expired = merged(all.collect());
     Ok(record)
+}
+
+fn message(lost: &[(Version, Version)], expired: &[(Version, Version)]) -> String {
+    let noun = |ranges: &[(Version, Version)]| match ranges {
+        [(first, last)] if first == last => "version",
+        _ => "versions",
+    };
+    let of_lost = format!("the records of {} {} are lost", noun(lost), words(lost));
+    let verb = match noun(expired) {
+        "version" => "has",
+        _ => "have",
+    };
+    let of_expired = format!("{} {} {verb} expired", noun(expired), words(expired));
+    match (lost.is_empty(), expired.is_empty()) {
+        (false, true) => of_lost,
+        (true, _) => of_expired,
+        (false, false) => format!("{of_lost}; {of_expired}"),
+    }
 }
 
 /// The same numbers as ranges in order that do not touch.

@@ -2,7 +2,7 @@
 //!
 //! 1. The table is checked.
 //! 2. Numbers whose records are lost are occupied by tombstones, from the lowest up, and a fence above
-//!    them says so (7.16). Whoever takes one of them first has won: then again from 1.
+//!    them says so, and what has expired by a fence that is lost (7.16). Whoever takes one of them first has won: then again from 1.
 //! 3. Pointer and marker are written anew.
 //!
 //! All else is told, with what a person can do about it.
@@ -169,6 +169,18 @@ fn action(finding: &Finding, refusal: Option<&Error>, tells: bool) -> (String, b
             let does = format!("Commit a version that says that version {version} is lost.");
             fill(version, version, does)
         }
+        Remedy::Expired(version) => {
+            let does = format!("Commit a version that says that version {version} has expired.");
+            match refusal {
+                None => (does, true),
+                Some(refusal) => (
+                    format!(
+                        "What has expired cannot be told before another problem is mended: {refusal}"
+                    ),
+                    false,
+                ),
+            }
+        }
         Remedy::Fill(first, last) => {
             let which = words(&[(first, last)]);
             let noun = match first == last {
@@ -177,7 +189,7 @@ fn action(finding: &Finding, refusal: Option<&Error>, tells: bool) -> (String, b
             };
             let does = format!(
                 "Occupy {noun} {which} with tombstones, and commit a version that says what is lost. If \
-                 there is a copy of what is missing, restore that instead."
+                 there is a copy of what is missing, restore that instead: afterwards nothing of it may be put back."
             );
             fill(first, last, does)
         }

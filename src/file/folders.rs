@@ -18,8 +18,16 @@ const TRIES: usize = 16;
 pub(super) struct MadeFolders(Vec<PathBuf>);
 
 impl MadeFolders {
-    /// Makes `folder` and all above it, as far as they are missing.
+    /// Makes `folder` and all above it, as far as they are missing. One may go again while those below
+    /// it are made: whoever made it has failed, and it was empty.
     pub(super) fn make(&mut self, folder: &Path, durability: Durability) -> io::Result<()> {
+        use io::ErrorKind::{AlreadyExists, NotFound};
+        for _ in 1..TRIES {
+            match make_all(folder, durability, &mut self.0) {
+                Err(error) if matches!(error.kind(), AlreadyExists | NotFound) => {}
+                made => return made,
+            }
+        }
         make_all(folder, durability, &mut self.0)
     }
 
@@ -60,5 +68,27 @@ impl Drop for MadeFolders {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_others_take_away_are_made_again() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("a/b/c");
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let mut made = MadeFolders::default();
+                        made.make(&folder, Durability::None).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!folder.exists());
     }
 }

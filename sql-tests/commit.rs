@@ -12,6 +12,7 @@ mod interrupted;
 mod isolation;
 mod loads;
 mod methods;
+mod new_rows;
 mod retries;
 mod row_level;
 mod row_source;

@@ -12,7 +12,8 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::SessionConfig;
 
 /// The memory is shared by the two sorts of a join, which hold rows and merge what they have spilled.
 /// One part more is for those who bring them rows, and those who write meanwhile.
@@ -56,7 +57,16 @@ fn shared(context: &Arc<TaskContext>, shares: usize) -> Result<Arc<TaskContext>>
     let execution = &mut config.options_mut().execution;
     let reserved = execution.sort_spill_reservation_bytes.min(share / 2);
     execution.sort_spill_reservation_bytes = reserved;
-    Ok(Arc::new(TaskContext::new(
+    Ok(Arc::new(with_config(context, config, runtime)))
+}
+
+/// The same context with another configuration.
+pub(crate) fn with_config(
+    context: &TaskContext,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+) -> TaskContext {
+    TaskContext::new(
         context.task_id(),
         context.session_id(),
         config,
@@ -65,7 +75,7 @@ fn shared(context: &Arc<TaskContext>, shares: usize) -> Result<Arc<TaskContext>>
         context.aggregate_functions().clone(),
         context.window_functions().clone(),
         runtime,
-    )))
+    )
 }
 
 /// Counts in the session's memory what it gives out, and gives nobody who sorts more than a share.

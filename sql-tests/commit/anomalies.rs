@@ -92,6 +92,14 @@ overtaken! {
         "MERGE INTO t USING (VALUES (7)) AS s(a) ON t.a = s.a WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
         "MERGE INTO t USING (VALUES (7)) AS s(a) ON t.a = s.a WHEN NOT MATCHED THEN INSERT VALUES (s.a)",
         Conflict, [1, 2, 7, 100, 101];
+    row_that_moves_into_a_condition_cannot_happen_if_write_serializable: WEAK,
+        "UPDATE t SET a = 0 WHERE a % 2 = 1 AND a < 50",
+        "UPDATE t SET a = 5 WHERE a = 100",
+        Conflict, [1, 2, 5, 101];
+    row_that_moves_into_a_condition_cannot_happen_if_serializable: STRONG,
+        "UPDATE t SET a = 0 WHERE a % 2 = 1 AND a < 50",
+        "UPDATE t SET a = 5 WHERE a = 100",
+        Conflict, [1, 2, 5, 101];
     phantom_of_a_copy_can_happen_if_write_serializable: WEAK,
         "INSERT INTO t SELECT a + 1000 FROM t WHERE a < 50",
         "INSERT INTO t VALUES (7)",

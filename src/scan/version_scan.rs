@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use atio_core::format::{FileEntry, Manifest, MaySelect};
+use atio_core::format::{FileEntry, Manifest};
 use atio_core::log::{Snapshot, Table};
 use datafusion::catalog::Session;
 use datafusion::common::Result;
@@ -12,9 +12,10 @@ use datafusion::logical_expr::Expr;
 
 use super::dynamic::Above;
 use super::prune::{Listed, Pruner};
-use super::read_set::ReadSet;
+use super::read_set::{ReadSet, Scan, Version};
 use super::row_ids::{Found, RowIds};
 use super::scan_file::{Numbers, ScanFile, scan_files};
+use super::selected::Selected;
 use super::whole::whole;
 use crate::error::Error;
 
@@ -92,10 +93,17 @@ impl VersionScan {
             let only_finds = request.row_ids.is_some_and(RowIds::only_finds);
             let whole = listed.iter().filter(|_| !only_finds);
             let paths = whole.map(|(_, file)| file.path.as_str());
-            let selects = |pruner: Arc<Pruner>| -> MaySelect {
-                Arc::new(move |manifest: &Manifest| pruner.selects(manifest))
+            let of = Version {
+                table: Arc::clone(table),
+                store_url: store_url.clone(),
+                snapshot: Arc::clone(snapshot),
             };
-            reads.add(paths, pruner.map(selects));
+            let scan = Scan {
+                by_statistics: pruner,
+                by_values: Selected::of(state, &snapshot.arrow, request.filters),
+                finds: request.row_ids.is_some(),
+            };
+            reads.add(of, paths, scan);
         }
         if let (Some(row_ids), Some(numbers)) = (request.row_ids, &numbers) {
             listed = leave_out_whole(state, snapshot, row_ids, numbers, listed)?;

@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::handle::AtioTable;
 use super::merge_join::within_memory;
+use super::merge_keys::with_source_keys;
 use super::pin::Pin;
 use crate::error::Error;
 use crate::scan::{Above, RowIds};
@@ -101,9 +102,13 @@ impl TableProvider for ChangeTarget {
         input: Arc<dyn ExecutionPlan>,
         _: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (input, spills) = match self.verb {
-            Verb::Merge => within_memory(session, input)?,
-            _ => (input, false),
+        let (input, spills, merged) = match self.verb {
+            Verb::Merge => {
+                let (input, spills) = within_memory(session, input)?;
+                let (input, merged) = with_source_keys(input)?;
+                (input, spills, merged)
+            }
+            _ => (input, false, None),
         };
         let change = Change {
             verb: self.verb,
@@ -114,6 +119,7 @@ impl TableProvider for ChangeTarget {
             columns: self.columns,
             keys: self.keys.clone(),
             unique: self.unique.clone(),
+            merged,
         };
         self.table.plan_change(session, change, input).await
     }

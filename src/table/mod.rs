@@ -14,6 +14,7 @@ mod health_batches;
 mod history;
 mod lookup;
 mod merge_join;
+mod merge_keys;
 mod nullable_values;
 mod pin;
 mod pin_versions;

@@ -145,6 +145,7 @@ impl TableProvider for AtioTable {
             columns: 0,
             keys: Vec::new(),
             unique: Vec::new(),
+            merged: None,
         };
         let nothing = EmptyExec::new(with_row_ids(&Schema::empty()));
         self.plan_change(session, change, Arc::new(nothing)).await

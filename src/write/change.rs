@@ -20,6 +20,7 @@ use super::distinct::{Distinct, UniqueValues};
 use super::outcome::Counts;
 use super::positions::Positions;
 use crate::error::Error;
+use crate::scan::Keys;
 
 /// The statements that change rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(crate) struct Change {
     /// The columns of the source of which no two rows may have the same values, where neither takes
     /// the place of a row. NULL is the same as no other value.
     pub(crate) unique: Vec<String>,
+    /// By which values of its rows a MERGE finds those that it changes; None where it may change others.
+    pub(crate) merged: Option<Keys>,
 }
 
 /// The rows of one run, as far as they have come.

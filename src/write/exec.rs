@@ -219,14 +219,9 @@ impl Part {
         let timer = job.writing().write_time(self.partition);
         let _timer = timer.timer();
         let of = self.input.output_partitioning().partition_count();
-        let spills = self
-            .runs
-            .change
-            .as_ref()
-            .is_some_and(|change| change.spills);
-        let context = match spills {
-            true => self.run.context_of_query(&self.context, of)?,
-            false => self.context,
+        let context = match &self.runs.change {
+            Some(change) => self.run.context_of_query(change, self.context, of)?,
+            None => self.context,
         };
         let rows = self.input.execute(self.partition, context)?;
         let rows = match &self.runs.change {

@@ -22,7 +22,7 @@ use super::positions::Positions;
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use crate::error::Error;
-use crate::scan::{RowsLeft, rows_left};
+use crate::scan::{RowsLeft, SourceKeys, rows_left};
 
 /// Files of so many rows are written anew together, for each of which a bit says whether it stays.
 const ROWS_AT_ONCE: usize = 1 << 27;
@@ -51,7 +51,7 @@ impl VersionWriter {
     /// changed. Where that is none it makes no version.
     pub(super) async fn replace(
         &self,
-        (change, changed): (&Change, &Changed),
+        (change, changed, keys): (&Change, &Changed, &Arc<SourceKeys>),
         job: &Job,
         files: SendableRecordBatchStream,
         options: CommitOptions,
@@ -96,7 +96,10 @@ impl VersionWriter {
             Verb::Merge => RowChange::merge(removes, adds, reads),
             Verb::Truncate => RowChange::truncate(),
         };
-        let row_change = (row_change.marking(marks), moved);
+        let merged = change.merged.as_ref().map(|merged| (merged, keys));
+        let does_select = self.target.does_select(&job.writing().context, merged);
+        let row_change = row_change.marking(marks).asking(does_select);
+        let row_change = (row_change, moved);
         let committed = self.commit_change(job, row_change, merges, options).await?;
         Ok(counted(job, &committed, counts))
     }

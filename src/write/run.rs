@@ -16,7 +16,8 @@ use super::job::{Job, twice};
 use super::target::WriteTarget;
 use super::version_writer::VersionWriter;
 use super::writing::Writing;
-use crate::fair_memory::shared_fairly;
+use crate::fair_memory::{shared_fairly, with_config};
+use crate::scan::SourceKeys;
 
 /// The runs of one plan. Its node and its sink find each other by the context that they run in.
 #[derive(Debug)]
@@ -110,6 +111,7 @@ impl Runs {
             begun: watch::Sender::new(None),
             rows: Mutex::default(),
             changed: Arc::new(Changed::new()),
+            keys: Arc::default(),
             context: Mutex::default(),
         });
         let mut known = Known {
@@ -131,7 +133,9 @@ pub(super) struct Run {
     pub(super) rows: Mutex<Option<Rows>>,
     /// What the partitions of a statement that changes rows have found.
     pub(super) changed: Arc<Changed>,
-    /// That of a query which spills.
+    /// What the query of a MERGE has found in its source.
+    pub(super) keys: Arc<SourceKeys>,
+    /// That of its query, where it is another than that of the run.
     context: Mutex<Option<Arc<TaskContext>>>,
 }
 
@@ -154,16 +158,28 @@ pub(super) enum Begun {
 }
 
 impl Run {
-    /// The context of a query which spills, the same for all of its `partitions`.
+    /// The context of the query of `change`, the same for all of its `partitions`.
     pub(super) fn context_of_query(
         &self,
-        context: &Arc<TaskContext>,
+        change: &Change,
+        context: Arc<TaskContext>,
         partitions: usize,
     ) -> Result<Arc<TaskContext>> {
+        if !change.spills && change.merged.is_none() {
+            return Ok(context);
+        }
         let mut known = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         let context = match known.take() {
             Some(context) => context,
-            None => shared_fairly(context, partitions)?,
+            None => {
+                let shared = match change.spills {
+                    true => shared_fairly(&context, partitions)?,
+                    false => context,
+                };
+                let config = shared.session_config().clone();
+                let config = config.with_extension(Arc::clone(&self.keys));
+                Arc::new(with_config(&shared, config, shared.runtime_env()))
+            }
         };
         Ok(Arc::clone(known.insert(context)))
     }

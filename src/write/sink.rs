@@ -81,7 +81,7 @@ impl AtioSink {
             Some((Begun::Whole(job), Rest::Change(options))) => {
                 let change = self.runs.change.as_deref();
                 let change = change.ok_or_else(|| Error::invalid("nothing is to be changed"))?;
-                let what = (change, run.changed.as_ref());
+                let what = (change, run.changed.as_ref(), &run.keys);
                 self.runs.writer.replace(what, &job, files, options).await
             }
             Some((Begun::InOrder(_), Rest::Change(_))) => {
@@ -220,8 +220,10 @@ async fn begin_run(
     };
     run.tell(begun.clone());
     if runs.change.is_some() {
-        let memory = MemoryConsumer::new("rows that a statement changes");
-        run.changed.count_in(memory.register(context.memory_pool()));
+        let register = |name| MemoryConsumer::new(name).register(context.memory_pool());
+        let memory = register("rows that a statement changes");
+        run.changed.count_in(memory);
+        run.keys.count_in(register("keys of the source of a MERGE"));
     }
     Ok(Some((begun, rest)))
 }

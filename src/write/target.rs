@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use atio_core::format::Reads;
-use atio_core::log::{Snapshot, Table};
+use atio_core::log::{DoesSelect, Snapshot, Table};
+use datafusion::execution::TaskContext;
 use datafusion::prelude::SessionConfig;
 
 use super::options::TableOptions;
 use super::planned::Planned;
 use crate::delete_mode::DeleteMode;
 use crate::error::Result;
-use crate::scan::ReadSet;
+use crate::scan::{Keys, ReadSet, SourceKeys, does_select};
 use crate::settings::CommitSettings;
 
 /// What a statement writes to, and how.
@@ -38,6 +39,16 @@ impl WriteTarget {
         let isolation = CommitSettings::isolation(session);
         let reads = self.reads.as_ref();
         reads.map(|reads| reads.reads(isolation))
+    }
+
+    /// Tells whether rows that others added are such as it read, once it has run in `context`, where
+    /// it took these keys from the source of a MERGE.
+    pub(super) fn does_select(
+        &self,
+        context: &Arc<TaskContext>,
+        merged: Option<(&Keys, &Arc<SourceKeys>)>,
+    ) -> Option<DoesSelect> {
+        does_select(self.reads.as_ref()?, context, merged)
     }
 
     /// How rows go of the files of the table.

@@ -251,7 +251,10 @@ impl VersionWriter {
             false => {
                 let append = RowChange::append(base.schema.id, ids, files).advancing(advance);
                 match self.target.reads(writing.context.session_config()) {
-                    Some(reads) => append.reading(reads),
+                    Some(reads) => {
+                        let does_select = self.target.does_select(&writing.context, None);
+                        append.reading(reads).asking(does_select)
+                    }
                     None => append,
                 }
             }

@@ -82,12 +82,30 @@ pub struct Reads {
 impl Reads {
     /// True if a row of one of the files of `manifest` could be selected.
     pub fn may_select(&self, manifest: &Manifest) -> bool {
-        let Some(may_select) = &self.may_select else {
-            return !manifest.files.is_empty();
+        self.selects(manifest).contains(&true)
+    }
+
+    /// The same manifest without the files of which no row could be selected; None if none is left.
+    pub fn of_selected(&self, manifest: &Manifest) -> Option<Manifest> {
+        let selects = self.selects(manifest);
+        if !selects.contains(&true) {
+            return None;
+        }
+        let mut selected = manifest.clone();
+        let mut selects = selects.into_iter();
+        selected.files.retain(|_| selects.next().unwrap_or(true));
+        Some(selected)
+    }
+
+    /// Of each file, whether a row of it could be selected.
+    fn selects(&self, manifest: &Manifest) -> Vec<bool> {
+        let mut selects = match &self.may_select {
+            Some(may_select) => may_select(manifest),
+            None => Vec::new(),
         };
-        let selects = may_select(manifest);
         // What it says nothing of it does not know.
-        selects.len() < manifest.files.len() || selects.contains(&true)
+        selects.resize(manifest.files.len(), true);
+        selects
     }
 }
 

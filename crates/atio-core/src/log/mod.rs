@@ -13,6 +13,7 @@ mod table;
 pub use crate::format::reads::{Isolation, MaySelect, Reads};
 pub use check::{CheckOptions, Finding, Severity};
 pub use commit::announcer::flush;
+pub use commit::does_select::DoesSelect;
 #[doc(hidden)]
 pub use commit::engine::pause;
 pub use commit::gate::{Candidate, Check, Gate};

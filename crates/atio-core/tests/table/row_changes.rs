@@ -5,15 +5,18 @@ mod later;
 mod lists;
 mod marks;
 mod python;
+mod questions;
 mod races;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use atio_core::Result;
 use atio_core::format::stats::{Bound, ColumnStats, Value};
 use atio_core::format::{CommitRecord, FileEntry, Isolation, Manifest, Reads, Record};
-use atio_core::log::{CommitOptions, Committed, RowChange, Snapshot, Table, Transaction};
+use atio_core::log::{
+    CommitOptions, Committed, DoesSelect, RowChange, Snapshot, Table, Transaction,
+};
+use atio_core::{Error, Result};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -34,13 +37,43 @@ enum Does {
     Compact,
 }
 
-/// A statement: the rows that it removes, adds, and looks for.
+/// What a statement says that is asked for its rows, because statistics do not tell.
+#[derive(Debug, Clone, Copy)]
+enum Answers {
+    /// It is not to be asked.
+    Never,
+    /// It would have selected these rows.
+    Rows(&'static [i64]),
+    /// It cannot tell.
+    Fails,
+}
+
+impl Answers {
+    fn does_select(self) -> Option<DoesSelect> {
+        let rows = match self {
+            Answers::Never => return None,
+            Answers::Rows(rows) => Some(rows),
+            Answers::Fails => None,
+        };
+        Some(DoesSelect::new(move |manifests: Vec<Manifest>| {
+            let files = manifests
+                .iter()
+                .flat_map(|of| of.files.iter().map(move |file| value(of, file)));
+            let selects = rows.map(|rows| files.into_iter().any(|value| rows.contains(&value)));
+            let answer = selects.ok_or_else(|| Error::invalid("nobody knows"));
+            Box::pin(std::future::ready(answer))
+        }))
+    }
+}
+
+/// A statement: the rows that it removes, adds, and looks for, by what statistics tell.
 #[derive(Debug, Clone, Copy)]
 struct Statement {
     does: Does,
     removes: &'static [i64],
     adds: &'static [i64],
     selects: &'static [i64],
+    answers: Answers,
     isolation: Isolation,
 }
 
@@ -51,12 +84,24 @@ impl Statement {
             removes,
             adds,
             selects: removes,
+            answers: Answers::Never,
             isolation: Isolation::WriteSerializable,
         }
     }
 
     const fn selecting(self, selects: &'static [i64]) -> Self {
         Self { selects, ..self }
+    }
+
+    /// Of what statistics do not tell it selects these.
+    const fn exactly(self, rows: &'static [i64]) -> Self {
+        let answers = Answers::Rows(rows);
+        Self { answers, ..self }
+    }
+
+    const fn failing(self) -> Self {
+        let answers = Answers::Fails;
+        Self { answers, ..self }
     }
 
     const fn serializable(self) -> Self {
@@ -121,6 +166,7 @@ impl Statement {
             Does::Truncate => RowChange::truncate(),
             Does::Compact => RowChange::compact(removes, adds),
         };
+        let change = change.asking(self.answers.does_select());
         let base = Arc::clone(base);
         table.commit(txn, base, change, merges, options).await
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::announce::announce;
+use super::does_select::DoesSelect;
 use super::outcome::{Made, Outcome, create_record};
 use super::rebase::{Below, Passed, Pending};
 use super::transaction::Transaction;
@@ -41,6 +42,11 @@ pub(in crate::log) trait Statement: Send {
 
     /// A version with this key did its work.
     fn key(&self) -> Option<&str> {
+        None
+    }
+
+    /// Tells whether it would have selected rows that others added, where statistics do not.
+    fn does_select(&self) -> Option<&DoesSelect> {
         None
     }
 
@@ -164,6 +170,7 @@ pub(in crate::log) async fn commit(
                 txn: txn.id(),
                 key: statement.key(),
                 intent: &intent,
+                does_select: statement.does_select(),
             };
             match table.passed(&pending, &Below::of(below), &newest).await? {
                 Passed::Repeats(version) => return Ok(Ended::Repeats(version, newest)),

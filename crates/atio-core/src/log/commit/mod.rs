@@ -2,6 +2,7 @@
 
 pub(in crate::log) mod announce;
 pub(in crate::log) mod announcer;
+pub(in crate::log) mod does_select;
 pub(in crate::log) mod engine;
 pub(in crate::log) mod gate;
 pub(in crate::log) mod merge;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::does_select::DoesSelect;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::change::{self, Change, MarkedRows};
+use crate::format::change::{self, Change, MarkedRows, NewFiles};
 use crate::format::conflict::{Reason, Verdict, conflict};
-use crate::format::intent::Intent;
+use crate::format::intent::{Intent, Rows};
 use crate::format::ticket::Ticket;
 use crate::format::{Manifest, Record, StoredRecord, Txn, Version};
 use crate::log::read::snapshot::Snapshot;
@@ -16,6 +17,7 @@ pub(in crate::log) struct Pending<'a> {
     pub(in crate::log) txn: Txn,
     pub(in crate::log) key: Option<&'a str>,
     pub(in crate::log) intent: &'a Intent,
+    pub(in crate::log) does_select: Option<&'a DoesSelect>,
 }
 
 /// The version that a statement was planned on, as far as later ones are held against it.
@@ -98,7 +100,7 @@ impl Table {
                 below = record;
                 continue;
             }
-            match self.verdict(pending.intent, &record).await? {
+            match self.verdict(pending, &record).await? {
                 Verdict::Conflict(reason) => return Err(self.stands_against(reason, &record)),
                 verdict => on = on.max(verdict),
             }
@@ -120,8 +122,10 @@ impl Table {
 
     /// What the version of `record` means for a statement.
     ///
-    /// Which files that added and removed is read only where it decides.
-    async fn verdict(&self, intent: &Intent, record: &StoredRecord) -> Result<Verdict> {
+    /// Which files that added and removed is read only where it decides, and the rows of these only
+    /// where the statistics do not.
+    async fn verdict(&self, pending: &Pending<'_>, record: &StoredRecord) -> Result<Verdict> {
+        let intent = pending.intent;
         let mut removed = None;
         let mut verdict = conflict(intent, &Change::of_record(record));
         if verdict == Verdict::Conflict(Reason::Removed) {
@@ -149,8 +153,41 @@ impl Table {
                     .await?;
             }
             verdict = conflict(intent, &change);
+            if verdict == Verdict::Conflict(Reason::Added)
+                && self.selects_none(pending, &change.adds).await
+            {
+                change.adds = NewFiles::None;
+                verdict = conflict(intent, &change);
+            }
         }
         Ok(verdict)
+    }
+
+    /// True if it is certain that the statement would have selected no row of the files `added`.
+    async fn selects_none(&self, pending: &Pending<'_>, added: &NewFiles) -> bool {
+        let (Some(does_select), Rows::Read(reads), NewFiles::These(manifests)) =
+            (pending.does_select, &pending.intent.rows, added)
+        else {
+            return false;
+        };
+        let files = manifests.iter();
+        let files = files.filter_map(|manifest| reads.of_selected(manifest));
+        match does_select.ask(files.collect()).await {
+            Ok(selects) => !selects,
+            // They may have expired meanwhile. Without an answer what statistics say stands.
+            Err(error) => {
+                let level = match error.kind() {
+                    ErrorKind::Damaged => ::log::Level::Debug,
+                    _ => ::log::Level::Warn,
+                };
+                let name = self.name();
+                ::log::log!(
+                    level,
+                    "'{name}': what rows were added is not known: {error}"
+                );
+                false
+            }
+        }
     }
 
     /// Finds out which rows `change` marks of the files of which the statement marks some, too.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::change::MarkedRows;
 use crate::format::intent::Intent;
 use crate::format::{DeletionVector, FileEntry, Manifest, Operation, Reads, Totals};
+use crate::log::commit::does_select::DoesSelect;
 use crate::log::commit::gate::Gate;
 use crate::log::commit::options::CommitOptions;
 use crate::log::operation::columns::NewColumns;
@@ -19,6 +20,7 @@ use crate::log::operation::source_position::Advance;
 pub struct RowChange {
     kind: Kind,
     gate: Option<Gate>,
+    does_select: Option<DoesSelect>,
 }
 
 /// What goes of the files of a base.
@@ -56,7 +58,11 @@ enum Kind {
 
 impl RowChange {
     fn of(kind: Kind) -> Self {
-        Self { kind, gate: None }
+        Self {
+            kind,
+            gate: None,
+            does_select: None,
+        }
     }
 
     /// The same change, which is committed only where `gate` lets it pass.
@@ -69,6 +75,20 @@ impl RowChange {
 
     pub(in crate::log) fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
+    }
+
+    /// The same change of a statement that said what it read. Where others brought files with rows that
+    /// it may have selected, as far as that tells, `does_select` is asked. Without one, and where it
+    /// cannot tell, the change is in conflict with them.
+    pub fn asking(self, does_select: Option<DoesSelect>) -> Self {
+        Self {
+            does_select,
+            ..self
+        }
+    }
+
+    pub(in crate::log) fn does_select(&self) -> Option<&DoesSelect> {
+        self.does_select.as_ref()
     }
 
     /// Adds `files`, written with the schema `schema`; commutes with every other append, unless

@@ -12,6 +12,7 @@ use crate::format::{
     Changes, CommitRecord, Manifest, ManifestRef, ObjectRef, Operation, Record, Totals, Version,
     layout,
 };
+use crate::log::commit::does_select::DoesSelect;
 use crate::log::commit::engine::{self, Ended, FEWEST_ASKED, On, Planned, Statement};
 use crate::log::commit::gate::{Candidate, Waits};
 use crate::log::commit::merge::{self, StagedMerge};
@@ -341,6 +342,10 @@ impl Statement for Writing<'_> {
 
     fn key(&self) -> Option<&str> {
         self.change.key(self.options)
+    }
+
+    fn does_select(&self) -> Option<&DoesSelect> {
+        self.change.does_select()
     }
 
     async fn plan(&mut self, on: On<'_>) -> Result<Option<Planned>> {

@@ -198,6 +198,7 @@ impl Table {
             txn: ticket.txn,
             key,
             intent: &intent,
+            does_select: None,
         };
         match self
             .passed(&pending, &Below::of_ticket(ticket, base), newest)

@@ -18,7 +18,7 @@ use atio_core::log::{
 use object_store::ObjectStoreExt;
 
 use super::super::rows_left;
-use super::{COLUMN, Does, Open, Place, Statement, create, file_of, value};
+use super::{Answers, COLUMN, Does, Open, Place, Statement, create, file_of, value};
 
 /// The files of each table here, by their numbers, with so many rows.
 const A: i64 = 1;
@@ -42,6 +42,7 @@ struct Marking {
     adds: &'static [i64],
     reads: &'static [i64],
     selects: &'static [i64],
+    answers: Answers,
     isolation: Isolation,
 }
 
@@ -54,6 +55,7 @@ const fn mark(marks: &'static [OfFile]) -> Marking {
         adds: &[],
         reads: &[],
         selects: &[],
+        answers: Answers::Never,
         isolation: Isolation::WriteSerializable,
     }
 }
@@ -85,6 +87,11 @@ impl Marking {
 
     const fn selecting(self, selects: &'static [i64]) -> Self {
         Self { selects, ..self }
+    }
+
+    const fn exactly(self, rows: &'static [i64]) -> Self {
+        let answers = Answers::Rows(rows);
+        Self { answers, ..self }
     }
 
     const fn serializable(self) -> Self {
@@ -129,6 +136,7 @@ impl Marking {
             Does::Merge => RowChange::merge(removes, adds, reads),
             other => panic!("{other:?}"),
         };
+        let change = change.asking(self.answers.does_select());
         Ok(change.marking(marks.collect()))
     }
 

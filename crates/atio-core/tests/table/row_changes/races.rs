@@ -122,6 +122,65 @@ const RACES: &[(Statement, Statement, Ends)] = &[
         overwrite(&[8]),
         With(&[8, 9]),
     ),
+    // Rows that statistics do not exclude: they are asked for.
+    (
+        update(&[1], &[11]).selecting(&[1, 12]).exactly(&[1]),
+        update(&[2], &[12]),
+        With(&[3, 4, 11, 12]),
+    ),
+    (
+        update(&[1], &[11]).selecting(&[1, 12]).exactly(&[1, 12]),
+        update(&[2], &[12]),
+        Added,
+    ),
+    (
+        merge(&[], &[9]).selecting(&[9, 7]).exactly(&[9]),
+        merge(&[], &[7]),
+        With(&[1, 2, 3, 4, 7, 9]),
+    ),
+    (
+        merge(&[], &[9]).selecting(&[9, 7]).exactly(&[9]),
+        merge(&[], &[7, 9]),
+        Added,
+    ),
+    (
+        merge(&[], &[9]).selecting(&[9, 7]).exactly(&[9]),
+        overwrite(&[7]),
+        With(&[7, 9]),
+    ),
+    (
+        delete(&[1]).selecting(&[1, 7]).exactly(&[1]).serializable(),
+        append(&[7]),
+        With(&[2, 3, 4, 7]),
+    ),
+    (
+        delete(&[1]).selecting(&[1, 7]).exactly(&[1]).serializable(),
+        append(&[7, 1]),
+        Added,
+    ),
+    (
+        append(&[9]).selecting(&[1, 7]).exactly(&[1]).serializable(),
+        append(&[7]),
+        With(&[1, 2, 3, 4, 7, 9]),
+    ),
+    // The rest of them statistics do, and nobody asks.
+    (
+        merge(&[], &[9]).selecting(&[9, 7]).exactly(&[9, 5]),
+        merge(&[], &[5, 7]),
+        With(&[1, 2, 3, 4, 5, 7, 9]),
+    ),
+    // Without an answer.
+    (
+        update(&[1], &[11]).selecting(&[1, 12]).failing(),
+        update(&[2], &[12]),
+        Added,
+    ),
+    // Rows that go are another matter.
+    (
+        update(&[1], &[11]).selecting(&[1, 2]).exactly(&[]),
+        update(&[2], &[12]),
+        Removed,
+    ),
     // All of them.
     (delete(&[1]), overwrite(&[1]), Removed),
     (delete(&[1]), TRUNCATE, Removed),

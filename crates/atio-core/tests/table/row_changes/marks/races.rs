@@ -176,6 +176,22 @@ const RACES: &[(Step, Step, Ends)] = &[
         Marks(mark(&[(A, &[1])]).adding(&[9])),
         Added,
     ),
+    // Rows that statistics do not exclude are asked for, and those of a file that is listed anew are not.
+    (
+        Marks(mark(&[(A, &[0])]).selecting(&[A, 9]).exactly(&[A])),
+        Marks(mark(&[(A, &[1])]).adding(&[9])),
+        With(&[(A, &[2, 3]), ALL_B, ALL_C, (9, &[0])]),
+    ),
+    (
+        Marks(mark(&[(A, &[0])]).selecting(&[A, 9]).exactly(&[A, 9])),
+        Marks(mark(&[(A, &[1])]).adding(&[9])),
+        Added,
+    ),
+    (
+        Marks(mark(&[(A, &[0])]).selecting(&[A, 9]).exactly(&[])),
+        Marks(mark(&[(A, &[0])]).adding(&[9])),
+        Removed,
+    ),
     (
         Marks(mark(&[(A, &[0])]).selecting(&[9])),
         Does(append(&[9])),

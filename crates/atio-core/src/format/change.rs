@@ -192,7 +192,9 @@ impl Change {
                 refs: true,
                 ..Self::default()
             },
-            Operation::Expire => Self::default(),
+            // A repair has the rows of the version that it goes on from: lost versions stand against
+            // whoever began before them.
+            Operation::Expire | Operation::Repair => Self::default(),
             Operation::Create | Operation::Drop => Self {
                 ends: true,
                 ..Self::default()

@@ -73,7 +73,11 @@ impl Intent {
                 replans: true,
                 ..intent
             },
-            Operation::Tag | Operation::Untag | Operation::Expire | Operation::Drop => Self {
+            Operation::Tag
+            | Operation::Untag
+            | Operation::Expire
+            | Operation::Repair
+            | Operation::Drop => Self {
                 replans: true,
                 ..intent
             },

@@ -20,15 +20,14 @@ pub enum Operation {
     Tag,
     Untag,
     Expire,
+    /// Says which records are lost (7.16).
+    Repair,
     Drop,
     /// Any other, known or not: it may have changed everything.
     Other(String),
 }
 
 impl Operation {
-    /// The word of a version that says which records are lost (7.16).
-    pub const REPAIR: &str = "repair";
-
     /// What a record calls it.
     pub fn word(&self) -> &str {
         match self {
@@ -45,6 +44,7 @@ impl Operation {
             Operation::Tag => "tag",
             Operation::Untag => "untag",
             Operation::Expire => "expire",
+            Operation::Repair => "repair",
             Operation::Drop => "drop",
             Operation::Other(word) => word,
         }
@@ -52,10 +52,11 @@ impl Operation {
 
     /// False where the rows are those of the version before: fences, names.
     pub fn changes_state(&self) -> bool {
-        !matches!(
-            self.word(),
-            "expire" | "tag" | "untag" | "resolve" | Self::REPAIR
-        )
+        match self {
+            Operation::Tag | Operation::Untag | Operation::Expire | Operation::Repair => false,
+            Operation::Other(word) => word != "resolve",
+            _ => true,
+        }
     }
 }
 
@@ -82,6 +83,7 @@ impl<'de> Deserialize<'de> for Operation {
             "tag" => Operation::Tag,
             "untag" => Operation::Untag,
             "expire" => Operation::Expire,
+            "repair" => Operation::Repair,
             "drop" => Operation::Drop,
             _ => Operation::Other(word),
         })

@@ -20,7 +20,7 @@ impl PastFences {
         if record.last_expire() != Some(version) || record.is_lost() {
             return;
         }
-        let is_repair = record.operation().word() == Operation::REPAIR;
+        let is_repair = record.operation() == Operation::Repair;
         if is_repair || !self.0.is_empty() {
             self.0.push(PastFence {
                 version,

@@ -78,8 +78,10 @@ impl Hints {
                 (layout::POINTER, pointer.into()),
                 (layout::SUCCESS, success.into()),
             ],
-            durable: matches!(record.operation, Operation::Create | Operation::Expire)
-                || record.operation.word() == Operation::REPAIR,
+            durable: matches!(
+                record.operation,
+                Operation::Create | Operation::Expire | Operation::Repair
+            ),
         })
     }
 

@@ -347,5 +347,5 @@ fn rows_of(manifest: &Arc<Manifest>, rows: DeletionVector) -> Option<RowsOfFile>
 
 /// False for a version of which it is known that its rows are those of the one below.
 fn may_change_rows(operation: &Operation) -> bool {
-    operation.changes_state() && operation.word() != "compact"
+    operation.changes_state() && *operation != Operation::Compact
 }

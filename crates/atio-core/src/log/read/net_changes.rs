@@ -121,7 +121,7 @@ impl Table {
             Record::Live(live) if live.table == to.table => live,
             _ => return Ok(None),
         };
-        if live.operation.word() != Operation::Compact.word() {
+        if live.operation != Operation::Compact {
             return Ok(None);
         }
         let named = self.named(live).await?;

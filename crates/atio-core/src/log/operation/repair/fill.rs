@@ -164,7 +164,7 @@ async fn fence_above(
             message: Some(message(&lost, &expired)),
             ..CommitOptions::default()
         },
-        ..RecordedChange::same_state(Operation::Other(Operation::REPAIR.to_owned()))
+        ..RecordedChange::same_state(Operation::Repair)
     };
     let mut record = table.record_of_same_state(txn, base, recorded, 0).await?;
     record.version_id = below.version().next()?;

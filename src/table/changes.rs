@@ -100,7 +100,8 @@ impl AtioTable {
     /// [`VersionExpired`](crate::ErrorKind::VersionExpired) if a version on the way has expired,
     /// [`VersionNotFound`](crate::ErrorKind::VersionNotFound) if there is no version `from`, and
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `from` is above `to`, if rows have columns
-    /// that `to` does not have (the error names the version that replaced them), or if several rows of one version have the same key.
+    /// that `to` does not have (the error names the version that replaced them), or if several rows of
+    /// one version have the same key.
     pub async fn changes(
         &self,
         ctx: &SessionContext,
@@ -186,7 +187,8 @@ impl ChangesTable {
         });
         if let Some(taken) = taken {
             return Err(Error::invalid(format!(
-                "the changes of '{name}' cannot be shown: it has a column '{taken}', and so have they; read its versions with atio_table",
+                "the changes of '{name}' cannot be shown: it has a column '{taken}', and so have they; \
+                 read its versions with atio_table",
             )));
         }
         for (at, column) in self.key.iter().enumerate() {

@@ -13,8 +13,8 @@ impl AtioTable {
     ///
     /// It works on a table whose newest version cannot be opened, too: find it with
     /// [`named`](Self::named). Each object is looked at once, however many versions name it.
-    /// [`deep`](CheckOptions::deep) reads all data files and deletion vectors. Files that no version names are no findings:
-    /// a dry run of [`expire`](Self::expire) shows them.
+    /// [`deep`](CheckOptions::deep) reads all data files and deletion vectors. Files that no version
+    /// names are no findings: a dry run of [`expire`](Self::expire) shows them.
     ///
     /// ```
     /// # use datafusion::prelude::SessionContext;

@@ -130,6 +130,7 @@ mod tests {
             assert_eq!(parse_pointer(bad.as_bytes()), None, "{bad}");
         }
     }
+
     #[test]
     fn strict_reading_notices_what_a_hint_may_be() {
         let table = Uuid::from_u128(7);

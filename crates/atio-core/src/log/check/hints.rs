@@ -113,7 +113,10 @@ impl Hints {
                 format!("{} is missing", layout::SUCCESS),
                 "Schedulers that wait for it wait for ever.",
             )),
-            Hint::Damaged { why, .. } => Some((why.clone(), "Nothing in atio reads it.")),
+            Hint::Damaged { why, .. } => Some((
+                why.clone(),
+                "In atio only checks and repairs read it, to find commit records that are lost.",
+            )),
             Hint::Says(_) => None,
         };
         findings.extend(wrong.map(|(wrong, cost)| {

@@ -274,12 +274,11 @@ fn tags(chain: &Chain, need: &Need, refs: RefsFile, findings: &mut Vec<Finding>)
             }
             Some(_) => continue,
         };
-        let untag = format!("emove the tag with atio_untag('t', tag => '{name}').");
         let action = match in_ranges(&chain.expired, version) {
             // A repair gave it up: a record that is put back is read by nobody.
-            true => format!("R{untag}"),
+            true => format!("Remove the tag with atio_untag('t', tag => '{name}')."),
             false => format!(
-                "Restore {} from a copy, or r{untag}",
+                "Restore {} from a copy, or remove the tag with atio_untag('t', tag => '{name}').",
                 layout::record(version)
             ),
         };

@@ -268,7 +268,8 @@ impl Table {
         };
         let ways = match self.replaced_by(of, to).await {
             Some((below, by)) => format!(
-                "version {by} replaced it: ask for the changes with to => {below}, and for the later ones with from => {by}; net => true without from gives all rows of version {}",
+                "version {by} replaced it: ask for the changes with to => {below}, and for the later ones \
+                 with from => {by}; net => true without from gives all rows of version {}",
                 to.version
             ),
             None => format!(

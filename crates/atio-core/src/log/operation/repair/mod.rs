@@ -2,7 +2,8 @@
 //!
 //! 1. The table is checked.
 //! 2. Numbers whose records are lost are occupied by tombstones, from the lowest up, and a fence above
-//!    them says so, and what has expired by a fence that is lost (7.16). Whoever takes one of them first has won: then again from 1.
+//!    them says so, and what has expired by a fence that is lost (7.16). Whoever takes one of them first has
+//!    won: then again from 1.
 //! 3. Pointer and marker are written anew.
 //!
 //! All else is told, with what a person can do about it.
@@ -152,7 +153,8 @@ fn action(finding: &Finding, refusal: Option<&Error>, tells: bool) -> (String, b
         Some(refusal) => {
             let which = words(&[(first, last)]);
             let first = format!(
-                "The number of version {which} cannot be occupied before another problem is mended: {refusal}"
+                "The number of version {which} cannot be occupied before another problem is mended: \
+                 {refusal}"
             );
             (first, false)
         }
@@ -189,7 +191,8 @@ fn action(finding: &Finding, refusal: Option<&Error>, tells: bool) -> (String, b
             };
             let does = format!(
                 "Occupy {noun} {which} with tombstones, and commit a version that says what is lost. If \
-                 there is a copy of what is missing, restore that instead: afterwards nothing of it may be put back."
+                 there is a copy of what is missing, restore that instead: afterwards nothing of it may \
+                 be put back."
             );
             fill(first, last, does)
         }

@@ -3,7 +3,6 @@
 //! Only files that came or went are read, and of files of which rows were marked those rows. Where a
 //! version has rows that came and rows that went, equal ones are taken for moved, and are in neither.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use atio_core::format::{DeletionVector, FileEntry, Manifest, Version};
@@ -35,7 +34,6 @@ use super::read_set::ReadSet;
 use super::row_hash::row_hash;
 use super::scan_file::scan_files;
 use super::version_scan::{LeftOut, VersionScan};
-use crate::error::ErrorKind;
 
 /// What is asked of the changes up to a version.
 pub(crate) struct ChangesRequest<'a> {
@@ -284,36 +282,31 @@ impl Planner<'_> {
             }
         }
         let scan = VersionScan {
-            table: Arc::clone(self.table),
-            store_url: self.store_url.clone(),
-            snapshot: Arc::clone(self.to),
-            left_out: LeftOut {
-                files: all - files.len(),
-                rows: 0,
-            },
-            files: scanned,
             projection,
             filters,
             limit,
             above: self.request.above,
-            has_row_ids: false,
+            left_out: LeftOut {
+                files: all - files.len(),
+                rows: 0,
+            },
             has_changes: true,
+            ..VersionScan::of_files(self.table, self.store_url, self.to, scanned)
         };
         parquet_exec(self.state.config(), self.state.runtime_env(), scan).map(Some)
     }
 
     /// That a version has expired meanwhile which lists one of `files`; None if all can be read.
     async fn expired(&self, files: &[ChangedFile]) -> Option<DataFusionError> {
-        let listed_by: BTreeSet<_> = files.iter().map(|file| file.change.listed_by).collect();
-        for version in listed_by {
-            let listed = self.table.version(version).await;
-            if let Some(error) = listed.err()
-                && error.kind() == ErrorKind::VersionExpired
-            {
-                return Some(error.into());
-            }
-        }
-        None
+        let newest = self.table.newest().await.ok()?;
+        let listed_by = files.iter().map(|file| file.change.listed_by);
+        let first = listed_by
+            .filter(|version| newest.has_expired(*version))
+            .min()?;
+        let error = self
+            .table
+            .has_expired(first, newest.version, &newest.expired);
+        Some(error.into())
     }
 
     /// The files whose rows meet `filters`, which are on columns of the change.

@@ -12,13 +12,12 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{FutureExt, TryStreamExt};
 
-use super::dynamic::Above;
 use super::parquet_exec::parquet_exec;
 use super::prune::Listed;
 use super::read_set::{ReadSet, Version};
 use super::scan_file::scan_files;
 use super::source_keys::{Keys, SourceKeys};
-use super::version_scan::{LeftOut, VersionScan};
+use super::version_scan::VersionScan;
 use super::wanted::Wanted;
 use crate::error::{Error, Result as AtioResult, from_datafusion};
 
@@ -114,18 +113,10 @@ async fn scan(
         .iter()
         .flat_map(|manifest| manifest.files.iter().map(move |file| (manifest, file)));
     let listed: Vec<Listed<'_>> = listed.collect();
+    let files = scan_files(&of.table, &of.snapshot, &listed, None).await?;
     let scan = VersionScan {
-        table: Arc::clone(&of.table),
-        store_url: of.store_url.clone(),
-        snapshot: Arc::clone(&of.snapshot),
-        files: scan_files(&of.table, &of.snapshot, &listed, None).await?,
         projection: Some(columns.into_iter().collect()),
-        filters: Vec::new(),
-        limit: None,
-        above: Above::UNKNOWN,
-        left_out: LeftOut { files: 0, rows: 0 },
-        has_row_ids: false,
-        has_changes: false,
+        ..VersionScan::of_files(&of.table, &of.store_url, &of.snapshot, files)
     };
     parquet_exec(context.session_config(), &context.runtime_env(), scan)
 }
@@ -141,7 +132,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::scan::{Request, plan};
+    use crate::scan::{Above, Request, plan};
 
     /// What a scan with a condition that found nothing says of a file with so many bytes, which is not
     /// there, and of a schema that is or is not that of the table: the last of so many answers.

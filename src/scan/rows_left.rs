@@ -11,11 +11,10 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::dynamic::Above;
 use super::parquet_exec::parquet_exec;
 use super::prune::Listed;
 use super::scan_file::scan_files;
-use super::version_scan::{LeftOut, VersionScan};
+use super::version_scan::VersionScan;
 use crate::error::Error;
 
 /// What is read of one data file.
@@ -62,18 +61,6 @@ pub(crate) async fn rows_left(
     for (file, rows) in files.iter_mut().zip(of_listed) {
         file.wanted = Some(rows);
     }
-    let scan = VersionScan {
-        table: Arc::clone(table),
-        store_url: store_url.clone(),
-        snapshot: Arc::clone(snapshot),
-        files,
-        projection: None,
-        filters: Vec::new(),
-        limit: None,
-        above: Above::UNKNOWN,
-        left_out: LeftOut { files: 0, rows: 0 },
-        has_row_ids: false,
-        has_changes: false,
-    };
+    let scan = VersionScan::of_files(table, store_url, snapshot, files);
     parquet_exec(context.session_config(), &context.runtime_env(), scan)
 }

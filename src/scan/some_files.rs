@@ -10,11 +10,10 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::dynamic::Above;
 use super::parquet_exec::parquet_exec;
 use super::prune::Listed;
 use super::scan_file::scan_files;
-use super::version_scan::{LeftOut, VersionScan};
+use super::version_scan::VersionScan;
 
 /// The plan that reads the rows of the table that are in the data files `paths` of `snapshot`, with all
 /// columns, in so many `streams` at most: one after the other where it is one, in the order of their
@@ -37,19 +36,7 @@ pub(crate) async fn some_files(
     });
     let listed: Vec<Listed<'_>> = listed.collect();
     let files = scan_files(table, snapshot, &listed, None).await?;
-    let scan = VersionScan {
-        table: Arc::clone(table),
-        store_url: store_url.clone(),
-        snapshot: Arc::clone(snapshot),
-        files,
-        projection: None,
-        filters: Vec::new(),
-        limit: None,
-        above: Above::UNKNOWN,
-        left_out: LeftOut { files: 0, rows: 0 },
-        has_row_ids: false,
-        has_changes: false,
-    };
+    let scan = VersionScan::of_files(table, store_url, snapshot, files);
     let session = context.session_config().clone();
     let session = session.with_target_partitions(streams);
     parquet_exec(&session, &context.runtime_env(), scan)

@@ -66,6 +66,28 @@ pub(super) struct LeftOut {
 }
 
 impl VersionScan {
+    /// Reads all columns of `files`, and nothing is left out.
+    pub(super) fn of_files(
+        table: &Arc<Table>,
+        store_url: &ObjectStoreUrl,
+        snapshot: &Arc<Snapshot>,
+        files: Vec<ScanFile>,
+    ) -> Self {
+        Self {
+            table: Arc::clone(table),
+            store_url: store_url.clone(),
+            snapshot: Arc::clone(snapshot),
+            files,
+            projection: None,
+            filters: Vec::new(),
+            limit: None,
+            above: Above::UNKNOWN,
+            left_out: LeftOut { files: 0, rows: 0 },
+            has_row_ids: false,
+            has_changes: false,
+        }
+    }
+
     /// Decides which files are read, and reads their deletion vectors; `manifests` are those of
     /// `snapshot`.
     pub(super) async fn new(

@@ -12,7 +12,7 @@ use crate::log::table::Table;
 
 /// Of so many versions that cannot be read an error tells which were lost, and it asks for so many at the
 /// same time.
-const LOOKED_AT: usize = 1000;
+const LOOKED_AT: usize = 100;
 const AT_ONCE: usize = 32;
 
 /// Where changes begin.

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use atio_core::ErrorKind;
-use atio_core::log::RowChange;
 use object_store::memory::InMemory;
 
-use super::health::{found, objects, put, record, remove, repaired, tag, tagged, version, wrong};
-use super::{append, create, everything, on_store, rewrite};
+use super::health::{
+    appended, found, objects, put, record, remove, repaired, rewritten, tag, tagged, version, wrong,
+};
+use super::{append, create, everything, on_store};
 
 /// Version 3 is an expiry, of which the tombstones of versions 0 and 1 are left.
 async fn table_whose_expiry_is_lost() -> Arc<InMemory> {
-    let store = Arc::new(InMemory::new());
-    let table = on_store(&store);
-    create(&table).await;
-    append(&table).await.unwrap();
-    rewrite(&table, RowChange::update, 1).await.unwrap();
+    let (store, table) = rewritten().await;
     table.expire(&everything(), None).await.unwrap();
     append(&table).await.unwrap();
     table.flush().await;
@@ -44,13 +41,7 @@ async fn what_a_lost_expiry_removed_stands_in_the_way_of_nothing_after_a_repair(
 
 #[tokio::test]
 async fn rows_of_history_begin_anew_below_a_version_that_is_lost() {
-    let store = Arc::new(InMemory::new());
-    let table = on_store(&store);
-    create(&table).await;
-    for _ in 0..4 {
-        append(&table).await.unwrap();
-    }
-    table.flush().await;
+    let store = appended(4).await;
     remove(&store, (3..=4).map(record)).await;
     repaired(&store).await;
     let history = on_store(&store).history().await.unwrap();
@@ -109,12 +100,7 @@ async fn tag_of_a_version_that_was_given_up_can_only_be_removed() {
 
 #[tokio::test]
 async fn tombstones_that_no_expiry_names_are_taken_over() {
-    let store = Arc::new(InMemory::new());
-    let table = on_store(&store);
-    create(&table).await;
-    append(&table).await.unwrap();
-    rewrite(&table, RowChange::update, 1).await.unwrap();
-    table.flush().await;
+    let (store, table) = rewritten().await;
     // The same table, in which version 3 is no expiry.
     let other = Arc::new(InMemory::new());
     for (name, bytes) in objects(&store).await {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use atio_core::ErrorKind;
 use atio_core::format::Version;
 use atio_core::log::{
-    CheckOptions, CommitOptions, Finding, RefUpdate, RepairOptions, RepairRow, Severity, Table,
+    CheckOptions, CommitOptions, Finding, RefUpdate, RepairOptions, RepairRow, RowChange, Severity,
+    Table,
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -15,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::fault_store::{Fault, FaultStore};
-use super::{append, append_rows, create, handle, mark, on_store};
+use super::{append, append_rows, create, handle, mark, on_store, rewrite};
 
 pub(super) const REPAIR: RepairOptions = RepairOptions { dry_run: false };
 
@@ -50,6 +51,27 @@ pub(super) async fn tagged(versions: u64) -> Arc<InMemory> {
     }
     table.flush().await;
     store
+}
+
+/// A table with so many appends of one row.
+pub(super) async fn appended(appends: u64) -> Arc<InMemory> {
+    let store = Arc::new(InMemory::new());
+    let table = on_store(&store);
+    create(&table).await;
+    for _ in 0..appends {
+        append(&table).await.unwrap();
+    }
+    table.flush().await;
+    store
+}
+
+/// A table whose version 2 wrote the row of version 1 anew, so that an expiry removes something.
+pub(super) async fn rewritten() -> (Arc<InMemory>, Arc<Table>) {
+    let store = appended(1).await;
+    let table = on_store(&store);
+    rewrite(&table, RowChange::update, 1).await.unwrap();
+    table.flush().await;
+    (store, table)
 }
 
 pub(super) async fn remove(store: &InMemory, names: impl IntoIterator<Item = String>) {

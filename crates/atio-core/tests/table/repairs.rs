@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atio_core::ErrorKind;
 use atio_core::format::pointer;
-use atio_core::log::{CommitOptions, RepairOptions, RowChange, Severity, Table};
+use atio_core::log::{CommitOptions, RepairOptions, Severity, Table};
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use tokio::sync::Mutex;
@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use super::fault_store::{Fault, FaultStore};
 use super::health::{
-    REPAIR, found, objects, put, record, remove, repaired, tag, tagged, version, wrong,
+    REPAIR, appended, found, objects, put, record, remove, repaired, rewritten, tag, tagged,
+    version, wrong,
 };
-use super::{append, append_on, create, everything, handle, on_store, rewrite};
+use super::{append, append_on, everything, handle, on_store};
 
 const POINTER: &str = "_current_version.json";
 const MARKER: &str = "_SUCCESS";
@@ -256,11 +257,7 @@ async fn record_lost_in_the_middle_is_told_and_stands_in_the_way_of_nothing_afte
 /// What a fence revoked is lost with it.
 #[tokio::test]
 async fn fence_that_is_lost_is_not_replaced() {
-    let store = Arc::new(InMemory::new());
-    let table = on_store(&store);
-    create(&table).await;
-    append(&table).await.unwrap();
-    rewrite(&table, RowChange::update, 1).await.unwrap();
+    let (store, table) = rewritten().await;
     table.expire(&everything(), None).await.unwrap();
     let fence = table.newest().await.unwrap().version;
     tag(&table, "after").await;
@@ -348,12 +345,8 @@ async fn pointer_of_another_table_hides_nothing_that_the_marker_tells() {
 /// Nothing is said to be done that is not.
 #[tokio::test]
 async fn hint_is_not_written_where_no_version_is_left_that_it_could_name() {
-    let store = Arc::new(InMemory::new());
+    let store = appended(3).await;
     let table = on_store(&store);
-    create(&table).await;
-    for _ in 0..3 {
-        append(&table).await.unwrap();
-    }
     let id = table.newest().await.unwrap().table;
     table.expire(&everything(), None).await.unwrap();
     table.flush().await;

@@ -23,7 +23,7 @@ use crate::session::Session;
 
 /// How standard input is named.
 pub(super) const STDIN: &str = "-";
-/// Where the engine looks for it.
+/// Where the engine looks for it, which is a name for it, too.
 const STDIN_LOCATION: &str = "/dev/stdin";
 
 /// Rows to be read, and how.
@@ -40,7 +40,7 @@ impl Input {
         text: &str,
         format: Option<Format>,
     ) -> std::result::Result<Self, Failure> {
-        if text == STDIN {
+        if is_stdin(text) {
             let format = format
                 .ok_or_else(|| Failure::usage("say what is on standard input, as in --from csv"))?;
             if format == Format::Table || format.is_database() {
@@ -144,12 +144,16 @@ pub(super) fn check_may_be_read_again(
     text: &str,
     retries: u32,
 ) -> std::result::Result<(), Failure> {
-    match text == STDIN && retries > 0 {
+    match is_stdin(text) && retries > 0 {
         false => Ok(()),
         true => Err(Failure::usage(
             "standard input is read once: --retries is for rows of a file or a table",
         )),
     }
+}
+
+fn is_stdin(text: &str) -> bool {
+    [STDIN, STDIN_LOCATION].contains(&text)
 }
 
 /// True for a path of the local disk that is no pattern for several.

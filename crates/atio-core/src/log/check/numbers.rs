@@ -2,7 +2,7 @@
 
 use super::finding::{Advice, Finding, MOST_LOST, Remedy};
 use crate::error::Result;
-use crate::format::{Version, layout};
+use crate::format::{StoredRecord, Version, layout};
 use crate::log::read::snapshot::words;
 use crate::log::table::Table;
 
@@ -40,6 +40,42 @@ impl Stays {
 }
 
 impl Gap {
+    /// The numbers without a record between two that follow each other in the list of all; None if
+    /// there are none. They can be filled if the records of both are whole and tell that no fence was
+    /// among them, for what that revoked is lost, or if all of them are in `expired`, as the newest
+    /// fence says.
+    pub(super) fn between(
+        (last, above): (Version, Option<&StoredRecord>),
+        (version, below): (Version, Option<&StoredRecord>),
+        expired: &[(Version, Version)],
+    ) -> Option<Self> {
+        let next = version.next().ok()?;
+        let end = last.previous().filter(|end| next <= *end)?;
+        let expired = expired
+            .iter()
+            .any(|(first, last)| *first <= next && end <= *last);
+        let stays = |above: &StoredRecord, below: &StoredRecord| {
+            let of_atio = !above.record.is_python() && !below.record.is_python();
+            let lost = i64::try_from(end.get() - version.get()).unwrap_or(i64::MAX);
+            let times = below.committed_at_us().zip(above.committed_at_us());
+            let follow = times.is_some_and(|(below, above)| above.saturating_sub(below) > lost);
+            if !of_atio || !follow || above.table() != below.table() {
+                return Some(Stays::Neighbour);
+            }
+            let same_fence = above.last_expire() == below.last_expire();
+            (!same_fence && !expired).then_some(Stays::Fence)
+        };
+        let stays = match above.zip(below) {
+            Some((above, below)) => stays(above, below),
+            None => Some(Stays::Neighbour),
+        };
+        Some(Self {
+            first: next,
+            last: end,
+            stays,
+        })
+    }
+
     pub(super) fn holds(&self, version: Version) -> bool {
         (self.first..=self.last).contains(&version)
     }

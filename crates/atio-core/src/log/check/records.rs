@@ -328,37 +328,11 @@ impl Walk {
         }
     }
 
-    /// Notes numbers without a record between the last one and this. They can be filled if both
-    /// neighbours are whole and tell that no fence was among them, for what that revoked is lost, or if
-    /// the newest fence says that all of them have expired.
     fn note_gap(&mut self, version: Version, record: Option<&StoredRecord>) {
-        let Some((last, next)) = self.last.zip(version.next().ok()) else {
-            return;
-        };
-        let Some(end) = last.previous().filter(|end| next <= *end) else {
-            return;
-        };
-        let expired = self.chain.expired.iter();
-        let expired = expired
-            .into_iter()
-            .any(|(first, last)| *first <= next && end <= *last);
-        let stays = |above: &StoredRecord, below: &StoredRecord| {
-            let of_atio = !above.record.is_python() && !below.record.is_python();
-            let lost = i64::try_from(end.get() - version.get()).unwrap_or(i64::MAX);
-            let times = below.committed_at_us().zip(above.committed_at_us());
-            let follow = times.is_some_and(|(below, above)| above.saturating_sub(below) > lost);
-            if !of_atio || !follow || above.table() != below.table() {
-                return Some(Stays::Neighbour);
-            }
-            let same_fence = above.last_expire() == below.last_expire();
-            (!same_fence && !expired).then_some(Stays::Fence)
-        };
-        let neighbours = self.above.as_ref().zip(record);
-        self.gaps.push(Gap {
-            first: next,
-            last: end,
-            stays: neighbours.map_or(Some(Stays::Neighbour), |(above, below)| stays(above, below)),
-        });
+        let Some(last) = self.last else { return };
+        let above = (last, self.above.as_ref());
+        let gap = Gap::between(above, (version, record), &self.chain.expired);
+        self.gaps.extend(gap);
     }
 
     /// False if the fence that made a tombstone is not there, which is a finding of its own.

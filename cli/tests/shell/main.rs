@@ -5,8 +5,11 @@
     reason = "a test that cannot start the shell has failed"
 )]
 
+mod command_line;
+mod compactions;
 mod copies;
 mod databases;
+mod expiries;
 mod failures;
 mod health;
 mod ingest;

@@ -28,6 +28,7 @@ pub mod pointer;
 mod properties;
 #[cfg(test)]
 mod proptests;
+pub mod python_snapshot;
 pub mod reads;
 pub mod record;
 pub mod refs;

@@ -11,9 +11,10 @@ use crate::format::json::check_shape;
 use crate::format::layout::{self, Kind};
 use crate::format::limits;
 use crate::format::pointer::{parse_pointer, pointer};
+use crate::format::python_snapshot::PythonSnapshot;
 use crate::format::refs::RefsFile;
 use crate::format::schema::FieldIds;
-use crate::format::snapshot::{PythonSnapshot, SnapshotFile};
+use crate::format::snapshot::SnapshotFile;
 use crate::format::stats::{BOUND_LIMIT, Bound, Value, from_hex};
 use crate::format::{
     DeletionVector, Manifest, Record, StoredRecord, TableSchema, VectorRef, Version, merge,

@@ -11,9 +11,10 @@ use futures::{StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::format::python_snapshot::PythonSnapshot;
 use crate::format::record::{StoredRecord, foreign_write};
 use crate::format::schema::FieldIds;
-use crate::format::snapshot::{COMPATIBILITY, FORMAT_1, PythonSnapshot, SchemaRef, State};
+use crate::format::snapshot::{COMPATIBILITY, FORMAT_1, SchemaRef, State};
 use crate::format::{
     FileEntry, Manifest, ManifestRef, ObjectRef, PythonRecord, Record, TableSchema, Totals,
     Version, layout, pointer,

@@ -19,6 +19,8 @@
 
 #[path = "rows/lineitem.rs"]
 mod lineitem;
+#[path = "rows/one_commit.rs"]
+mod one_commit;
 mod report;
 
 use std::env;
@@ -35,19 +37,13 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
 use lineitem::{COLUMNS, FILES, order_key};
+use one_commit::{COMMITS, ITS_FILE};
 use report::{median, milliseconds, print_table, ratio};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The table of which one row of a hundred is marked as deleted.
 const MARKED: &str = "marked";
-
-/// The table with a thousand commits, of which one is asked for.
-const COMMITS: &str = "commits";
-const OF_COMMITS: usize = 1000;
-const COMMIT: usize = 500;
-/// The data file that this commit added.
-const ITS_FILE: &str = "its_file";
 
 /// What a child process is told.
 const ROOT: &str = "ATIO_BENCH_ROWS_ROOT";
@@ -111,10 +107,10 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
         reads: true,
         ..statement(name, format!("SELECT {SCAN} FROM {table}"))
     };
-    let of_one_commit = |name, from: &str| Statement {
+    let of_one_commit = |(name, sql)| Statement {
         reads: true,
         of_one_commit: true,
-        ..statement(name, format!("SELECT count(*), sum(n), max(s) FROM {from}"))
+        ..statement(name, sql)
     };
     let delete = || format!("DELETE FROM lineitem WHERE {SCATTERED}");
     let update = || {
@@ -122,7 +118,7 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
             "UPDATE lineitem SET l_quantity = l_quantity + 1, l_comment = 'changed' WHERE {SCATTERED}"
         )
     };
-    vec![
+    let mut statements = vec![
         statement("delete of 1 %", delete()),
         statement("update of 1 %", update()),
         Statement {
@@ -154,15 +150,9 @@ fn statements(scale_factor: f64) -> Vec<Statement> {
         },
         scan("scan of all rows", "lineitem"),
         scan("scan where 1 % are marked", MARKED),
-        of_one_commit("read of its data file", ITS_FILE),
-        of_one_commit(
-            "changes of one commit",
-            &format!(
-                "atio_changes('{COMMITS}', from => {}, to => {COMMIT})",
-                COMMIT - 1
-            ),
-        ),
-    ]
+    ];
+    statements.extend(one_commit::statements().map(of_one_commit));
+    statements
 }
 
 fn main() -> Result<()> {
@@ -265,18 +255,7 @@ fn main() -> Result<()> {
     let took: Vec<_> = of_one
         .map(|(statement, [_, full])| (statement.name, median(&full.took)))
         .collect();
-    let Some((_, base)) = took.first() else {
-        return Ok(());
-    };
-    let rows = took.iter().map(|(name, took)| {
-        let ratio = format!("{:.2}", ratio(*took, *base));
-        vec![(*name).to_owned(), milliseconds(*took), ratio]
-    });
-    print_table(
-        &format!("one of {OF_COMMITS} commits (medians of {rounds})"),
-        &["statement", "took", "to the read"],
-        &rows.collect::<Vec<_>>(),
-    );
+    one_commit::print(&took, rounds);
     Ok(())
 }
 
@@ -402,12 +381,7 @@ async fn open(ctx: &SessionContext, root: &Path, durability: &str) -> Result<()>
         );
         ctx.sql(&sql).await?.collect().await?;
     }
-    let sql = format!(
-        "CREATE EXTERNAL TABLE {COMMITS} (n BIGINT, s VARCHAR) STORED AS ATIO LOCATION '{}' \
-         OPTIONS ('atio.durability' 'none')",
-        root.join(COMMITS).display()
-    );
-    ctx.sql(&sql).await?.collect().await?;
+    one_commit::open(ctx, root).await?;
     let sources = SOURCES.iter().map(|(name, _)| *name);
     for name in sources.chain([ITS_FILE]) {
         let file = root.join(format!("{name}.parquet"));
@@ -463,21 +437,7 @@ async fn prepare(root: &Path, scale_factor: f64) -> Result<()> {
         let sql = format!("COPY ({query}) TO '{}'", to.display());
         ctx.sql(&sql).await?.collect().await?;
     }
-    for commit in 1..=OF_COMMITS {
-        let sql = format!(
-            "INSERT INTO {COMMITS} SELECT value, 'row ' || value FROM generate_series({commit}000, {commit}999)"
-        );
-        ctx.sql(&sql).await?.collect().await?;
-    }
-    let path = format!(
-        "SELECT CAST(path AS VARCHAR) FROM atio_files('{COMMITS}', version => {COMMIT}) WHERE path NOT IN \
-         (SELECT path FROM atio_files('{COMMITS}', version => {}))",
-        COMMIT - 1
-    );
-    let path = ctx.sql(&path).await?.collect().await?;
-    let path = path[0].column(0).as_string_view().value(0).to_owned();
-    let its_file = root.join(format!("{ITS_FILE}.parquet"));
-    fs::copy(root.join(COMMITS).join(path), its_file)?;
+    one_commit::prepare(&ctx, root).await?;
     ctx.sql("SELECT * FROM atio_tag('lineitem', tag => 'made')")
         .await?
         .collect()

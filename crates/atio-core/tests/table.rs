@@ -45,6 +45,7 @@ fn on_disk(directory: &Path) -> Arc<Table> {
 }
 
 /// The same, whose commits do.
+#[cfg(all(unix, feature = "failpoints"))]
 fn durable(directory: &Path) -> Arc<Table> {
     with_durability(directory, Durability::Full)
 }

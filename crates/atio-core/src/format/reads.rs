@@ -45,11 +45,13 @@ impl fmt::Display for Isolation {
 impl FromStr for Isolation {
     type Err = Error;
 
-    /// Takes the words of [`word`](Self::word); fails with
+    /// Takes the words of [`word`](Self::word), in letters of any size; fails with
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for every other.
     fn from_str(text: &str) -> Result<Self> {
         let known = [Self::WriteSerializable, Self::Serializable];
-        let found = known.into_iter().find(|isolation| isolation.word() == text);
+        let found = known
+            .into_iter()
+            .find(|isolation| isolation.word().eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
             Error::invalid(format!(
                 "there is no isolation '{}': it is write-serializable or serializable",

@@ -8,7 +8,7 @@ use crate::format::change::{self, Change, MarkedRows, NewFiles};
 use crate::format::conflict::{Reason, Verdict, conflict};
 use crate::format::intent::{Intent, Rows};
 use crate::format::ticket::Ticket;
-use crate::format::{Manifest, Record, StoredRecord, Txn, Version};
+use crate::format::{Manifest, Operation, Record, StoredRecord, Txn, Version};
 use crate::log::read::snapshot::Snapshot;
 use crate::log::table::Table;
 
@@ -235,6 +235,11 @@ impl Table {
             Reason::Ended => format!("it was changed by {word}"),
             Reason::Schema => "its schema was changed".to_owned(),
             Reason::State => format!("it was changed ({word}) by transaction {txn}"),
+            Reason::Removed if operation == Operation::Compact => {
+                format!(
+                    "files that this statement read were replaced ({word}) by transaction {txn}"
+                )
+            }
             Reason::Removed => {
                 format!("rows that this statement read were changed ({word}) by transaction {txn}")
             }

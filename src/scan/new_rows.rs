@@ -21,7 +21,7 @@ use super::version_scan::VersionScan;
 use super::wanted::Wanted;
 use crate::error::{Error, Result as AtioResult, from_datafusion};
 
-/// Of all files that come before one version no more bytes are read: others wait meanwhile.
+/// A statement reads no more bytes of what others added: the commits of its process wait meanwhile.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// What a file counts for at least: a request takes as long as some bytes.

@@ -18,8 +18,8 @@ use crate::tell::tell;
 /// in one version of the table afterwards, or none. Columns are found by their names, and have the
 /// types of the table. One that the file has not keeps its value in rows that are updated, and is
 /// NULL in rows that are inserted. The file must not have a key twice. A row with NULL in its key
-/// is the same as no other, and is inserted each time. The same upsert run again makes
-/// a version with the same rows, but for such.
+/// is the same as no other, and is inserted each time. Without such rows, the same upsert run again
+/// makes a version with the same rows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

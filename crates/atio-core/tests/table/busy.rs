@@ -10,7 +10,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::Mutex;
 
 use super::fault_store::{Fault, FaultStore};
-use super::{append, create, everything, file, handle, on_store};
+use super::health::appended;
+use super::{append, everything, file, handle, on_store};
 
 /// How many versions there are before.
 const VERSIONS: u64 = 40;
@@ -21,17 +22,6 @@ const RACES: usize = 5;
 /// How many versions are new each time, and how many requests more they take together at most.
 const NEW: u64 = 2;
 const MOST: u64 = 13;
-
-async fn prepared() -> Arc<InMemory> {
-    let store = Arc::new(InMemory::new());
-    let table = on_store(&store);
-    create(&table).await;
-    for _ in 0..VERSIONS {
-        append(&table).await.unwrap();
-    }
-    table.flush().await;
-    store
-}
 
 /// A writer whose file is there before the expiry begins, and its version not yet.
 async fn slow_writer(store: &Arc<InMemory>) -> (Arc<Table>, Arc<Transaction>, RowChange) {
@@ -79,9 +69,9 @@ async fn expire(store: &Arc<InMemory>, races: usize) -> u64 {
 /// have taken them for abandoned.
 #[tokio::test]
 async fn expiry_that_loses_races_reads_only_what_is_new_and_keeps_what_came_first() {
-    let store = prepared().await;
+    let store = appended(VERSIONS).await;
     let alone = expire(&store, 0).await;
-    let store = prepared().await;
+    let store = appended(VERSIONS).await;
     let disturbed = expire(&store, RACES).await;
     let each = (disturbed - alone) / RACES as u64;
     println!("{alone} requests, and {each} more for each lost race");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atio_core::ErrorKind;
 use atio_core::format::pointer;
-use atio_core::log::{CommitOptions, RepairOptions, Severity, Table};
+use atio_core::log::{CommitOptions, RepairOptions, RowChange, Severity, Table, Transaction};
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use tokio::sync::Mutex;
@@ -17,7 +17,7 @@ use super::health::{
     REPAIR, appended, found, objects, put, record, remove, repaired, rewritten, tag, tagged,
     version, wrong,
 };
-use super::{append, append_on, everything, handle, on_store};
+use super::{append, append_on, everything, file, handle, on_store};
 
 const POINTER: &str = "_current_version.json";
 const MARKER: &str = "_SUCCESS";
@@ -164,6 +164,23 @@ async fn writer_that_comes_after_the_repair_is_revoked_and_leaves_nothing() {
     assert_eq!(names(&before), names(&after));
     // Run again, it stands.
     assert_eq!(append(&writer).await.unwrap().version(), version(7));
+}
+
+/// What is lost lies below the version that it was planned on.
+#[tokio::test]
+async fn overwrite_stands_beside_a_repair_of_older_versions() {
+    let store = appended(5).await;
+    let writer = on_store(&store);
+    let base = writer.newest().await.unwrap();
+    let txn = Transaction::begin(&writer);
+    let files = vec![file(&txn).await.unwrap()];
+    remove(&store, [record(2), record(3)]).await;
+    assert!(repaired(&store).await[0].done);
+    let change = RowChange::overwrite(base.schema.id, Vec::new(), files);
+    let options = CommitOptions::default();
+    let committed = writer.commit(txn, base, change, Vec::new(), options).await;
+    assert_eq!(committed.unwrap().version(), version(7));
+    assert_eq!(on_store(&store).newest().await.unwrap().totals().rows, 1);
 }
 
 /// At each record that the repair creates, another one runs from beginning to end.

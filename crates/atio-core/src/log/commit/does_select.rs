@@ -14,7 +14,7 @@ type Ask = dyn Fn(Vec<Manifest>) -> BoxFuture<'static, Result<bool>> + Send + Sy
 /// that came before its own. Only the query engine can tell, and it reads the files for that.
 ///
 /// "Yes" is always right: then the statement fails. "No" must be certain. Whoever cannot tell gives an
-/// error, which counts as "yes" and is shown to nobody.
+/// error, which counts as "yes" and goes to the log alone.
 #[derive(Clone)]
 pub struct DoesSelect(Arc<Ask>);
 
